@@ -1,0 +1,2 @@
+//! ptc-enrollment: the service.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What `ptc-enroll` does on an administrator's machine.

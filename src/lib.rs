@@ -1,0 +1,16 @@
+//! Certificate enrollment for the world's postal operators.
+//!
+//! Three rooms, one direction:
+//!
+//! * [`protocol`]: what both programs agree on. Serde types and pure rules, no I/O.
+//! * [`client`]: what `ptc-enroll` does on an administrator's machine.
+//! * [`service`]: the registration authority and its CA behind `ptc-enrollment`.
+//!
+//! `client` and `service` both use `protocol`, never each other. [`locales`] holds every text a person reads, for
+//! all three. `tests/layout.rs` keeps the walls standing.
+
+pub mod client;
+pub mod locales;
+pub mod protocol;
+#[cfg(feature = "service")]
+pub mod service;

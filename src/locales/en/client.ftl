@@ -1,0 +1,1 @@
+# What ptc-enroll says.

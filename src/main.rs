@@ -1,0 +1,2 @@
+//! ptc-enroll: the client.
+fn main() {}

@@ -1,0 +1,13 @@
+//! What client and service agree on: states, messages, names, the rules for a CSR, problem documents.
+//!
+//! Serde types and pure functions only. Nothing here opens a file or a socket, or asks for the time.
+
+mod der;
+pub mod messages;
+pub mod package;
+pub mod problem;
+pub mod request;
+pub mod rules;
+pub mod secret;
+pub mod subject;
+pub mod text;

@@ -1,0 +1,375 @@
+//! Distinguished names: what a subject holds, how common names are made and compared, and how names are printed.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use rcgen::string::PrintableString;
+use rcgen::{DistinguishedName, DnType, DnValue};
+use unicode_normalization::UnicodeNormalization;
+use x509_parser::der_parser::asn1_rs::Oid;
+use x509_parser::der_parser::oid;
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+use super::request::UnknownWord;
+use super::text::acts_or_hides;
+
+/// X.520 upper bound of a common name, in characters.
+pub const COMMON_NAME_LIMIT: usize = 64;
+
+/// A subject as this suite writes it (RFC 5280 §4.1.2.6). All texts are checked before one is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Two capital letters.
+    pub country: String,
+    /// State or region, may be empty.
+    pub region: String,
+    /// Locality, may be empty.
+    pub locality: String,
+    /// Code and name: `J1CFRA - FRANCE LA POSTE`; empty for the centre's own.
+    pub organisation: String,
+    /// `Workstation` or `Server`.
+    pub organisational_unit: String,
+    /// Machine identifier, host name or person.
+    pub common_name: String,
+}
+
+impl Subject {
+    /// The name as rcgen encodes it, from the country down to the common name, empty parts left out.
+    ///
+    /// # Errors
+    /// Fails where the country is not a PrintableString, which checked subjects never are.
+    pub fn to_distinguished_name(&self) -> Result<DistinguishedName, rcgen::Error> {
+        let mut name = DistinguishedName::new();
+        // X.520 §6.3.1: countryName is a PrintableString; the rest is UTF8String (RFC 5280 §4.1.2.4).
+        if !self.country.is_empty() {
+            let country = PrintableString::try_from(self.country.as_str())?;
+            name.push(DnType::CountryName, DnValue::PrintableString(country));
+        }
+        for (kind, text) in [
+            (DnType::StateOrProvinceName, &self.region),
+            (DnType::LocalityName, &self.locality),
+            (DnType::OrganizationName, &self.organisation),
+            (DnType::OrganizationalUnitName, &self.organisational_unit),
+            (DnType::CommonName, &self.common_name),
+        ] {
+            if !text.is_empty() {
+                name.push(kind, DnValue::Utf8String(text.clone()));
+            }
+        }
+        Ok(name)
+    }
+}
+
+/// An attribute type that subjects use, with its names in the printed formats and its upper bound.
+pub(crate) struct Attribute {
+    /// Short name (RFC 4514 §3; OpenSSL agrees on all of these).
+    pub(crate) short: &'static str,
+    /// As .NET prints it, where that differs.
+    windows: &'static str,
+    oid: Oid<'static>,
+    /// X.520 upper bound in characters.
+    pub(crate) limit: usize,
+}
+
+/// The attributes that get a name when printed. The first six make up a [`Subject`].
+pub(crate) static ATTRIBUTES: [Attribute; 10] = [
+    Attribute { short: "C", windows: "C", oid: oid!(2.5.4.6), limit: 2 },
+    Attribute { short: "ST", windows: "S", oid: oid!(2.5.4.8), limit: 128 },
+    Attribute { short: "L", windows: "L", oid: oid!(2.5.4.7), limit: 128 },
+    Attribute { short: "O", windows: "O", oid: oid!(2.5.4.10), limit: 64 },
+    Attribute { short: "OU", windows: "OU", oid: oid!(2.5.4.11), limit: 64 },
+    Attribute { short: "CN", windows: "CN", oid: oid!(2.5.4.3), limit: COMMON_NAME_LIMIT },
+    Attribute { short: "emailAddress", windows: "E", oid: oid!(1.2.840.113549.1.9.1), limit: 255 },
+    Attribute { short: "serialNumber", windows: "SERIALNUMBER", oid: oid!(2.5.4.5), limit: 64 },
+    Attribute { short: "street", windows: "STREET", oid: oid!(2.5.4.9), limit: 128 },
+    Attribute { short: "DC", windows: "DC", oid: oid!(0.9.2342.19200300.100.1.25), limit: 63 },
+];
+
+/// The known attribute of a type.
+pub(crate) fn attribute(oid: &Oid<'_>) -> Option<&'static Attribute> {
+    ATTRIBUTES.iter().find(|attribute| attribute.oid == *oid)
+}
+
+/// How a name is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameFormat {
+    /// As .NET prints `X509Certificate2.Subject`: last part first, `S` for the region, quotes.
+    Windows,
+    /// RFC 4514: last part first, backslashes.
+    Rfc4514,
+    /// As `openssl x509 -subject` prints it: first part first, quotes.
+    Openssl,
+}
+
+impl NameFormat {
+    /// The word used on command lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Windows => "windows",
+            Self::Rfc4514 => "rfc4514",
+            Self::Openssl => "openssl",
+        }
+    }
+
+    /// Prints a name.
+    pub fn print(self, name: &X509Name<'_>) -> String {
+        let mut sets: Vec<String> = name
+            .iter()
+            .map(|set| {
+                let parts: Vec<String> = set.iter().map(|part| self.part(part)).collect();
+                parts.join(if matches!(self, Self::Rfc4514) { "+" } else { " + " })
+            })
+            .collect();
+        if !matches!(self, Self::Openssl) {
+            sets.reverse();
+        }
+        sets.join(if matches!(self, Self::Rfc4514) { "," } else { ", " })
+    }
+
+    fn part(self, part: &AttributeTypeAndValue<'_>) -> String {
+        let known = attribute(part.attr_type());
+        let Ok(text) = part.as_str() else {
+            // RFC 4514 §2.4: what is not a string is printed as the hexadecimal form of its encoding.
+            let oid = part.attr_type().to_id_string();
+            return format!("{oid}=#{}", super::secret::hex(part.as_slice()));
+        };
+        let oid = || part.attr_type().to_id_string();
+        match self {
+            Self::Windows => {
+                let label = known.map_or_else(|| format!("OID.{}", oid()), |known| known.windows.to_owned());
+                format!("{label}={}", quoted(text, ",+=\"\n<>#;", "\"\""))
+            }
+            Self::Rfc4514 => {
+                let label = known.map_or_else(oid, |known| known.short.to_owned());
+                format!("{label}={}", escaped(text))
+            }
+            Self::Openssl => {
+                let label = known.map_or_else(oid, |known| known.short.to_owned());
+                format!("{label} = {}", quoted(text, ",+\"\\<>;", "\\\""))
+            }
+        }
+    }
+}
+
+impl fmt::Display for NameFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for NameFormat {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Windows, Self::Rfc4514, Self::Openssl]
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| UnknownWord(text.to_owned()))
+    }
+}
+
+/// Puts a value into quotes where one of `special` or white space at an end asks for it.
+fn quoted(text: &str, special: &str, quote: &str) -> String {
+    let edges = text.starts_with([' ', '#']) || text.ends_with(' ');
+    if edges || text.contains(|character| special.contains(character)) {
+        format!("\"{}\"", text.replace('"', quote))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// RFC 4514 §2.4.
+fn escaped(text: &str) -> String {
+    let last = text.chars().count().saturating_sub(1);
+    let mut value = String::with_capacity(text.len() + 4);
+    for (index, character) in text.chars().enumerate() {
+        match character {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => value.extend(['\\', character]),
+            '#' if index == 0 => value.push_str("\\#"),
+            ' ' if index == 0 || index == last => value.push_str("\\ "),
+            '\0' => value.push_str("\\00"),
+            _ => value.push(character),
+        }
+    }
+    value
+}
+
+/// Why a name is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadName {
+    /// Nothing is left of it.
+    Empty,
+    /// It is longer than X.520 or RFC 1035 allow.
+    TooLong,
+    /// It holds a character that has no place in it.
+    Character,
+    /// It is an IP address or a name without a domain; a public host name is expected.
+    NotPublic,
+}
+
+/// The host name of a URL or host name, in the one form that is compared and certified: A-labels, lower case, no
+/// trailing dot (RFC 5890 §2.3, RFC 1123 §2.1). At most 64 characters, because it becomes a common name.
+pub fn host_name(text: &str) -> Result<String, BadName> {
+    let text = text.trim();
+    let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.is_empty() {
+        return Err(BadName::Empty);
+    }
+    if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Err(BadName::NotPublic);
+    }
+    if host.contains(acts_or_hides) {
+        return Err(BadName::Character);
+    }
+    let host = idna::domain_to_ascii_strict(host).map_err(|_| match host.is_ascii() && host.len() > 253 {
+        true => BadName::TooLong,
+        false => BadName::Character,
+    })?;
+    if host.len() > COMMON_NAME_LIMIT {
+        return Err(BadName::TooLong);
+    }
+    let last = host.rsplit_once('.').ok_or(BadName::NotPublic)?.1;
+    if last.bytes().all(|byte| byte.is_ascii_digit()) { Err(BadName::NotPublic) } else { Ok(host) }
+}
+
+/// The common name of a machine: MAC address, processor id and NIC id in capital hexadecimal digits, joined by `-`,
+/// cut to the upper bound where an id is longer than any known system's.
+pub fn machine_name(mac_address: &str, processor_id: &str, nic_id: &str) -> String {
+    let digits = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect()
+    };
+    let mut name = [mac_address, processor_id, nic_id].map(digits).join("-");
+    name.truncate(COMMON_NAME_LIMIT);
+    name
+}
+
+/// Whether a text can be the common name of a machine: letters, digits, `-`, `_` and `.`, at most 64.
+pub fn check_machine_name(text: &str) -> Result<(), BadName> {
+    if text.is_empty() {
+        return Err(BadName::Empty);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return Err(BadName::Character);
+    }
+    if text.len() > COMMON_NAME_LIMIT { Err(BadName::TooLong) } else { Ok(()) }
+}
+
+/// The form in which two common names are compared: one machine is one identity, whatever the case, the Unicode
+/// normalisation form or a trailing dot.
+pub fn identity(common_name: &str) -> String {
+    common_name.trim_end_matches('.').nfkc().flat_map(char::to_lowercase).nfc().collect()
+}
+
+/// Whether a text can be an rfc822Name (RFC 5280 §4.2.1.6): `local@domain`, ASCII, no display name.
+pub fn check_email(text: &str) -> Result<(), BadName> {
+    let (local, domain) =
+        text.rsplit_once('@').ok_or(if text.is_empty() { BadName::Empty } else { BadName::Character })?;
+    // RFC 5321 §4.5.3.1 for the lengths, RFC 5322 §3.2.3 for atext.
+    if local.len() > 64 || text.len() > 254 {
+        return Err(BadName::TooLong);
+    }
+    let atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    let atoms = |part: &str| part.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atext));
+    let labels = |part: &str| {
+        part.contains('.')
+            && part.split('.').all(|label| {
+                !label.is_empty()
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            })
+    };
+    if atoms(local) && labels(domain) { Ok(()) } else { Err(BadName::Character) }
+}
+
+/// Whether a text can stand in a subject: not empty, at most `limit` characters, nothing that acts or hides.
+pub fn check_text(text: &str, limit: usize) -> Result<(), BadName> {
+    if text.trim().is_empty() {
+        return Err(BadName::Empty);
+    }
+    if text.contains(acts_or_hides) {
+        return Err(BadName::Character);
+    }
+    if text.chars().count() > limit { Err(BadName::TooLong) } else { Ok(()) }
+}
+
+/// Whether a text is a country code: two capital letters (ISO 3166-1 alpha-2).
+pub fn check_country(text: &str) -> Result<(), BadName> {
+    let good = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    if good { Ok(()) } else { Err(BadName::Character) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names() {
+        for (given, expected) in [
+            ("https://Api.Poste.example:8443/path?q#f", Ok("api.poste.example")),
+            ("api.poste.example.", Ok("api.poste.example")),
+            ("api.poste.example:443", Ok("api.poste.example")),
+            ("bücher.poste.example", Ok("xn--bcher-kva.poste.example")),
+            ("bu\u{308}cher.poste.example", Ok("xn--bcher-kva.poste.example")),
+            ("", Err(BadName::Empty)),
+            ("https://", Err(BadName::Empty)),
+            ("localhost", Err(BadName::NotPublic)),
+            ("192.0.2.1", Err(BadName::NotPublic)),
+            ("[2001:db8::1]", Err(BadName::NotPublic)),
+            ("a b.example", Err(BadName::Character)),
+            ("under_score.example", Err(BadName::Character)),
+            ("*.poste.example", Err(BadName::Character)),
+            ("-a.example", Err(BadName::Character)),
+            ("a\0.example", Err(BadName::Character)),
+            ("user@poste.example", Err(BadName::Character)),
+        ] {
+            assert_eq!(host_name(given), expected.map(str::to_owned), "{given}");
+        }
+        assert_eq!(host_name(&format!("{}.example", "a".repeat(60))), Err(BadName::TooLong));
+        assert_eq!(host_name(&format!("{}.example", "a.".repeat(200))), Err(BadName::TooLong));
+    }
+
+    #[test]
+    fn machine_names_never_pass_the_bound() {
+        assert_eq!(
+            machine_name("00:1a:2B:3c:4d:5e", "bfebfbff000906ea", "{5e0c4f2a-1b2c-4d5e-8f90-a1b2c3d4e5f6}"),
+            "001A2B3C4D5E-BFEBFBFF000906EA-5E0C4F2A1B2C4D5E8F90A1B2C3D4E5F6"
+        );
+        assert_eq!(machine_name("00", "11", &"F".repeat(100)).len(), COMMON_NAME_LIMIT);
+    }
+
+    #[test]
+    fn one_machine_is_one_identity() {
+        for (left, right) in [("API.example.", "api.example"), ("e\u{301}", "\u{c9}"), ("AB-cd", "ab-CD")] {
+            assert_eq!(identity(left), identity(right));
+        }
+        assert_ne!(identity("a.example"), identity("b.example"));
+    }
+
+    #[test]
+    fn emails() {
+        for good in ["admin@poste.example", "a.b+c@x-y.example"] {
+            assert_eq!(check_email(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "admin",
+            "@x.example",
+            "a@",
+            "a@b",
+            "a b@x.example",
+            "é@x.example",
+            "a@x.example\r\n",
+            "A <a@x.example>",
+        ] {
+            assert!(check_email(bad).is_err(), "{bad}");
+        }
+    }
+}
