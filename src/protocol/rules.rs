@@ -534,8 +534,8 @@ fn check_extensions(
                         (usage.ocsp_signing, "OCSPSigning"),
                     ]
                     .into_iter()
-                    .filter(|&(asked, name)| asked)
-                    .map(|(asked, name)| name.to_owned())
+                    .filter(|(asked, _)| *asked)
+                    .map(|(_, name)| name.to_owned())
                     .collect();
                     names.extend(usage.other.iter().map(Oid::to_id_string));
                     extended_key_usage = Some(names);
