@@ -154,6 +154,11 @@ impl Text {
         self.format(language, Some("hint"))
     }
 
+    /// The kind of problem in a few words, where the message has it.
+    pub fn title(&self, language: Language) -> Option<String> {
+        self.format(language, Some("title"))
+    }
+
     fn format(&self, language: Language, attribute: Option<&str>) -> Option<String> {
         let catalogue = language.catalogue();
         let message = catalogue.get_message(self.id)?;
