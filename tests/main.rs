@@ -2,3 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod layout;
+#[cfg(feature = "service")]
+mod service;
+#[cfg(feature = "service")]
+mod support;

@@ -60,3 +60,64 @@ problem-internal = The service failed.
 problem-unavailable = The service cannot answer now.
     .title = Temporarily unavailable
     .hint = Wait as long as Retry-After says, then try again.
+
+file-exists = { $path } exists already and is not overwritten.
+    .hint = Choose another place, or move what is there away first.
+file-missing = { $path } is missing.
+    .hint = Check the path; restore the file from a backup if it was there before.
+file-too-open = { $path } holds a secret, and other accounts may read it (permissions { $mode }).
+    .hint = If nobody else has read it: chmod 600 { $path }
+file-system = { $path } cannot be read or written: { $cause }
+    .hint = Check the path, its permissions and the free space.
+
+credential-malformed = { $path } does not hold what its name says, as PEM.
+    .hint = Restore the file from a backup.
+credential-mismatch = The key { $key } and the certificate { $certificate } do not belong together.
+    .hint = Restore both files from the same backup.
+credential-generation = No key can be made: { $cause }
+    .hint = Check the system’s random number generator.
+
+ca-chain = In { $folder }, issuing.crt.pem was not issued by root.crt.pem.
+    .hint = Restore both files from the same backup.
+ca-encoding = The certificate or list cannot be encoded: { $cause }
+    .hint = Check the names and the CRL’s URL for characters that are not allowed.
+ca-lint = Not signed, because these rules are broken: { $rules }
+    .hint = Check the clock, the CA’s lifetime and the names asked for.
+ca-signature = What was signed is not what was checked; it was thrown away.
+    .hint = Check the machine’s memory and the CA’s files, and give support the log.
+ca-random = The system has no random numbers.
+    .hint = Check the system’s random number generator.
+
+tls-configuration = The service’s TLS certificate or key cannot be used: { $cause }
+    .hint = Check the files under tls/ in the service’s folder.
+
+package-settings = The package’s settings cannot be written: { $cause }
+    .hint = Check the organisation’s name and the service’s URLs.
+package-key = The package signer’s key cannot sign.
+    .hint = Restore the files under package-signer/ from a backup; the key must be EC P-256.
+package-manifest = The package would be refused by clients: { $cause }
+    .hint = Check the clock, and have the package signer’s certificate issued again.
+package-zip = The zip cannot be written: { $cause }
+    .hint = Try again with a folder instead of a zip.
+package-readme =
+    PTC Enroll: install package
+
+    Organisation:  { $organisation }
+    Environment:   { $environment }
+    Service:       { $url }
+    Enrols:        { $kind } (store: { $store })
+
+    1. Unpack everything into one folder on the machine, and keep the folder “config” as it is.
+    2. Open a console in that folder (as an administrator where the store is “machine”) and type:
+
+           ptc-enroll --home . submit
+
+       It asks for what it needs to know, and says who will approve the request.
+    3. When the request is approved, type:
+
+           ptc-enroll --home . fetch
+           ptc-enroll --home . test
+
+    The file “enrollment-secret” lets its holder ask for certificates in the organisation’s name.
+    Keep it to the administrators, and do not send the package by plain e-mail.
+    If it got into other hands, tell the PTC manager, who will make a new package.

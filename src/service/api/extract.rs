@@ -64,7 +64,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Parameters<T> {
 /// The `{…}` of the path. What cannot be one does not exist.
 pub(in crate::service) struct InPath<T>(pub(in crate::service) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for InPath<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequestParts<Arc<App>> for InPath<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Failure> {

@@ -34,7 +34,8 @@ impl App {
         refuse_own_request(actor, &row, &csr)?;
         let template = self.template(&row, &csr);
         let holder = Holder::Request(number, row.kind);
-        let serial = record_certificate(self, &mut transaction, &template, holder, Some(&row.organisation)).await?;
+        let serial =
+            record_certificate(&self.issuer(), &mut transaction, &template, holder, Some(&row.organisation)).await?;
         let decided_by = actor.to_string();
         let approved = Decision { state: State::Approved, at: self.now(), by: &decided_by, reason: None };
         requests::decide(&mut transaction, number, &approved).await?;

@@ -80,7 +80,7 @@ impl App {
         })?;
         let template = self.manager_template(manager, organisation.as_ref(), public_key);
         let code = manager.organisation.as_deref();
-        let serial = record_certificate(self, &mut transaction, &template, Holder::Manager(id), code).await?;
+        let serial = record_certificate(&self.issuer(), &mut transaction, &template, Holder::Manager(id), code).await?;
         let detail = json!({
             "name": manager.name, "email": manager.email, "role": manager.role, "organisation": code,
             "serial": serial.to_string(),

@@ -11,12 +11,13 @@ use crate::protocol::messages::{CertificateSummary, REASON_LIMIT, Revocation};
 use crate::protocol::request::State;
 use crate::protocol::subject::NameFormat;
 use crate::service::app::App;
+use crate::service::audit;
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::ca::{Revoked, Serial, Template};
+use crate::service::ca::{Ca, CaError, Revoked, Serial, Template};
 use crate::service::db::certificates::{self, CertificateRow, Holder, NewCertificate};
 use crate::service::db::crls::{self, CrlRow};
 use crate::service::db::requests::{self, Decision};
-use crate::service::db::{Connection, Moment};
+use crate::service::db::{Connection, Database, Moment};
 use crate::service::error::{Failure, Refusal};
 
 /// With 126 random bits one collision is a wonder; several are a broken source of random numbers.
@@ -46,9 +47,19 @@ impl From<CrlRow> for PublishedCrl {
     }
 }
 
+/// What recording and signing need of an installation, which is not complete while it is being made.
+pub struct Issuer<'a> {
+    /// The CA.
+    pub ca: &'a Ca,
+    /// Where serial numbers come from.
+    pub serials: &'a (dyn Fn() -> Result<Serial, CaError> + Send + Sync),
+    /// The present moment.
+    pub now: Moment,
+}
+
 /// Records a certificate that is to be signed once the transaction is committed, and returns its serial number.
 pub async fn record_certificate(
-    app: &App,
+    issuer: &Issuer<'_>,
     transaction: &mut Connection,
     template: &Template,
     holder: Holder,
@@ -57,8 +68,8 @@ pub async fn record_certificate(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let serial = (app.serials)()?;
-        let prepared = app.ca.prepare(template, serial, app.clock.now())?;
+        let serial = (issuer.serials)()?;
+        let prepared = issuer.ca.prepare(template, serial, issuer.now.0)?;
         let (_, tbs) = TbsCertificate::from_der(prepared.tbs())
             .map_err(|_| Failure::Inconsistent { what: "a certificate that is to be signed" })?;
         let recorded = certificates::insert(
@@ -84,29 +95,38 @@ pub async fn record_certificate(
     }
 }
 
+/// Signs what was recorded and has no signature yet, byte for byte as it was recorded.
+///
+/// Signing happens while the right to write is held: two processes never sign the same record twice.
+pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<(), Failure> {
+    let mut transaction = database.write().await?;
+    for (serial, tbs) in certificates::unsigned(&mut transaction).await? {
+        let der = match ca.resume(tbs).and_then(|prepared| ca.sign(&prepared)) {
+            Ok(der) => der,
+            Err(error) => {
+                // One that cannot be signed (any more) does not hold up the others.
+                log::error!("certificate not signed: serial={serial} cause={error}");
+                continue;
+            }
+        };
+        certificates::complete(&mut transaction, &serial, &der).await?;
+        let row = found(certificates::find(&mut transaction, &serial).await?)?;
+        let detail = json!({ "subject": row.subject });
+        audit::record(&mut transaction, now, &Actor::Service, Action::Issue, &object(&row), detail).await?;
+        log::info!("certificate signed: serial={serial}");
+    }
+    Ok(transaction.commit().await?)
+}
+
 impl App {
-    /// Signs what was recorded and has no signature yet, byte for byte as it was recorded.
-    ///
-    /// Signing happens while the right to write is held: two processes never sign the same record twice.
+    /// Signs what was recorded and has no signature yet.
     pub async fn sign_recorded(&self) -> Result<(), Failure> {
-        let mut transaction = self.database.write().await?;
-        for (serial, tbs) in certificates::unsigned(&mut transaction).await? {
-            let signed = self.ca.resume(tbs).and_then(|prepared| self.ca.sign(&prepared));
-            let der = match signed {
-                Ok(der) => der,
-                Err(error) => {
-                    // One that cannot be signed (any more) does not hold up the others.
-                    log::error!("certificate not signed: serial={serial} cause={error}");
-                    continue;
-                }
-            };
-            certificates::complete(&mut transaction, &serial, &der).await?;
-            let row = found(certificates::find(&mut transaction, &serial).await?)?;
-            let detail = json!({ "subject": row.subject });
-            record(self, &mut transaction, &Actor::Service, Action::Issue, &object(&row), detail).await?;
-            log::info!("certificate signed: serial={serial}");
-        }
-        Ok(transaction.commit().await?)
+        sign_recorded(&self.ca, &self.database, self.now()).await
+    }
+
+    /// The CA with the present moment.
+    pub(super) fn issuer(&self) -> Issuer<'_> {
+        Issuer { ca: &self.ca, serials: &self.serials, now: self.now() }
     }
 
     /// Ends a certificate; the new revocation list is published in the same step.

@@ -26,7 +26,7 @@ use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
 pub use self::directory::CreatedPackage;
 pub use self::identification::Caller;
-pub use self::issuing::{PublishedCrl, record_certificate};
+pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
 pub use self::reading::{CertificateQuery, RequestQuery};
 pub use self::submission::Submitted;
 

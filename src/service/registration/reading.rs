@@ -18,7 +18,7 @@ use crate::service::db::{Connection, certificates};
 use crate::service::error::{Failure, Refusal};
 
 /// The most rows on one page.
-pub const PAGE_LIMIT: u32 = 200;
+const PAGE_LIMIT: u32 = 200;
 const PAGE: u32 = 50;
 
 /// Which requests to list.
