@@ -39,6 +39,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The failure with its fix, for the administrator of this computer, who may know everything.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Refused(refusal) => refusal.text.clone(),
+            Self::Database(error) => error.text(),
+            Self::Ca(error) => error.text(),
+            Self::Package(error) => error.text(),
+            Self::Inconsistent { .. } | Self::Random => Text::new("service-inconsistent").with("cause", self),
+        }
+    }
+
     /// What the caller is told.
     pub fn refusal(&self) -> Refusal {
         match self {

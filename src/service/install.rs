@@ -69,8 +69,7 @@ impl InstallError {
             Self::Ca(error) => error.text(),
             Self::Credential(error) => error.text(),
             Self::Open(error) => error.text(),
-            Self::Registration(Failure::Refused(refusal)) => refusal.text().clone(),
-            Self::Registration(error) => Text::new("install-failed").with("cause", error),
+            Self::Registration(error) => error.text(),
         }
     }
 }

@@ -50,7 +50,7 @@ impl ServeError {
             }
             Self::Credential(error) => error.text(),
             Self::Tls(error) => error.text(),
-            Self::Resume(error) => Text::new("serve-resume").with("cause", error),
+            Self::Resume(error) => error.text(),
         }
     }
 }

@@ -121,3 +121,139 @@ package-readme =
     The file “enrollment-secret” lets its holder ask for certificates in the organisation’s name.
     Keep it to the administrators, and do not send the package by plain e-mail.
     If it got into other hands, tell the PTC manager, who will make a new package.
+
+# What an operation needs.
+database-missing = There is no database at { $path }.
+    .hint = Make an installation with “ptc-enrollment init”, or give its folder with --home.
+database-newer = A later version of this program made the database { $path }.
+    .hint = Use that version, or restore the backup from before the update.
+database-unusable = The database { $path } cannot be opened: { $cause }
+    .hint = Check its permissions and the free space; if it is damaged, restore a backup.
+database-unavailable = The database cannot answer now: { $cause }
+    .hint = Check the free space and whether another process holds the database, then try again.
+database-query = The database does not do what was asked: { $cause }
+    .hint = Give support the log.
+service-inconsistent = The service cannot go on: { $cause }
+    .hint = Give support the log.
+settings-missing = There is no installation in { $home }.
+    .hint = Make one with “ptc-enrollment init”, or give its folder with --home or PTC_ENROLLMENT_HOME.
+settings-syntax = { $path }, line { $line }: { $cause }
+    .hint = Compare the file with config/enrollment.toml, which explains each setting.
+settings-value = The setting { $setting } is “{ $found }”; expected is { $expected }.
+    .hint = Correct it in enrollment.toml or on the command line.
+auto-approve-refused = Nothing is approved automatically in the environment “prod”.
+    .hint = Start the service without --auto-approve.
+auto-approve-warning = WARNING: every request in the environment “{ $environment }” is approved automatically, without anybody looking at it.
+install-failed = The installation failed: { $cause }
+    .hint = Nothing was left behind; correct the cause and try again.
+serve-listen = The service cannot listen on { $address }: { $cause }
+    .hint = Stop what uses the port, or change public_listen or secure_listen in enrollment.toml.
+system-refused = The system refused: { $cause }
+audit-broken = The audit record was changed: entry { $sequence } does not fit the one before, or entries are missing there.
+    .hint = Keep the database as it is for an investigation, and compare with the last backup.
+
+# What is expected of a field.
+expected-at-most = at most { $limit } characters are allowed
+expected-country = two capital letters (ISO 3166-1) are expected
+expected-email = an address of the form name@operator.example is expected
+expected-environment = 1 to 32 lower-case letters, digits and hyphens, a letter first
+expected-https-url = a URL of the form https://host[:port]
+expected-positive = a number above 0
+expected-idempotency-key = 1 to 64 visible ASCII characters are expected
+expected-known-organisation = there is no organisation with this code
+expected-no-organisation = a PTC manager belongs to no organisation
+expected-one-organisation = a registration manager belongs to exactly one organisation
+expected-organisation-code = 2 to 16 capital letters and digits are expected
+expected-organisation-name = a name is expected that has at most 64 characters together with the code and “ - ”, and no control characters
+expected-outcome = expected is “{ $state }”, as fits the kind of request
+expected-package-kind = a package enrols workstations, servers or mobiles; external servers are allowed with external_requests
+expected-person = a name of 1 to 64 characters is expected, without control characters
+expected-reason = a reason is expected
+
+# Why something is not allowed or not possible.
+forbidden-not-a-manager = only managers may do this
+forbidden-not-for-managers = this is not for managers to do
+forbidden-ptc-only = only a PTC manager may do this
+forbidden-ptc-kind = only a PTC manager decides on this kind
+forbidden-package-disabled = the install package is no longer in use
+conflict-decided = the state is “{ $state }” since { $at }, decided by { $by }
+conflict-state = the state is “{ $state }”
+superseded-csr = the request holds another CSR
+superseded-request = request { $number } took the place of this one
+thing-manager = A manager with the address { $email }
+thing-organisation = The organisation { $code }
+
+# The output of ptc-enrollment.
+error-line = error: { $message }
+hint-line = hint: { $hint }
+warning-line = Warning: { $warning }
+table-empty = Nothing to list.
+table-more = There is more: --after { $next }
+yes = yes
+no = no
+init-done =
+    The service for the environment “{ $environment }” is installed in { $home }.
+    Trust anchor, SHA-256: { $fingerprint }
+    Key and certificate of { $manager } (PTC manager): { $out }
+
+    Next: ptc-enrollment --home { $home } org add --code CODE --name NAME --country XX
+          ptc-enrollment --home { $home } serve
+org-added = Organisation { $name } added.
+package-created =
+    Install package { $id } for { $organisation }: { $places }
+    Trust anchor, SHA-256: { $fingerprint }
+    Give the package over a safe way: it holds the enrollment secret, which is kept nowhere else.
+package-disabled = Install package { $id } is no longer in use.
+manager-added =
+    Manager { $id }, { $name }, added; certificate { $serial }.
+    Key and certificate: { $out }
+manager-disabled = { $name } is out of office; their certificates are revoked.
+certificate-revoked = Certificate { $serial } ({ $subject }) is revoked; a new revocation list is published.
+audit-intact =
+    The audit record is intact: { $entries } entries.
+    Hash of the last entry, to be noted down elsewhere: { $head }
+
+# Titles of columns.
+column-number = Number
+column-organisation = Organisation
+column-kind = Kind
+column-state = State
+column-submitted = Submitted
+column-common-name = Common name
+column-email = E-mail
+column-code = Code
+column-country = Country
+column-name = Name
+column-role = Role
+column-store = Store
+column-external = External
+column-created = Created
+column-disabled = Disabled
+column-serial = Serial number
+column-request = Request
+column-not-after = Valid until
+column-revoked = Revoked
+column-subject = Subject
+column-key = Key
+column-csr = CSR, SHA-256
+column-approver = To be approved by
+column-decided = Decided
+column-decided-by = Decided by
+column-reason = Reason
+column-replaces = Replaces request
+column-replaced-by = Replaced by request
+column-telephone = Telephone
+column-description = Description
+column-host = Host name
+column-mac = MAC address
+column-nic = NIC id
+column-processor = Processor id
+column-system = Operating system
+column-this-update = Made
+column-next-update = Valid until
+column-written = Written to
+column-time = Time
+column-actor = Actor
+column-action = Action
+column-object = Object
+column-detail = Detail

@@ -121,3 +121,139 @@ package-readme =
     Le fichier « enrollment-secret » permet à son détenteur de demander des certificats au nom de l’organisation.
     Réservez-le aux administrateurs et n’envoyez pas le paquet par simple courriel.
     S’il est tombé en d’autres mains, prévenez le gestionnaire du CTP, qui fera un nouveau paquet.
+
+# Ce dont une opération a besoin.
+database-missing = Il n’y a pas de base de données à { $path }.
+    .hint = Faites une installation avec « ptc-enrollment init », ou indiquez son dossier avec --home.
+database-newer = Une version plus récente de ce programme a créé la base de données { $path }.
+    .hint = Utilisez cette version, ou restaurez la sauvegarde d’avant la mise à jour.
+database-unusable = La base de données { $path } ne peut pas être ouverte : { $cause }
+    .hint = Vérifiez ses droits et l’espace libre ; si elle est endommagée, restaurez une sauvegarde.
+database-unavailable = La base de données ne peut pas répondre maintenant : { $cause }
+    .hint = Vérifiez l’espace libre et si un autre processus tient la base de données, puis réessayez.
+database-query = La base de données ne fait pas ce qui est demandé : { $cause }
+    .hint = Donnez le journal à l’assistance.
+service-inconsistent = Le service ne peut pas continuer : { $cause }
+    .hint = Donnez le journal à l’assistance.
+settings-missing = Il n’y a pas d’installation dans { $home }.
+    .hint = Faites-en une avec « ptc-enrollment init », ou indiquez son dossier avec --home ou PTC_ENROLLMENT_HOME.
+settings-syntax = { $path }, ligne { $line } : { $cause }
+    .hint = Comparez le fichier à config/enrollment.toml, qui explique chaque paramètre.
+settings-value = Le paramètre { $setting } vaut « { $found } » ; attendu : { $expected }.
+    .hint = Corrigez-le dans enrollment.toml ou sur la ligne de commande.
+auto-approve-refused = Rien n’est approuvé automatiquement dans l’environnement « prod ».
+    .hint = Démarrez le service sans --auto-approve.
+auto-approve-warning = ATTENTION : toute demande dans l’environnement « { $environment } » est approuvée automatiquement, sans que personne la regarde.
+install-failed = L’installation a échoué : { $cause }
+    .hint = Rien n’a été laissé ; corrigez la cause et réessayez.
+serve-listen = Le service ne peut pas écouter sur { $address } : { $cause }
+    .hint = Arrêtez ce qui utilise le port, ou changez public_listen ou secure_listen dans enrollment.toml.
+system-refused = Le système a refusé : { $cause }
+audit-broken = Le journal d’audit a été modifié : l’entrée { $sequence } ne suit pas la précédente, ou des entrées manquent à cet endroit.
+    .hint = Gardez la base de données telle quelle pour une enquête et comparez-la à la dernière sauvegarde.
+
+# Ce qui est attendu d’un champ.
+expected-at-most = { $limit } caractères au plus sont admis
+expected-country = deux lettres majuscules (ISO 3166-1) sont attendues
+expected-email = une adresse de la forme nom@operateur.example est attendue
+expected-environment = 1 à 32 lettres minuscules, chiffres et traits d’union, une lettre d’abord
+expected-https-url = une URL de la forme https://hôte[:port]
+expected-positive = un nombre supérieur à 0
+expected-idempotency-key = 1 à 64 caractères ASCII visibles sont attendus
+expected-known-organisation = il n’y a pas d’organisation avec ce code
+expected-no-organisation = un gestionnaire du CTP n’appartient à aucune organisation
+expected-one-organisation = un gestionnaire d’enregistrement appartient à exactement une organisation
+expected-organisation-code = 2 à 16 lettres majuscules et chiffres sont attendus
+expected-organisation-name = un nom est attendu qui, avec le code et « - », a au plus 64 caractères, sans caractères de contrôle
+expected-outcome = attendu : « { $state } », selon le type de demande
+expected-package-kind = un paquet enrôle des postes de travail, des serveurs ou des mobiles ; external_requests permet les serveurs externes
+expected-person = un nom de 1 à 64 caractères est attendu, sans caractères de contrôle
+expected-reason = un motif est attendu
+
+# Pourquoi quelque chose n’est pas permis ou pas possible.
+forbidden-not-a-manager = seuls les gestionnaires en ont le droit
+forbidden-not-for-managers = ce n’est pas aux gestionnaires de le faire
+forbidden-ptc-only = seul un gestionnaire du CTP en a le droit
+forbidden-ptc-kind = seul un gestionnaire du CTP décide de ce type
+forbidden-package-disabled = le paquet d’installation n’est plus en service
+conflict-decided = l’état est « { $state } » depuis { $at }, décidé par { $by }
+conflict-state = l’état est « { $state } »
+superseded-csr = la demande contient un autre CSR
+superseded-request = la demande { $number } a remplacé celle-ci
+thing-manager = Un gestionnaire avec l’adresse { $email }
+thing-organisation = L’organisation { $code }
+
+# La sortie de ptc-enrollment.
+error-line = erreur : { $message }
+hint-line = conseil : { $hint }
+warning-line = Attention : { $warning }
+table-empty = Rien à lister.
+table-more = La suite : --after { $next }
+yes = oui
+no = non
+init-done =
+    Le service pour l’environnement « { $environment } » est installé dans { $home }.
+    Ancre de confiance, SHA-256 : { $fingerprint }
+    Clé et certificat de { $manager } (gestionnaire du CTP) : { $out }
+
+    Ensuite : ptc-enrollment --home { $home } org add --code CODE --name NOM --country XX
+              ptc-enrollment --home { $home } serve
+org-added = Organisation { $name } ajoutée.
+package-created =
+    Paquet d’installation { $id } pour { $organisation } : { $places }
+    Ancre de confiance, SHA-256 : { $fingerprint }
+    Transmettez le paquet par une voie sûre : il contient le secret d’enrôlement, conservé nulle part ailleurs.
+package-disabled = Le paquet d’installation { $id } n’est plus en service.
+manager-added =
+    Gestionnaire { $id }, { $name }, ajouté ; certificat { $serial }.
+    Clé et certificat : { $out }
+manager-disabled = { $name } n’est plus en fonction ; ses certificats sont révoqués.
+certificate-revoked = Le certificat { $serial } ({ $subject }) est révoqué ; une nouvelle liste de révocation est publiée.
+audit-intact =
+    Le journal d’audit est intact : { $entries } entrées.
+    Empreinte de la dernière entrée, à noter ailleurs : { $head }
+
+# Titres des colonnes.
+column-number = Numéro
+column-organisation = Organisation
+column-kind = Type
+column-state = État
+column-submitted = Déposée le
+column-common-name = Nom commun
+column-email = Courriel
+column-code = Code
+column-country = Pays
+column-name = Nom
+column-role = Rôle
+column-store = Magasin
+column-external = Externes
+column-created = Créé le
+column-disabled = Désactivé
+column-serial = Numéro de série
+column-request = Demande
+column-not-after = Valable jusqu’au
+column-revoked = Révoqué le
+column-subject = Sujet
+column-key = Clé
+column-csr = CSR, SHA-256
+column-approver = À approuver par
+column-decided = Décidée le
+column-decided-by = Décidée par
+column-reason = Motif
+column-replaces = Remplace la demande
+column-replaced-by = Remplacée par la demande
+column-telephone = Téléphone
+column-description = Description
+column-host = Nom d’hôte
+column-mac = Adresse MAC
+column-nic = Identifiant NIC
+column-processor = Identifiant du processeur
+column-system = Système d’exploitation
+column-this-update = Établie le
+column-next-update = Valable jusqu’au
+column-written = Écrite dans
+column-time = Heure
+column-actor = Acteur
+column-action = Action
+column-object = Objet
+column-detail = Détail
