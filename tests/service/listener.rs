@@ -134,6 +134,7 @@ fn template(profile: Profile, public_key: Vec<u8>) -> Template {
 fn router(running: Arc<Notify>, finish: Arc<Notify>) -> Router {
     Router::new()
         .route("/who", get(who))
+        .route("/large", get(|| async { vec![0_u8; 64 << 20] }))
         .route("/body", post(|body: Bytes| async move { format!("{} bytes", body.len()) }))
         .route(
             "/slow",
@@ -236,6 +237,16 @@ async fn connections_over_the_limit_wait() {
     assert!(early.is_err(), "served beside the first: {early:?}");
     drop(first);
     let answer = within(second).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_away() {
+    let limits = Limits { connections: 1, answer: Duration::from_millis(100), ..Limits::default() };
+    let service = Service::start(limits).await;
+    let mut first = service.connect(service.public, None).await;
+    first.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let answer = within(service.ask(service.public, None)).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
