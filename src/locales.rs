@@ -12,7 +12,7 @@ use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 
 use crate::protocol::messages::RevocationCode;
-use crate::protocol::request::{Kind, Role, State, StoreScope, UnknownWord};
+use crate::protocol::request::{Kind, Role, State, StoreScope, UnknownWord, by_word};
 use crate::protocol::rules::Finding;
 use crate::protocol::text::printable;
 
@@ -106,7 +106,7 @@ impl FromStr for Language {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|language| language.as_str() == text).ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 

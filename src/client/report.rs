@@ -1,7 +1,6 @@
 //! Results, printed once: as text in a language, or as JSON of a versioned schema.
 
 use std::io::{self, IsTerminal, Write};
-use std::str::FromStr;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,7 +8,6 @@ use serde_json::{Value, json};
 use super::error::{Error, Explanation};
 use super::exit::Exit;
 use crate::locales::{Language, Text};
-use crate::protocol::request::UnknownWord;
 
 /// The schema of JSON output, described in docs/json-output.md.
 const SCHEMA: &str = "ptc-enroll/1";
@@ -23,14 +21,6 @@ pub enum Output {
     Json,
     /// One JSON object a request.
     Jsonl,
-}
-
-impl FromStr for Output {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        clap::ValueEnum::from_str(text, false).map_err(|_| UnknownWord(text.to_owned()))
-    }
 }
 
 /// What a command found out, in every form.

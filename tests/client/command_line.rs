@@ -15,7 +15,7 @@ fn mistakes_end_with_2_and_say_what_is_possible() {
     let home = tempfile::tempdir().unwrap();
     for (arguments, words) in [
         (&["frobnicate"][..], "unrecognized subcommand"),
-        (&["submit", "--key", "rsa-1024"], "expected rsa-2048"),
+        (&["submit", "--key", "rsa-1024"], "none of: rsa-2048"),
         (&["fetch", "--wait", "3y"], "use s, m, h or d"),
         (&["submit-external"], "required"),
         (&["subject", "--format", "x"], "rfc4514"),
