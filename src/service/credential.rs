@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
 use crate::locales::Text;
-use crate::protocol::request::UnknownWord;
+use crate::protocol::request::{UnknownWord, by_word};
 
 /// What keys the service makes for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +60,7 @@ impl FromStr for Algorithm {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == text).ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 

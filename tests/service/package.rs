@@ -6,7 +6,7 @@ use std::process::Command;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use ptc_enroll::protocol::messages::Organisation;
-use ptc_enroll::protocol::package::{BadManifest, FILES, FORMAT, Manifest, Package};
+use ptc_enroll::protocol::package::{BadManifest, Defaults, FILES, FORMAT, Manifest, Package};
 use ptc_enroll::protocol::request::{Kind, StoreScope};
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::ca::{Algorithm, Ca, Profile, Serial, Template};
@@ -60,6 +60,7 @@ fn package() -> Package {
             name: "FRANCE LA POSTE".to_owned(),
             country: "FR".to_owned(),
         },
+        defaults: Defaults { locality: Some("Paris".to_owned()), ..Defaults::default() },
     }
 }
 
