@@ -80,7 +80,12 @@ pub(crate) fn webpki_verify(
 }
 
 /// Whether rustls-webpki finds a client's certificate on the CRL.
-pub(crate) fn webpki_revoked(issuing: &[u8], certificate: &[u8], crl: &CertRevocationList<'_>, at: OffsetDateTime) -> bool {
+pub(crate) fn webpki_revoked(
+    issuing: &[u8],
+    certificate: &[u8],
+    crl: &CertRevocationList<'_>,
+    at: OffsetDateTime,
+) -> bool {
     let issuing = CertificateDer::from(issuing);
     let at = UnixTime::since_unix_epoch(Duration::from_secs(at.unix_timestamp().try_into().unwrap()));
     let crls = [crl];
