@@ -1,2 +1,5 @@
-//! ptc-enroll: the client.
-fn main() {}
+//! `ptc-enroll`: parse, run, print, exit.
+
+fn main() -> std::process::ExitCode {
+    ptc_enroll::client::run(std::env::args_os())
+}

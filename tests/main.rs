@@ -1,6 +1,7 @@
 //! The one integration binary; its folders mirror `src`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod client;
 mod layout;
 #[cfg(feature = "service")]
 mod service;

@@ -467,6 +467,9 @@ pub struct NewPackage {
     /// Whether CSRs of external servers may be submitted with it.
     #[serde(default)]
     pub external_requests: bool,
+    /// What the client uses for fields that nobody gave.
+    #[serde(default)]
+    pub defaults: super::package::Defaults,
 }
 
 /// An entry of the audit record.

@@ -53,6 +53,41 @@ pub struct Package {
     pub external_requests: bool,
     /// The organisation that got the package.
     pub organisation: Organisation,
+    /// What the client uses for fields that nobody gave.
+    #[serde(default, skip_serializing_if = "Defaults::is_empty")]
+    pub defaults: Defaults,
+}
+
+/// Defaults for the fields of a request, the same for a whole organisation or site.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "service", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    /// Locality of the machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<String>,
+    /// State or region of the machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// E-mail address of the person in charge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Telephone number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub telephone: Option<String>,
+    /// Free text for the approver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Key algorithm: `rsa-2048`, `ec-p256`, ….
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl Defaults {
+    /// Whether nothing is given.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the signer vouches for.
@@ -120,6 +155,10 @@ impl Manifest {
         let (signer, intermediates) = chain.split_first().ok_or(BadManifest::Malformed)?;
         verify_signer(signer, intermediates, anchor, now).map_err(|_| BadManifest::Signer)?;
         let (_, signer) = X509Certificate::from_der(signer).map_err(|_| BadManifest::Signer)?;
+        // webpki can only ask for the usage in the whole chain, where CAs need not have it, or wherever one is named.
+        if !matches!(signer.extended_key_usage(), Ok(Some(usage)) if usage.value.code_signing) {
+            return Err(BadManifest::Signer);
+        }
         let point = &signer.public_key().subject_public_key.data;
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
             .verify(signed.as_bytes(), &decode(signature)?)
@@ -146,7 +185,7 @@ fn verify_signer(
     let anchors = [anchor_from_trusted_cert(&anchor)?];
     let seconds = u64::try_from(now.unix_timestamp()).unwrap_or_default();
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    let usage = KeyUsage::required(CODE_SIGNING);
+    let usage = KeyUsage::required_if_present(CODE_SIGNING);
     EndEntityCert::try_from(signer)?
         .verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, intermediates, now, usage, None, None)
         .map(|_| ())

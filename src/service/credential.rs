@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
 use crate::locales::Text;
-use crate::protocol::request::UnknownWord;
+use crate::protocol::request::{UnknownWord, by_word};
 
 /// What keys the service makes for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +60,7 @@ impl FromStr for Algorithm {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == text).ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 
@@ -68,7 +68,8 @@ impl FromStr for Algorithm {
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.text())]
 pub enum CredentialError {
-    /// A file cannot be read or made. Its words are this error's own.
+    /// A file cannot be read or made.
+    #[error(transparent)]
     File(#[from] FileError),
     /// A file does not hold what it must.
     Malformed {
@@ -85,7 +86,7 @@ pub enum CredentialError {
     /// A key cannot be made.
     Generation {
         /// What the cryptographic library said.
-        source: rcgen::Error,
+        cause: rcgen::Error,
     },
 }
 
@@ -98,7 +99,7 @@ impl CredentialError {
             Self::Mismatch { key, certificate } => {
                 Text::new("credential-mismatch").with("key", key.display()).with("certificate", certificate.display())
             }
-            Self::Generation { source } => Text::new("credential-generation").with("cause", source),
+            Self::Generation { cause } => Text::new("credential-generation").with("cause", cause),
         }
     }
 }
@@ -118,7 +119,7 @@ impl Credential {
         let key = match read_key(&path) {
             Err(CredentialError::File(FileError::Missing { .. })) => {
                 files::ensure_folder(folder)?;
-                let key = algorithm.generate().map_err(|source| CredentialError::Generation { source })?;
+                let key = algorithm.generate().map_err(|cause| CredentialError::Generation { cause })?;
                 write_key(folder, name, &key)?;
                 key
             }

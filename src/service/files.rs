@@ -15,7 +15,8 @@ const OWNER_ONLY_FOLDER: u32 = 0o700;
 const OWNER_ONLY_FILE: u32 = 0o600;
 const PUBLIC_FILE: u32 = 0o644;
 
-/// Why a file or folder cannot be read or made.
+/// Why a file or folder cannot be read or made. The cause stands in the text, for a person to read, so it is no `source`
+/// that would be printed a second time.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.text())]
 pub enum FileError {
@@ -41,7 +42,7 @@ pub enum FileError {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -54,29 +55,30 @@ impl FileError {
             Self::TooOpen { path, mode } => {
                 Text::new("file-too-open").with("path", path.display()).with("mode", format_args!("{mode:04o}"))
             }
-            Self::System { path, source } => {
-                Text::new("file-system").with("path", path.display()).with("cause", source)
-            }
+            Self::System { path, cause } => Text::new("file-system").with("path", path.display()).with("cause", cause),
         }
     }
 
-    fn new(path: &Path, source: io::Error) -> Self {
+    fn new(path: &Path, cause: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Self::Exists { path },
             io::ErrorKind::NotFound => Self::Missing { path },
-            _ => Self::System { path, source },
+            _ => Self::System { path, cause },
         }
     }
 }
 
 /// Makes a folder, with those above it, that only its owner can enter; one that is there stays as it is.
 pub fn ensure_folder(folder: &Path) -> Result<(), FileError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, OWNER_ONLY_FOLDER);
-    builder.create(folder).map_err(|source| FileError::new(folder, source))
+    builder.create(folder).and_then(|()| sync_folder(parent(folder))).map_err(|cause| FileError::new(folder, cause))
 }
 
 /// Makes an owner-only folder with all that `fill` puts into it, or nothing: it is filled under another name beside
@@ -92,14 +94,15 @@ pub fn create_folder<E: From<FileError>>(folder: &Path, fill: impl FnOnce(&Path)
         return Err(FileError::Exists { path: folder.to_owned() }.into());
     }
     ensure_folder(parent)?;
-    let staging = temporary(OWNER_ONLY_FOLDER).tempdir_in(parent).map_err(|source| FileError::new(parent, source))?;
+    let staging = temporary(OWNER_ONLY_FOLDER).tempdir_in(parent).map_err(|cause| FileError::new(parent, cause))?;
     fill(staging.path())?;
+    sync_folder(staging.path()).map_err(|cause| FileError::new(folder, cause))?;
     // Moving over an empty folder succeeds, over a full one fails: what appeared meanwhile is not lost.
     let staging = staging.keep();
-    fs::rename(&staging, folder).and_then(|()| sync_folder(parent)).map_err(|source| {
+    fs::rename(&staging, folder).and_then(|()| sync_folder(parent)).map_err(|cause| {
         // What was not moved would lie about with its secrets.
         let _ = fs::remove_dir_all(&staging);
-        FileError::new(folder, source).into()
+        FileError::new(folder, cause).into()
     })
 }
 
@@ -127,28 +130,28 @@ fn write(
         persist(file)?;
         sync_folder(folder)
     };
-    attempt().map_err(|source| FileError::new(path, source))
+    attempt().map_err(|cause| FileError::new(path, cause))
 }
 
 /// Reads a secret, which nobody but its owner may be able to read.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let mut content = Zeroizing::new(Vec::new());
-    let mut file = File::open(path).map_err(|source| FileError::new(path, source))?;
+    let mut file = File::open(path).map_err(|cause| FileError::new(path, cause))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let mode = file.metadata().map_err(|source| FileError::new(path, source))?.mode() & 0o7777;
+        let mode = file.metadata().map_err(|cause| FileError::new(path, cause))?.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(FileError::TooOpen { path: path.to_owned(), mode });
         }
     }
-    file.read_to_end(&mut content).map_err(|source| FileError::new(path, source))?;
+    file.read_to_end(&mut content).map_err(|cause| FileError::new(path, cause))?;
     Ok(content)
 }
 
 /// Reads a file that is no secret.
 pub fn read_public(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(|source| FileError::new(path, source))
+    fs::read(path).map_err(|cause| FileError::new(path, cause))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
@@ -47,6 +48,8 @@ pub struct Limits {
     pub head: Duration,
     /// How long a client may take to send a request's whole body.
     pub body: Duration,
+    /// How long a client may take nothing of an answer that is on its way.
+    pub answer: Duration,
     /// How many connections are open at the same time; more wait in the system's queue.
     pub connections: usize,
     /// How long running requests may take after the stop.
@@ -59,6 +62,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            answer: Duration::from_secs(30),
             connections: 4096,
             stop: Duration::from_secs(20),
         }
@@ -132,7 +136,9 @@ async fn connection(
 ) {
     // Answers are small and complete; nothing is gained by waiting for more (RFC 896).
     let _ = stream.set_nodelay(true);
-    let handshake = timeout(limits.handshake, acceptor.accept(stream));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.answer));
+    let handshake = timeout(limits.handshake, acceptor.accept(Box::pin(stream)));
     let stream = tokio::select! {
         stream = handshake => stream,
         _ = stopped(&mut stop) => return,

@@ -35,13 +35,13 @@ const README: &str = "README.txt";
 #[error("{}", self.text())]
 pub enum PackageError {
     /// The settings, or the manifest, cannot be written out.
-    Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Settings(Box<dyn std::error::Error + Send + Sync>),
     /// The signer's key cannot sign.
     Key,
     /// What was signed does not verify: the signer's certificate is over, or not below the trust anchor.
-    Manifest(#[source] BadManifest),
+    Manifest(BadManifest),
     /// The zip cannot be written.
-    Zip(#[source] ZipError),
+    Zip(ZipError),
 }
 
 impl PackageError {

@@ -23,9 +23,9 @@ const NAME: &str = "service";
 #[error("{}", self.text())]
 pub enum TlsError {
     /// The certificate, the key or a version is not usable.
-    Configuration(#[source] rustls::Error),
+    Configuration(rustls::Error),
     /// The issuing certificate is not usable to verify clients.
-    Verifier(#[source] VerifierBuilderError),
+    Verifier(VerifierBuilderError),
 }
 
 impl TlsError {

@@ -1,3 +1,5 @@
-//! What several areas of the tests need.
+//! What several tests build on: real services, real clients, faults between them, verifiers that were not written here.
 
+pub mod proxy;
+pub mod site;
 pub(crate) mod verifiers;

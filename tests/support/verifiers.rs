@@ -72,7 +72,7 @@ pub(crate) fn webpki_verify(
             &[anchor_from_trusted_cert(&root)?],
             &[CertificateDer::from(issuing)],
             at,
-            KeyUsage::required(usage),
+            KeyUsage::required_if_present(usage),
             None,
             None,
         )
@@ -94,7 +94,7 @@ pub(crate) fn webpki_revoked(
     let certificate = CertificateDer::from(certificate);
     let certificate = EndEntityCert::try_from(&certificate).unwrap();
     let anchors = [anchor_from_trusted_cert(&issuing).unwrap()];
-    let usage = KeyUsage::required(CLIENT_AUTH);
+    let usage = KeyUsage::client_auth();
     match certificate.verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &[], at, usage, Some(revocation), None) {
         Ok(_) => false,
         Err(webpki::Error::CertRevoked) => true,

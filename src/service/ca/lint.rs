@@ -276,7 +276,8 @@ fn are_sound(extensions: &[X509Extension<'_>], known: impl Fn(&ParsedExtension<'
     })
 }
 
-fn names_key_of(extensions: &[X509Extension<'_>], issuing: &X509Certificate<'_>) -> bool {
+/// Whether the authority key identifier is that of the issuing certificate.
+pub(super) fn names_key_of(extensions: &[X509Extension<'_>], issuing: &X509Certificate<'_>) -> bool {
     let named = find(extensions, |parsed| match parsed {
         ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
         _ => None,

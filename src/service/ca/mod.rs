@@ -37,7 +37,8 @@ const ISSUING_YEARS: i32 = 10;
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.text())]
 pub enum CaError {
-    /// A key or certificate file cannot be used. Its words are this error's own.
+    /// A key or certificate file cannot be used.
+    #[error(transparent)]
     Credential(#[from] CredentialError),
     /// The issuing certificate was not issued by the root certificate beside it.
     Chain {
@@ -45,7 +46,7 @@ pub enum CaError {
         folder: PathBuf,
     },
     /// A certificate or CRL cannot be encoded.
-    Encoding(#[source] rcgen::Error),
+    Encoding(rcgen::Error),
     /// What is about to be signed breaks rules.
     Lint {
         /// What the rules say, with their clauses.

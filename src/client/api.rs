@@ -1,0 +1,359 @@
+//! The enrollment calls: blocking HTTP over TLS that trusts the package's anchor and nothing else.
+//!
+//! Every answer passes one gate, which tells the service's own answers from those of proxies and portals. Calls that
+//! meet a passing fault are repeated a few times; all of them are safe to repeat.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustls::CertificateError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use ureq::http::{Response, StatusCode, header};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+use super::store::Identity;
+use crate::locales::{Language, Text};
+use crate::protocol::messages::{API, IDEMPOTENCY_KEY, Identity as CallerIdentity, Outcome, RequestStatus, Submission};
+use crate::protocol::problem::{self, Problem};
+use crate::protocol::request::{RequestNumber, State};
+use crate::protocol::secret::Secret;
+
+/// No answer of the service is longer; what is longer is not from it.
+const ANSWER_LIMIT: u64 = 1024 * 1024;
+/// How often a call is made before its fault counts as lasting.
+const TRIES: u32 = 5;
+/// The longest time between two tries, whatever the service asks for: a person or a batch file waits.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why a call did not bring the answer that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text().unwrap_or(const { Text::new("error-unexpected") }))]
+pub enum ApiError {
+    /// No connection, or it broke.
+    Unreachable {
+        /// What was called.
+        url: String,
+        /// Why.
+        #[source]
+        source: ureq::Error,
+    },
+    /// No answer in time.
+    TimedOut {
+        /// What was called.
+        url: String,
+    },
+    /// Somebody answered who is not the service: a proxy, a portal.
+    NotTheService {
+        /// What was called.
+        url: String,
+        /// What came.
+        found: String,
+    },
+    /// The other side's certificate does not chain up to the trust anchor, or names another host.
+    Untrusted {
+        /// What was called.
+        url: String,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The other side's certificate is not valid at the time that this machine's clock shows.
+    UntrustedClock {
+        /// What was called.
+        url: String,
+        /// This machine's clock.
+        here: String,
+        /// The end of the certificate's validity that was missed.
+        limit: String,
+        /// By how many seconds.
+        seconds: i64,
+    },
+    /// The service does not take our certificate.
+    ClientCertificateRefused {
+        /// What was called.
+        url: String,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The service said no, in its own words.
+    Problem(Box<Problem>),
+}
+
+impl ApiError {
+    /// What happened and why; a problem brings its own words.
+    pub fn text(&self) -> Option<Text> {
+        Some(match self {
+            Self::Unreachable { url, source } => {
+                Text::new("error-unreachable").with("url", url).with("reason", plain(source))
+            }
+            Self::TimedOut { url } => Text::new("error-timed-out").with("url", url),
+            Self::NotTheService { url, found } => {
+                Text::new("error-not-the-service").with("url", url).with("found", found)
+            }
+            Self::Untrusted { url, source } => Text::new("error-untrusted").with("url", url).with("reason", source),
+            Self::UntrustedClock { url, here, limit, seconds } => Text::new("error-untrusted-clock")
+                .with("url", url)
+                .with("here", here)
+                .with("limit", limit)
+                .with("difference", duration(*seconds)),
+            Self::ClientCertificateRefused { url, source } => {
+                Text::new("error-client-certificate-refused").with("url", url).with("reason", source)
+            }
+            Self::Problem(_) => return None,
+        })
+    }
+
+    /// How long to wait before the same call may succeed; `None` where it never will.
+    fn pause(&self, attempt: u32, retry_after: Option<Duration>) -> Option<Duration> {
+        let passing = match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::NotTheService { .. } => true,
+            Self::Problem(problem) => matches!(problem.status, 429 | 500 | 502 | 503 | 504),
+            Self::Untrusted { .. } | Self::UntrustedClock { .. } | Self::ClientCertificateRefused { .. } => false,
+        };
+        let growing = Duration::from_millis(200) * 2_u32.pow(attempt);
+        passing.then(|| retry_after.unwrap_or(growing).min(LONGEST_PAUSE))
+    }
+}
+
+/// An error of ureq without the words that ureq puts around the system's.
+fn plain(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A number of seconds as hours, minutes and seconds: `1 h 2 min 3 s`.
+pub fn duration(seconds: i64) -> String {
+    let seconds = seconds.unsigned_abs();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
+    let shown: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
+    if shown.is_empty() { "0 s".to_owned() } else { shown.join(" ") }
+}
+
+/// An answer, and when the service wants to be asked again.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// What it says.
+    pub body: T,
+    /// `Retry-After` (RFC 9110 §10.2.3), where it came as seconds.
+    pub retry_after: Option<Duration>,
+}
+
+/// A listener of the service.
+#[derive(Debug)]
+pub struct Api {
+    agent: Agent,
+    url: String,
+    language: Language,
+}
+
+impl Api {
+    /// The public listener at `url`, trusted through `trust_anchor` (DER).
+    pub fn public(url: &str, trust_anchor: &[u8], language: Language) -> Self {
+        Self::new(url, trust_anchor, None, language)
+    }
+
+    /// The secure listener at `url`, to which we authenticate with a certificate.
+    ///
+    /// # Errors
+    /// A key that is not PEM, which no store gives.
+    pub fn secure(url: &str, trust_anchor: &[u8], identity: Identity, language: Language) -> Result<Self, ApiError> {
+        let Identity::InMemory { chain, key } = identity;
+        let chain: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let key = PrivateKey::from_pem(key.as_bytes())
+            .map_err(|source| ApiError::Unreachable { url: url.to_owned(), source })?;
+        Ok(Self::new(url, trust_anchor, Some(ClientCert::new_with_certs(&chain, key)), language))
+    }
+
+    fn new(url: &str, trust_anchor: &[u8], certificate: Option<ClientCert>, language: Language) -> Self {
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .root_certs(RootCerts::new_with_certs(&[Certificate::from_der(trust_anchor).to_owned()]))
+            .client_cert(certificate)
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            // A redirect is never from the service, and must not carry a secret elsewhere.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // Errors bring a problem document, which is wanted.
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_global(Some(Duration::from_secs(60)))
+            .user_agent(concat!("ptc-enroll/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Self { agent, url: format!("{}{API}", url.trim_end_matches('/')), language }
+    }
+
+    /// Submits a request; the same key and body again bring the same answer.
+    pub fn submit(&self, secret: &Secret, key: &str, submission: &Submission) -> Result<RequestStatus, ApiError> {
+        let url = format!("{}/requests", self.url);
+        let headers = [("Authorization", bearer(secret)), (IDEMPOTENCY_KEY, key.to_owned())];
+        self.call(&url, || {
+            let request =
+                headers.iter().fold(self.agent.post(&url), |request, (name, value)| request.header(*name, value));
+            send_json(request.header(header::ACCEPT_LANGUAGE, self.language.as_str()), submission)
+        })
+        .map(|answer| answer.body)
+    }
+
+    /// Where a request stands.
+    pub fn status(&self, number: RequestNumber, token: &Secret) -> Result<Answer<RequestStatus>, ApiError> {
+        let url = format!("{}/requests/{number}", self.url);
+        self.call(&url, || {
+            self.agent
+                .get(&url)
+                .header(header::AUTHORIZATION, bearer(token))
+                .header(header::ACCEPT_LANGUAGE, self.language.as_str())
+                .call()
+        })
+    }
+
+    /// Tells the service that the certificate was installed or downloaded.
+    pub fn report(&self, number: RequestNumber, token: &Secret, state: State) -> Result<RequestStatus, ApiError> {
+        let url = format!("{}/requests/{number}/outcome", self.url);
+        self.call(&url, || {
+            let request = self.agent.put(&url).header(header::AUTHORIZATION, bearer(token));
+            send_json(request.header(header::ACCEPT_LANGUAGE, self.language.as_str()), &Outcome { state })
+        })
+        .map(|answer| answer.body)
+    }
+
+    /// Who the service thinks we are.
+    pub fn test(&self) -> Result<CallerIdentity, ApiError> {
+        let url = format!("{}/test", self.url);
+        self.call(&url, || self.agent.get(&url).header(header::ACCEPT_LANGUAGE, self.language.as_str()).call())
+            .map(|answer| answer.body)
+    }
+
+    /// Makes a call until it is answered or its fault is a lasting one.
+    fn call<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        send: impl Fn() -> Result<Response<Body>, ureq::Error>,
+    ) -> Result<Answer<T>, ApiError> {
+        let mut attempt = 0;
+        loop {
+            let (error, retry_after) = match send() {
+                Ok(mut response) => {
+                    let retry_after = retry_after(&response);
+                    match read(url, &mut response) {
+                        Ok(body) => return Ok(Answer { body, retry_after }),
+                        Err(error) => (error, retry_after),
+                    }
+                }
+                Err(error) => (transport_error(url, error), None),
+            };
+            match error.pause(attempt, retry_after) {
+                Some(pause) if attempt + 1 < TRIES => {
+                    log::info!("call failed, trying again: url={url} pause={pause:?} error={error}");
+                    thread::sleep(pause);
+                    attempt += 1;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+fn bearer(secret: &Secret) -> String {
+    format!("Bearer {}", secret.expose())
+}
+
+fn send_json(
+    request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+    body: &impl Serialize,
+) -> Result<Response<Body>, ureq::Error> {
+    request.send_json(body)
+}
+
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The gate: JSON of the expected shape, or a problem document, or not from the service.
+fn read<T: DeserializeOwned>(url: &str, response: &mut Response<Body>) -> Result<T, ApiError> {
+    let foreign = |found: String| ApiError::NotTheService { url: url.to_owned(), found };
+    let status = response.status();
+    if status.is_redirection() {
+        let target = response.headers().get(header::LOCATION).and_then(|target| target.to_str().ok());
+        return Err(foreign(format!("{status} → {}", target.unwrap_or("?"))));
+    }
+    let media_type = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|value| value.trim().to_ascii_lowercase())
+        .unwrap_or_default();
+    let is_problem = media_type == problem::MEDIA_TYPE;
+    if !is_problem && media_type != "application/json" {
+        return Err(foreign(format!("{status}, Content-Type: {media_type}")));
+    }
+    let content = response.body_mut().with_config().limit(ANSWER_LIMIT).read_to_vec().map_err(|error| match error {
+        ureq::Error::BodyExceedsLimit(limit) => foreign(format!("{status}, > {limit} bytes")),
+        error => transport_error(url, error),
+    })?;
+    let unreadable = |error: serde_json::Error| foreign(format!("{status}, {error}"));
+    if status == StatusCode::OK || status == StatusCode::CREATED {
+        return serde_json::from_slice(&content).map_err(unreadable);
+    }
+    let problem: Problem = serde_json::from_slice(&content).map_err(unreadable)?;
+    Err(ApiError::Problem(Box::new(problem)))
+}
+
+/// Sorts the ways in which a connection fails.
+fn transport_error(url: &str, error: ureq::Error) -> ApiError {
+    let url = url.to_owned();
+    let tls = match &error {
+        ureq::Error::Rustls(tls) => Some(tls.clone()),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).cloned(),
+        _ => None,
+    };
+    match (error, tls) {
+        (_, Some(source)) => tls_error(url, source),
+        (ureq::Error::Timeout(_), _) => ApiError::TimedOut { url },
+        (ureq::Error::Io(error), _) if error.kind() == io::ErrorKind::TimedOut => ApiError::TimedOut { url },
+        (source, _) => ApiError::Unreachable { url, source },
+    }
+}
+
+fn tls_error(url: String, source: rustls::Error) -> ApiError {
+    let clock = |here: u64, limit: u64| {
+        let shown = |seconds: u64| {
+            i64::try_from(seconds)
+                .ok()
+                .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+                .and_then(|time| time.format(&Rfc3339).ok())
+                .unwrap_or_default()
+        };
+        let seconds = i64::try_from(here.abs_diff(limit)).unwrap_or(i64::MAX);
+        ApiError::UntrustedClock { url: url.clone(), here: shown(here), limit: shown(limit), seconds }
+    };
+    match &source {
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
+            clock(time.as_secs(), not_after.as_secs())
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
+            clock(time.as_secs(), not_before.as_secs())
+        }
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            ApiError::Untrusted { url, source }
+        }
+        // An alert is the other side's word on us.
+        rustls::Error::AlertReceived(_) => ApiError::ClientCertificateRefused { url, source },
+        _ => ApiError::Unreachable { url, source: ureq::Error::Rustls(source) },
+    }
+}

@@ -1,0 +1,342 @@
+//! `fetch`: every request of this machine brought up to date, and what was approved brought home.
+//!
+//! For each request: ask, note the answer, deliver the certificate, note that, tell the service, note that. Every step
+//! may be repeated, so a run that was cut off is simply run again.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::pending;
+use crate::client::api::{Api, ApiError};
+use crate::client::cli::FetchArguments;
+use crate::client::config::Config;
+use crate::client::error::{Error, Explanation};
+use crate::client::exit::Exit;
+use crate::client::journal::{LockedJournal, Record, Step};
+use crate::client::report::{Progress, Report};
+use crate::client::{external, installation, kill_point};
+use crate::locales::{self, Language, Text};
+use crate::protocol::messages::{Issued, RequestStatus};
+use crate::protocol::request::{Kind, RequestNumber, State};
+use crate::protocol::subject;
+
+/// How soon to ask again where the service does not say.
+const PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchReport, Error> {
+    let api = pending::public_api(config);
+    let deadline = arguments.wait.map(|wait| Instant::now() + wait);
+    let mut lines: Vec<Line> = Vec::new();
+    let mut progress = None;
+    loop {
+        let (pass, retry_after) = pass(config, &api)?;
+        let earlier = std::mem::take(&mut lines);
+        lines = pass;
+        // What happened in an earlier pass of this run is still news.
+        for line in &mut lines {
+            let before = earlier.iter().find(|before| before.id == line.id);
+            line.news |= before.is_some_and(|before| before.news);
+        }
+        let waiting = lines.iter().any(|line| matches!(line.exit(), Exit::Pending | Exit::Unavailable));
+        let left = deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if !waiting || left.is_zero() {
+            return Ok(FetchReport { lines });
+        }
+        progress.get_or_insert_with(|| Progress::start(&Text::new("waiting"), config.language));
+        thread::sleep(retry_after.unwrap_or(PAUSE).min(left));
+    }
+}
+
+/// Asks for every open request once, under the journal's lock.
+fn pass(config: &Config, api: &Api) -> Result<(Vec<Line>, Option<Duration>), Error> {
+    let journal = pending::lock(config)?;
+    let mut records = journal.records()?;
+    let mut lines = Vec::with_capacity(records.len());
+    let mut retry_after: Option<Duration> = None;
+    let mut unreachable = None;
+    // Newest first, so that what counts for an identity is seen first.
+    records.reverse();
+    let mut identities = HashSet::new();
+    for mut record in records {
+        let newest = identities.insert((record.submission.kind, subject::identity(&record.common_name)));
+        let mut line = Line::new(&record, newest);
+        if record.step != Step::Closed {
+            let brought = match &unreachable {
+                // The service does not answer: asking for a thousand more requests would only take long.
+                Some(explanation) => Err(Stopped::Before(Explanation::clone(explanation))),
+                None => bring_up_to_date(config, &journal, api, &mut record).map_err(Stopped::Now),
+            };
+            match brought {
+                Ok(Some(pause)) => retry_after = Some(retry_after.map_or(pause, |known| known.min(pause))),
+                Ok(None) => {}
+                Err(Stopped::Now(error)) => {
+                    config.events.record("fetch-failed", &[("record", &record.id), ("message", &error)]);
+                    line.error_exit = Exit::from(&error);
+                    let explanation = error.explain(config.language);
+                    if let Error::Api(ApiError::Unreachable { .. } | ApiError::TimedOut { .. }) = error {
+                        unreachable = Some(explanation.clone());
+                    }
+                    line.error = Some(explanation);
+                }
+                Err(Stopped::Before(explanation)) => {
+                    line.error_exit = Exit::Unavailable;
+                    line.error = Some(explanation);
+                }
+            }
+            line.update(&record);
+        }
+        lines.push(line);
+    }
+    lines.reverse();
+    Ok((lines, retry_after))
+}
+
+/// Why a request was not brought up to date.
+enum Stopped {
+    /// By a fault of its own.
+    Now(Error),
+    /// By one that an earlier request met.
+    Before(Explanation),
+}
+
+/// Brings one request up to date; says how long to wait where it is still pending.
+fn bring_up_to_date(
+    config: &Config,
+    journal: &LockedJournal,
+    api: &Api,
+    record: &mut Record,
+) -> Result<Option<Duration>, Error> {
+    if record.step == Step::Prepared {
+        if !pending::still_whole(config, journal, record)? {
+            return Ok(None);
+        }
+        pending::send(config, journal, api, record)?;
+    }
+    let Some(number) = record.number() else { return Ok(None) };
+    let answer = api.status(number, &record.token)?;
+    let mut status = answer.body;
+    let issued = status.issued.take();
+    if record.state() != Some(status.state) {
+        config.events.record("state", &[("request", &number), ("state", &status.state)]);
+    }
+    let before = record.status.replace(status.clone());
+    match status.state {
+        State::Pending => {
+            if before.as_ref() != Some(&status) {
+                journal.write(record)?;
+            }
+            return Ok(Some(answer.retry_after.unwrap_or(PAUSE)));
+        }
+        State::Approved | State::Installed | State::Downloaded => {
+            if record.step == Step::Accepted {
+                let issued = issued.ok_or(installation::InstallationError::Unreadable)?;
+                let location = deliver(config, record, number, &issued)?;
+                config.events.record(
+                    "delivered",
+                    &[("request", &number), ("serial", &issued.serial), ("location", &location.display())],
+                );
+                record.location = Some(location);
+                record.step = Step::Delivered;
+                kill_point::pass("fetch.before-delivered");
+                journal.write(record)?;
+            }
+            if record.step == Step::Delivered {
+                kill_point::pass("fetch.before-report");
+                let mut status = api.report(number, &record.token, record.submission.kind.outcome())?;
+                status.issued = None;
+                kill_point::pass("fetch.after-report");
+                record.status = Some(status);
+                record.step = Step::Reported;
+                journal.write(record)?;
+            } else if before.as_ref() != Some(&status) {
+                journal.write(record)?;
+            }
+        }
+        State::Rejected | State::Cancelled | State::Expired => {
+            if let Some(scope) = record.store {
+                pending::store_of(config, scope).discard(&record.id)?;
+            }
+            kill_point::pass("fetch.before-closed");
+            record.step = Step::Closed;
+            journal.write(record)?;
+        }
+        State::Revoked => {
+            // The certificate stays where it is: taking it away would not make it less revoked, and hides the reason
+            // for what no longer works.
+            record.step = Step::Closed;
+            journal.write(record)?;
+        }
+    }
+    Ok(None)
+}
+
+/// Checks the certificate and puts it where it belongs: the store, or a file for an external server.
+fn deliver(config: &Config, record: &Record, number: RequestNumber, issued: &Issued) -> Result<PathBuf, Error> {
+    let chain: Vec<Vec<u8>> = issued.chain.iter().map(|issuer| issuer.0.clone()).collect();
+    let kind = record.submission.kind;
+    let delivery = installation::check(
+        issued,
+        &chain,
+        &record.submission.csr.0,
+        kind,
+        &record.common_name,
+        &config.package.trust_anchor,
+        OffsetDateTime::now_utc(),
+    )?;
+    kill_point::pass("fetch.before-delivery");
+    match record.store {
+        Some(scope) => Ok(pending::store_of(config, scope).install(&record.id, &delivery)?),
+        None => Ok(external::write(&config.package.folder, number, &record.common_name, &delivery)?),
+    }
+}
+
+/// How one request stands after a fetch.
+struct Line {
+    id: String,
+    kind: Kind,
+    common_name: String,
+    status: Option<RequestStatus>,
+    location: Option<PathBuf>,
+    /// No newer request for the same identity is known, so this one decides how the command ends.
+    newest: bool,
+    /// Something became known or was done in this run.
+    news: bool,
+    before: (Option<State>, Step),
+    error: Option<Explanation>,
+    error_exit: Exit,
+}
+
+impl Line {
+    fn new(record: &Record, newest: bool) -> Self {
+        Self {
+            id: record.id.clone(),
+            kind: record.submission.kind,
+            common_name: record.common_name.clone(),
+            status: record.status.clone(),
+            location: record.location.clone(),
+            newest,
+            news: false,
+            before: (record.state(), record.step),
+            error: None,
+            error_exit: Exit::Done,
+        }
+    }
+
+    fn update(&mut self, record: &Record) {
+        self.status.clone_from(&record.status);
+        self.location.clone_from(&record.location);
+        self.news = self.before != (record.state(), record.step);
+    }
+
+    fn state(&self) -> Option<State> {
+        self.status.as_ref().map(|status| status.state)
+    }
+
+    fn exit(&self) -> Exit {
+        if self.error.is_some() {
+            return self.error_exit;
+        }
+        match self.state() {
+            Some(State::Pending) => Exit::Pending,
+            Some(state) if state.is_final() && self.newest => Exit::Refused,
+            _ => Exit::Done,
+        }
+    }
+
+    /// Worth a line to a person: open, new, wrong, or the last word on an identity.
+    fn matters(&self) -> bool {
+        self.news || self.error.is_some() || self.newest
+    }
+
+    fn words(&self, language: Language) -> Vec<String> {
+        let Some(status) = &self.status else {
+            return self.error.iter().map(|error| error.message.clone()).collect();
+        };
+        let number = status.number;
+        let reason = status.reason.clone().unwrap_or_default();
+        let named = |text: Text| text.with("number", number).with("common_name", &self.common_name);
+        let mut lines = vec![
+            named(match (status.state, &self.location, &status.replaced_by) {
+                (State::Pending, ..) => {
+                    Text::new("fetch-pending").with_text("approver", locales::role(status.approver))
+                }
+                (State::Installed, Some(location), _) => {
+                    Text::new("fetch-installed").with("location", location.display())
+                }
+                (State::Downloaded, Some(location), _) => {
+                    Text::new("fetch-downloaded").with("location", location.display())
+                }
+                (State::Rejected, ..) => Text::new("fetch-rejected").with("reason", &reason),
+                (State::Cancelled, _, Some(newer)) => Text::new("fetch-cancelled").with("newer", newer),
+                (State::Revoked, ..) => Text::new("fetch-revoked").with("reason", &reason),
+                (state, ..) => Text::new("fetch-state").with_text("state", locales::state(state)),
+            })
+            .in_language(language),
+        ];
+        if let Some(error) = &self.error {
+            lines.push(format!("  {}", error.message));
+            lines.extend(error.details.iter().map(|detail| format!("  - {detail}")));
+            lines.extend(error.hint.iter().map(|hint| format!("  {hint}")));
+        }
+        lines
+    }
+
+    fn json(&self) -> Value {
+        let mut value = json!({
+            "record": self.id,
+            "kind": self.kind,
+            "common_name": self.common_name,
+            "news": self.news,
+            "location": self.location,
+            "error": self.error,
+            "exit_code": self.exit() as u8,
+        });
+        if let Some(status) = &self.status {
+            value["request"] = super::request_json(status);
+        }
+        value
+    }
+}
+
+/// How all requests stand after a fetch.
+pub(super) struct FetchReport {
+    lines: Vec<Line>,
+}
+
+impl Report for FetchReport {
+    fn text(&self, language: Language) -> String {
+        let mut text = String::new();
+        for line in self.lines.iter().filter(|line| line.matters()) {
+            text.extend(line.words(language).into_iter().map(|words| words + "\n"));
+        }
+        if self.lines.is_empty() {
+            text.push_str(&(Text::new("fetch-nothing").in_language(language) + "\n"));
+        }
+        let next = match self.exit() {
+            Exit::Pending => Some(Text::new("fetch-next-pending")),
+            Exit::Done if self.lines.iter().any(|line| line.news && line.state() == Some(State::Installed)) => {
+                Some(Text::new("fetch-next-installed"))
+            }
+            _ => None,
+        };
+        text.extend(next.map(|next| format!("\n{}\n", next.in_language(language))));
+        text
+    }
+
+    fn json(&self, _language: Language) -> Value {
+        json!({ "requests": self.lines.iter().map(Line::json).collect::<Vec<_>>() })
+    }
+
+    fn lines(&self, _language: Language) -> Vec<Value> {
+        self.lines.iter().map(Line::json).collect()
+    }
+
+    fn exit(&self) -> Exit {
+        self.lines.iter().fold(Exit::Done, |exit, line| exit.or(line.exit()))
+    }
+}

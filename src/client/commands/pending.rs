@@ -1,0 +1,103 @@
+//! What `submit`, `submit-external` and `fetch` share: sending a prepared record, now or after a crash.
+
+use std::time::Duration;
+
+use crate::client::api::{Api, ApiError};
+use crate::client::config::Config;
+use crate::client::error::Error;
+use crate::client::exit::Exit;
+use crate::client::journal::{Journal, JournalError, LockedJournal, Record, Step};
+use crate::client::report::Progress;
+use crate::client::store;
+use crate::client::{journal, kill_point};
+use crate::locales::Text;
+use crate::protocol::messages::RequestStatus;
+use crate::protocol::request::StoreScope;
+
+/// How long a run waits for another one to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Takes the journal's lock, saying so where another run has to end first.
+pub(super) fn lock(config: &Config) -> Result<LockedJournal, JournalError> {
+    let mut progress = None;
+    let journal: Journal = config.journal();
+    let locked = journal.lock(PATIENCE, || {
+        log::warn!("{}", Text::new("another-run").in_language(config.language));
+        progress = Some(Progress::start(&Text::new("another-run"), config.language));
+    })?;
+    config
+        .package
+        .pin(locked.folder())
+        .map_err(|source| journal::JournalError::File { path: locked.folder().to_owned(), source })?;
+    Ok(locked)
+}
+
+/// The public listener of the environment.
+pub(super) fn public_api(config: &Config) -> Api {
+    Api::public(&config.package.settings.service_url, &config.package.trust_anchor, config.language)
+}
+
+/// The store that holds a record's key; an external server's key is not here.
+pub(super) fn store_of(config: &Config, scope: StoreScope) -> Box<dyn store::Store> {
+    store::open(&config.home, scope, config.environment())
+}
+
+/// Sends a prepared record and notes the answer. A lasting refusal takes the record and its key away; anything else
+/// leaves both, so that the next run goes on.
+pub(super) fn send(
+    config: &Config,
+    journal: &LockedJournal,
+    api: &Api,
+    record: &mut Record,
+) -> Result<RequestStatus, Error> {
+    kill_point::pass("submit.before-send");
+    let answer = api.submit(&config.package.secret, &record.idempotency_key, &record.submission);
+    kill_point::pass("submit.after-send");
+    match answer {
+        Ok(status) => {
+            config.events.record(
+                "submitted",
+                &[("request", &status.number), ("kind", &status.kind), ("common_name", &record.common_name)],
+            );
+            record.status = Some(status.clone());
+            record.step = Step::Accepted;
+            journal.write(record)?;
+            kill_point::pass("submit.after-accepted");
+            Ok(status)
+        }
+        Err(error) => {
+            let error = Error::Api(error);
+            if lasting(&error) {
+                forget(config, journal, record)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whether the same submission would be refused again.
+fn lasting(error: &Error) -> bool {
+    matches!(error, Error::Api(ApiError::Problem(_))) && Exit::from(error) != Exit::Unavailable
+}
+
+/// Takes a record that came to nothing away, its key first, so that no key is ever without a record.
+fn forget(config: &Config, journal: &LockedJournal, record: &Record) -> Result<(), Error> {
+    if let Some(scope) = record.store {
+        store_of(config, scope).discard(&record.id)?;
+    }
+    journal.remove(record)?;
+    Ok(())
+}
+
+/// Whether a prepared record can be sent: its key must be there. One whose key is not was never sent, and is taken away.
+pub(super) fn still_whole(config: &Config, journal: &LockedJournal, record: &Record) -> Result<bool, Error> {
+    let whole = match record.store {
+        Some(scope) => store_of(config, scope).holds_key(&record.id)?,
+        None => true,
+    };
+    if !whole {
+        config.events.record("unfinished-removed", &[("record", &record.id)]);
+        forget(config, journal, record)?;
+    }
+    Ok(whole)
+}

@@ -1,0 +1,300 @@
+//! What is known here of each request, on disk: one small file a request, written before the network is touched.
+//!
+//! A record is replaced as a whole: written beside, synced, renamed, the folder synced. Whatever instant the power
+//! fails at, the next run finds the record as it was before or after the step, never half of it. One run at a time
+//! holds the journal's lock.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::kill_point;
+use crate::locales::Text;
+use crate::protocol::messages::{RequestStatus, Submission};
+use crate::protocol::request::{RequestNumber, State, StoreScope};
+use crate::protocol::secret::{Secret, hex};
+use crate::protocol::subject;
+
+/// The one format of a record.
+const FORMAT: u32 = 1;
+
+/// How far a request came on this side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Everything to submit is on disk; whether the service has it is not known.
+    Prepared,
+    /// The service has it and gave it a number.
+    Accepted,
+    /// The certificate lies in the store or in its file; the service was not told yet.
+    Delivered,
+    /// The service was told.
+    Reported,
+    /// Nothing more can happen: rejected, cancelled, expired or revoked.
+    Closed,
+}
+
+/// One request, as this machine knows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    format: u32,
+    /// Names the record, and the key in the store. Starts with the time, so that names sort by age.
+    pub id: String,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// How far it came.
+    pub step: Step,
+    /// The name asked for.
+    pub common_name: String,
+    /// Makes the submission safe to repeat.
+    pub idempotency_key: String,
+    /// Proves that we are the ones who submitted.
+    pub token: Secret,
+    /// The exact message.
+    pub submission: Submission,
+    /// Tells whether a later run asks for the same; empty where nobody compares.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub wish: String,
+    /// Which store holds the key; absent for an external server, whose key is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreScope>,
+    /// The file that an external server's CSR came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PathBuf>,
+    /// What the service said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<RequestStatus>,
+    /// Where the certificate went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<PathBuf>,
+}
+
+impl Record {
+    /// A record of a submission that nobody has seen yet.
+    ///
+    /// # Errors
+    /// Fails only where the system has no random numbers.
+    pub fn new(
+        submission: Submission,
+        token: Secret,
+        common_name: String,
+        now: OffsetDateTime,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let mut random = [0_u8; 16];
+        aws_lc_rs::rand::fill(&mut random)?;
+        let idempotency_key = hex(&random);
+        let time = now.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap_or_default();
+        Ok(Self {
+            format: FORMAT,
+            id: format!("{time}-{}", &idempotency_key[..12]),
+            created_at: now,
+            step: Step::Prepared,
+            common_name,
+            idempotency_key,
+            token,
+            submission,
+            wish: String::new(),
+            store: None,
+            source: None,
+            status: None,
+            location: None,
+        })
+    }
+
+    /// The number, once the service gave one.
+    pub fn number(&self) -> Option<RequestNumber> {
+        self.status.as_ref().map(|status| status.number)
+    }
+
+    /// The state as far as it is known here; a request that may not have arrived yet has none.
+    pub fn state(&self) -> Option<State> {
+        self.status.as_ref().map(|status| status.state)
+    }
+
+    /// Whether two records ask for the same identity, so that the newer one replaces the older.
+    pub fn same_identity(&self, other: &Self) -> bool {
+        self.submission.kind == other.submission.kind
+            && subject::identity(&self.common_name) == subject::identity(&other.common_name)
+    }
+}
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum JournalError {
+    /// The folder or a file in it cannot be written or read.
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A record holds something else than a record.
+    Damaged {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another run holds the lock, and did not let go in time.
+    Busy {
+        /// The lock.
+        path: PathBuf,
+    },
+}
+
+impl JournalError {
+    /// What happened and why.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::File { path, source } => {
+                Text::new("error-journal-file").with("path", path.display()).with("reason", source)
+            }
+            Self::Damaged { path, source } => {
+                Text::new("error-journal-damaged").with("path", path.display()).with("reason", source)
+            }
+            Self::Busy { path } => Text::new("error-journal-busy").with("path", path.display()),
+        }
+    }
+
+    /// Whether it is only that another run is at work.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
+/// The records of one environment, for reading. [`LockedJournal`] also writes.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    folder: PathBuf,
+}
+
+impl Journal {
+    /// The journal in a folder, which need not exist yet.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Every record, oldest first.
+    pub fn records(&self) -> Result<Vec<Record>, JournalError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(self.file_error(source)),
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| self.file_error(source))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let content = fs::read(&path).map_err(|source| JournalError::File { path: path.clone(), source })?;
+                let record: Record = serde_json::from_slice(&content)
+                    .map_err(|source| JournalError::Damaged { path: path.clone(), source })?;
+                records.push(record);
+            }
+        }
+        records.sort_by(|left, right| (left.number(), &left.id).cmp(&(right.number(), &right.id)));
+        Ok(records)
+    }
+
+    /// Makes the folder and takes the lock; waits up to `patience` where another run holds it, saying so once.
+    pub fn lock(&self, patience: Duration, waiting: impl FnOnce()) -> Result<LockedJournal, JournalError> {
+        create_private_folder(&self.folder).map_err(|source| self.file_error(source))?;
+        let path = self.folder.join("lock");
+        let error = |source| JournalError::File { path: path.clone(), source };
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(error)?;
+        let mut waiting = Some(waiting);
+        let start = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(LockedJournal { journal: self.clone(), _lock: lock }),
+                Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting();
+                    }
+                    thread::sleep(Duration::from_millis(50));
+                }
+                Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path }),
+                Err(TryLockError::Error(source)) => return Err(error(source)),
+            }
+        }
+    }
+
+    fn file_error(&self, source: io::Error) -> JournalError {
+        JournalError::File { path: self.folder.clone(), source }
+    }
+}
+
+/// The journal while this run alone may change it.
+#[derive(Debug)]
+pub struct LockedJournal {
+    journal: Journal,
+    _lock: File,
+}
+
+impl LockedJournal {
+    /// Every record, oldest first.
+    pub fn records(&self) -> Result<Vec<Record>, JournalError> {
+        self.journal.records()
+    }
+
+    /// The folder that the records lie in.
+    pub fn folder(&self) -> &Path {
+        &self.journal.folder
+    }
+
+    /// Writes a record; when this returns, it survives a power cut.
+    pub fn write(&self, record: &Record) -> Result<(), JournalError> {
+        let path = self.path(record);
+        // The bytes hold the token, so the buffer is cleared after use.
+        let content = zeroize::Zeroizing::new(
+            serde_json::to_vec_pretty(record).map_err(|source| JournalError::Damaged { path: path.clone(), source })?,
+        );
+        write_durably(&path, &content).map_err(|source| JournalError::File { path, source })
+    }
+
+    /// Removes a record of something that never happened.
+    pub fn remove(&self, record: &Record) -> Result<(), JournalError> {
+        let path = self.path(record);
+        fs::remove_file(&path)
+            .and_then(|()| sync_folder(&self.journal.folder))
+            .map_err(|source| JournalError::File { path, source })
+    }
+
+    fn path(&self, record: &Record) -> PathBuf {
+        self.journal.folder.join(format!("{}.json", record.id))
+    }
+}
+
+/// Makes a folder, and those above it, that only its owner can look into.
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Replaces a file as a whole, owner-only from the moment it exists, and durably.
+pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    kill_point::pass("journal.before-rename");
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// Makes the names in a folder durable. Windows has no such call, and orders its metadata itself.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

@@ -1,0 +1,121 @@
+//! Private keys: made here, given to the store, cleared from memory.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
+use zeroize::Zeroizing;
+
+use crate::locales::Text;
+use crate::protocol::request::{UnknownWord, by_word};
+
+/// The keys that can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyAlgorithm {
+    /// RSA, 2048 bits.
+    #[default]
+    Rsa2048,
+    /// RSA, 3072 bits.
+    Rsa3072,
+    /// RSA, 4096 bits.
+    Rsa4096,
+    /// ECDSA on NIST P-256.
+    EcP256,
+    /// ECDSA on NIST P-384.
+    EcP384,
+}
+
+impl KeyAlgorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 5] = [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::EcP256, Self::EcP384];
+
+    /// The word used on command lines and in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa3072 => "rsa-3072",
+            Self::Rsa4096 => "rsa-4096",
+            Self::EcP256 => "ec-p256",
+            Self::EcP384 => "ec-p384",
+        }
+    }
+
+    /// Makes a new key. RSA takes a while: two prime numbers have to be found.
+    pub fn generate(self) -> Result<PrivateKey, KeyError> {
+        let pair = match self {
+            Self::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+            Self::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
+            Self::Rsa4096 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
+            Self::EcP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            Self::EcP384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
+        };
+        Ok(PrivateKey { pair: pair.map_err(KeyError::Generation)? })
+    }
+
+    /// Whether the key is on an elliptic curve.
+    pub const fn is_elliptic(self) -> bool {
+        matches!(self, Self::EcP256 | Self::EcP384)
+    }
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for KeyAlgorithm {
+    type Err = UnknownWord;
+
+    /// Reads the word; the bare length of an RSA key, as other enrollment programs take it, is understood too.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bits = Self::ALL.into_iter().find(|algorithm| algorithm.as_str().strip_prefix("rsa-") == Some(text));
+        bits.map_or_else(|| by_word(&text.to_ascii_lowercase(), &Self::ALL, Self::as_str), Ok)
+    }
+}
+
+/// A private key on its way into the store. `Debug` hides it; it is zeroed when dropped.
+pub struct PrivateKey {
+    pair: KeyPair,
+}
+
+impl PrivateKey {
+    /// The key as rcgen signs with it.
+    pub fn pair(&self) -> &KeyPair {
+        &self.pair
+    }
+
+    /// PKCS #8 DER, for the store alone.
+    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.pair.serialize_der())
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PrivateKey(…)")
+    }
+}
+
+/// Why there is no key or CSR.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum KeyError {
+    /// The cryptographic library could not make a key.
+    Generation(#[source] rcgen::Error),
+    /// The CSR could not be encoded or signed.
+    Request(#[source] rcgen::Error),
+    /// The system has no random numbers.
+    Random,
+}
+
+impl KeyError {
+    /// What happened and why.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Generation(reason) => Text::new("error-key-generation").with("reason", reason),
+            Self::Request(reason) => Text::new("error-key-request").with("reason", reason),
+            Self::Random => Text::new("error-key-random"),
+        }
+    }
+}

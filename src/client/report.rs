@@ -1,0 +1,245 @@
+//! Results, printed once: as text in a language, or as JSON of a versioned schema.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::error::{Error, Explanation};
+use super::exit::Exit;
+use crate::locales::{Language, Text};
+
+/// The schema of JSON output, described in docs/json-output.md.
+const SCHEMA: &str = "ptc-enroll/1";
+
+/// The form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON object a command.
+    Json,
+    /// One JSON object a request.
+    Jsonl,
+}
+
+/// What a command found out, in every form.
+pub trait Report {
+    /// For people.
+    fn text(&self, language: Language) -> String;
+
+    /// For programs, as one value.
+    fn json(&self, language: Language) -> Value;
+
+    /// For programs, one value a request, where the command is about requests.
+    fn lines(&self, language: Language) -> Vec<Value> {
+        vec![self.json(language)]
+    }
+
+    /// The exit code that goes with it.
+    fn exit(&self) -> Exit {
+        Exit::Done
+    }
+}
+
+/// Which service a command was about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Name of the environment.
+    pub environment: String,
+    /// Where its public listener is.
+    pub service_url: String,
+}
+
+/// A command that ran to its end.
+pub struct Outcome {
+    /// The command's name.
+    pub command: &'static str,
+    /// Which service it was about; completions are about none.
+    pub place: Option<Place>,
+    /// What it found out.
+    pub report: Box<dyn Report>,
+}
+
+/// A command that was stopped.
+#[derive(Debug)]
+pub struct Failure {
+    /// The command's name.
+    pub command: &'static str,
+    /// Which service it was about, as far as that was known.
+    pub place: Option<Place>,
+    /// What stopped it.
+    pub error: Box<Error>,
+}
+
+/// Prints results in the form and language chosen.
+#[derive(Debug)]
+pub struct Printer {
+    output: Output,
+    language: Language,
+}
+
+impl Printer {
+    /// A printer for a form and a language.
+    pub const fn new(output: Output, language: Language) -> Self {
+        Self { output, language }
+    }
+
+    /// Prints the result of a command and says how to exit.
+    pub fn outcome(&self, outcome: &Outcome) -> Exit {
+        let exit = outcome.report.exit();
+        let envelope = |result: Value| {
+            let mut object = self.envelope(outcome.command, outcome.place.as_ref(), exit);
+            object["result"] = result;
+            ascii(&object)
+        };
+        let printed = match self.output {
+            Output::Text => print(&format!(
+                "{}{}",
+                outcome.place.as_ref().map(|place| self.header(place)).unwrap_or_default(),
+                outcome.report.text(self.language)
+            )),
+            Output::Json => print(&envelope(outcome.report.json(self.language))),
+            Output::Jsonl => {
+                let lines: String = outcome.report.lines(self.language).into_iter().map(envelope).collect();
+                print(&lines)
+            }
+        };
+        match printed {
+            Ok(()) => exit,
+            Err(error) => {
+                let (command, place) = (outcome.command, outcome.place.clone());
+                self.failure(&Failure { command, place, error: Box::new(Error::Output(error)) })
+            }
+        }
+    }
+
+    /// Prints what stopped a command and says how to exit.
+    pub fn failure(&self, failure: &Failure) -> Exit {
+        let exit = Exit::from(&*failure.error);
+        let explanation = failure.error.explain(self.language);
+        let mut text = failure.place.as_ref().map(|place| self.header(place)).unwrap_or_default();
+        text.push_str(&self.explanation(&explanation));
+        if self.output != Output::Text {
+            let mut object = self.envelope(failure.command, failure.place.as_ref(), exit);
+            object["error"] = json!(explanation);
+            // Where stdout is closed there is still stderr.
+            let _ = print(&ascii(&object));
+        }
+        // Where stderr is closed too, the exit code is all that is left.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        exit
+    }
+
+    /// What, why, every detail, the next step, and the number for support.
+    fn explanation(&self, explanation: &Explanation) -> String {
+        let mut lines = vec![Text::new("line-error").with("message", &explanation.message)];
+        lines.extend(explanation.details.iter().map(|detail| Text::new("line-detail").with("detail", detail)));
+        lines.extend(explanation.hint.iter().map(|hint| Text::new("line-hint").with("hint", hint)));
+        lines.extend(explanation.request_id.iter().map(|id| Text::new("line-request-id").with("id", id)));
+        lines.iter().map(|line| line.in_language(self.language) + "\n").collect()
+    }
+
+    fn header(&self, place: &Place) -> String {
+        let header = Text::new("header").with("environment", &place.environment).with("url", &place.service_url);
+        header.in_language(self.language) + "\n\n"
+    }
+
+    fn envelope(&self, command: &str, place: Option<&Place>, exit: Exit) -> Value {
+        let mut object = json!({ "schema": SCHEMA, "command": command, "exit_code": exit as u8 });
+        if let Some(place) = place {
+            object["environment"] = json!(place.environment);
+            object["service_url"] = json!(place.service_url);
+        }
+        object
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// A JSON value as one line of ASCII, so that no code page of a console or pipe can spoil it. Characters outside ASCII
+/// stand in strings alone, where `\u` escapes mean the same (RFC 8259 §7).
+fn ascii(value: &Value) -> String {
+    let json = value.to_string();
+    let mut line = String::with_capacity(json.len() + 1);
+    for character in json.chars() {
+        if character.is_ascii() {
+            line.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                line.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    line.push('\n');
+    line
+}
+
+/// Rows in columns as wide as their widest cell, two spaces apart, the heading first.
+pub fn table(heading: Vec<String>, rows: Vec<Vec<String>>) -> String {
+    let all: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
+    let columns = all.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in &all {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A sign of life on long work: on a terminal only, on stderr, gone when dropped.
+pub struct Progress(Option<indicatif::ProgressBar>);
+
+impl Progress {
+    /// Starts to show what is going on.
+    pub fn start(text: &Text, language: Language) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = indicatif::ProgressBar::new_spinner().with_message(text.in_language(language));
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        Self(Some(bar))
+    }
+
+    /// Shows something else from now on.
+    pub fn show(&self, text: &Text, language: Language) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(text.in_language(language));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_ascii_and_means_the_same() {
+        let value = json!({ "name": "Île-de-France 🏤\n" });
+        let line = ascii(&value);
+        assert!(line.is_ascii());
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        assert_eq!(table(row(["No", "État"]), vec![row(["7", "é"]), row(["123", ""])]), "No   État\n7    é\n123\n");
+    }
+}
