@@ -58,7 +58,6 @@ pub struct Builder {
 pub struct Site {
     folder: TempDir,
     child: Child,
-    pub secure_port: u16,
     pub proxy: Option<Proxy>,
 }
 
@@ -112,7 +111,7 @@ impl Builder {
         }
         let anchor = home.join("ca").join("root.crt.pem");
         let proxy = self.proxy.map(|proxy| proxy.start(public_port, &home.join("tls"), &anchor));
-        Site { folder, child, secure_port, proxy }
+        Site { folder, child, proxy }
     }
 }
 
