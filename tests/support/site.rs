@@ -93,7 +93,7 @@ impl Builder {
             &format!("--manager-out={}", folder.path().join("ptc-manager").display()),
         ];
         service(&home, init).exits(0);
-        service(&home, ["org", "add", "J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+        service(&home, ["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
         let mut child = Command::new(SERVICE)
             .arg("--home")
             .arg(&home)
