@@ -1,7 +1,7 @@
 //! A faulty network: a TLS server in front of the service that holds the service's own certificate, and spoils answers.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};

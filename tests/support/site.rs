@@ -58,7 +58,6 @@ pub struct Builder {
 pub struct Site {
     folder: TempDir,
     child: Child,
-    pub secure_port: u16,
     pub proxy: Option<Proxy>,
 }
 
@@ -94,7 +93,7 @@ impl Builder {
             &format!("--manager-out={}", folder.path().join("ptc-manager").display()),
         ];
         service(&home, init).exits(0);
-        service(&home, ["org", "add", "J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+        service(&home, ["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
         let mut child = Command::new(SERVICE)
             .arg("--home")
             .arg(&home)
@@ -112,7 +111,7 @@ impl Builder {
         }
         let anchor = home.join("ca").join("root.crt.pem");
         let proxy = self.proxy.map(|proxy| proxy.start(public_port, &home.join("tls"), &anchor));
-        Site { folder, child, secure_port, proxy }
+        Site { folder, child, proxy }
     }
 }
 
