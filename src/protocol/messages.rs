@@ -9,7 +9,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::request::{Kind, RequestNumber, Role, State, UnknownWord};
+use super::request::{Kind, RequestNumber, Role, State, UnknownWord, by_word};
 use super::rules::Finding;
 use super::secret::{SecretHash, sha256_hex};
 
@@ -351,7 +351,7 @@ impl FromStr for RevocationCode {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|code| code.as_str() == text).ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 

@@ -67,7 +67,7 @@ pub enum SettingsError {
         home: PathBuf,
     },
     /// The file cannot be read or written.
-    File(#[source] FileError),
+    File(FileError),
     /// The file is not TOML, lacks a setting or holds one that is not known.
     Syntax {
         /// The file.
@@ -75,7 +75,7 @@ pub enum SettingsError {
         /// The line, from 1.
         line: usize,
         /// What is wrong.
-        source: toml::de::Error,
+        cause: toml::de::Error,
     },
     /// A setting does not hold what it must.
     Value {
@@ -94,10 +94,10 @@ impl SettingsError {
         match self {
             Self::Missing { home } => Text::new("settings-missing").with("home", home.display()),
             Self::File(error) => error.text(),
-            Self::Syntax { path, line, source } => Text::new("settings-syntax")
+            Self::Syntax { path, line, cause } => Text::new("settings-syntax")
                 .with("path", path.display())
                 .with("line", line)
-                .with("cause", source.message()),
+                .with("cause", cause.message()),
             Self::Value { setting, found, expected } => Text::new("settings-value")
                 .with("setting", setting)
                 .with("found", found)
@@ -176,10 +176,10 @@ impl Settings {
             error => SettingsError::File(error),
         })?;
         let text = String::from_utf8_lossy(&bytes);
-        let settings: Self = toml::from_str(&text).map_err(|source| {
-            let before = source.span().map_or(0, |span| span.start).min(bytes.len());
+        let settings: Self = toml::from_str(&text).map_err(|cause| {
+            let before = cause.span().map_or(0, |span| span.start).min(bytes.len());
             let line = 1 + bytes[..before].iter().filter(|byte| **byte == b'\n').count();
-            SettingsError::Syntax { path: path.clone(), line, source }
+            SettingsError::Syntax { path: path.clone(), line, cause }
         })?;
         settings.check()?;
         Ok(settings)

@@ -36,7 +36,7 @@ pub fn prepare(folder: &Path) -> Result<Der, CredentialError> {
     let key = Zeroizing::new(key.ok_or(CredentialError::Malformed { path })?);
     // Only key and signature count; the names come with the request for the certificate.
     let csr = CertificateParams::default().serialize_request(&*key);
-    Ok(Der(csr.map_err(|source| CredentialError::Generation { source })?.der().to_vec()))
+    Ok(Der(csr.map_err(|cause| CredentialError::Generation { cause })?.der().to_vec()))
 }
 
 /// Adds the certificate, its chain and the trust anchor.

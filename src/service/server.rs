@@ -31,7 +31,7 @@ pub enum ServeError {
         /// The address.
         address: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The listeners' key or certificate.
     Credential(#[from] CredentialError),
@@ -45,9 +45,7 @@ impl ServeError {
     /// The error with its fix, for a person.
     pub fn text(&self) -> Text {
         match self {
-            Self::Listen { address, source } => {
-                Text::new("serve-listen").with("address", address).with("cause", source)
-            }
+            Self::Listen { address, cause } => Text::new("serve-listen").with("address", address).with("cause", cause),
             Self::Credential(error) => error.text(),
             Self::Tls(error) => error.text(),
             Self::Resume(error) => error.text(),
@@ -101,7 +99,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let failed = |source| ServeError::Listen { address, source };
+    let failed = |cause| ServeError::Listen { address, cause };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))

@@ -175,7 +175,7 @@ impl Site {
     /// The requests as the administrator sees them.
     pub fn requests(&self) -> Vec<Value> {
         let list = self.admin(["--output=json", "request", "list"]).exits(0).json();
-        list.as_array().or_else(|| list["items"].as_array()).unwrap_or_else(|| panic!("{list}")).clone()
+        list["result"]["items"].as_array().unwrap_or_else(|| panic!("{list}")).clone()
     }
 
     /// Approves a request.

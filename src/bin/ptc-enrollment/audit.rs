@@ -14,7 +14,7 @@ pub(crate) async fn run(context: &Context, command: AuditCommand) -> Result<(), 
     match command {
         AuditCommand::List { page } => {
             let page = app.audit_record(&context.operator(), page.after.unwrap_or_default(), page.limit).await?;
-            output.result("audit", &page, || {
+            output.result("audit list", &page, || {
                 let rows: Vec<_> = page
                     .items
                     .iter()
@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, command: AuditCommand) -> Result<(), 
         AuditCommand::Verify => {
             let verdict = audit::verify(app.database()).await?;
             match &verdict {
-                Verdict::Intact { entries, head } => output.result("audit", &verdict, || {
+                Verdict::Intact { entries, head } => output.result("audit verify", &verdict, || {
                     output.say(Text::new("audit-intact").with("entries", entries).with("head", head))
                 }),
                 Verdict::Broken { sequence } => Err(CommandError::AuditBroken { sequence: *sequence }),

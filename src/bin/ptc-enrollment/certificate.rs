@@ -17,7 +17,7 @@ pub(crate) async fn run(context: &Context, command: CertificateCommand) -> Resul
         CertificateCommand::List { organisation, search, page } => {
             let query = CertificateQuery { organisation, search, after: page.after, limit: page.limit };
             let page = app.list_certificates(&operator, &query).await?;
-            output.result("certificates", &page, || {
+            output.result("certificate list", &page, || {
                 let rows: Vec<_> = page
                     .items
                     .iter()
@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, command: CertificateCommand) -> Resul
         }
         CertificateCommand::Revoke { serial, code, reason } => {
             let certificate = app.revoke(&operator, &serial, &Revocation { code, reason }).await?;
-            output.result("certificate", &certificate, || {
+            output.result("certificate revoke", &certificate, || {
                 let text =
                     Text::new("certificate-revoked").with("serial", &serial).with("subject", &certificate.subject);
                 output.say(text)

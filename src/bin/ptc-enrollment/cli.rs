@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ptc_enroll::locales::Language;
 use ptc_enroll::protocol::messages::RevocationCode;
+use ptc_enroll::protocol::package::Defaults;
 use ptc_enroll::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
 use ptc_enroll::service::ca::Algorithm;
 
@@ -161,6 +162,8 @@ pub(crate) enum PackageCommand {
         /// A new zip file for the package
         #[arg(long, value_name = "FILE")]
         zip: Option<PathBuf>,
+        #[command(flatten)]
+        defaults: DefaultArguments,
     },
     /// List the packages that were given out
     List,
@@ -169,6 +172,37 @@ pub(crate) enum PackageCommand {
         /// The package's number
         id: i64,
     },
+}
+
+/// What clients use for fields of a request that nobody gives.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Defaults for the requests made with the package")]
+pub(crate) struct DefaultArguments {
+    /// Locality of the machines
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) locality: Option<String>,
+    /// State or region of the machines
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) region: Option<String>,
+    /// E-mail address of the person in charge
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// Their telephone number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) telephone: Option<String>,
+    /// Free text for the approver
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Key to make: rsa-2048, rsa-3072, rsa-4096, ec-p256 or ec-p384
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+}
+
+impl From<DefaultArguments> for Defaults {
+    fn from(arguments: DefaultArguments) -> Self {
+        let DefaultArguments { locality, region, email, telephone, description, key } = arguments;
+        Self { locality, region, email, telephone, description, key }
+    }
 }
 
 #[derive(Debug, Subcommand)]

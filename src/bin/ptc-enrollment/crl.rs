@@ -13,9 +13,9 @@ use crate::output::moment;
 
 pub(crate) async fn run(context: &Context, command: CrlCommand) -> Result<(), CommandError> {
     let app = context.app().await?;
-    let (crl, out) = match command {
-        CrlCommand::Show { out } => (app.crl().await?, out),
-        CrlCommand::Refresh { out } => (app.publish_crl(&context.operator()).await?, out),
+    let (command, crl, out) = match command {
+        CrlCommand::Show { out } => ("crl show", app.crl().await?, out),
+        CrlCommand::Refresh { out } => ("crl refresh", app.publish_crl(&context.operator()).await?, out),
     };
     if let Some(path) = &out {
         files::write_public(path, &crl.der)?;
@@ -27,7 +27,7 @@ pub(crate) async fn run(context: &Context, command: CrlCommand) -> Result<(), Co
         "sha256": sha256_hex(&crl.der),
         "written": out,
     });
-    context.output.result("crl", &value, || {
+    context.output.result(command, &value, || {
         context.output.pairs(&[
             (Text::new("column-number"), crl.number.to_string()),
             (Text::new("column-this-update"), moment(crl.this_update)),

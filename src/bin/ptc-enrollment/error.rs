@@ -1,7 +1,5 @@
 //! Why a command fails, and with which exit code.
 
-use std::process::ExitCode;
-
 use ptc_enroll::locales::Text;
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::rules::Finding;
@@ -45,7 +43,7 @@ impl From<DatabaseError> for CommandError {
 
 /// The exit codes, which the documentation lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
+pub(crate) enum Exit {
     /// Not foreseen.
     Unexpected = 1,
     /// Configuration or local input.
@@ -92,11 +90,7 @@ impl CommandError {
     }
 
     /// The exit code.
-    pub(crate) fn exit(&self) -> ExitCode {
-        ExitCode::from(self.exit_class() as u8)
-    }
-
-    fn exit_class(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Install(error) => match error {
                 InstallError::File(_) | InstallError::Settings(_) | InstallError::Serialization(_) => Exit::Input,

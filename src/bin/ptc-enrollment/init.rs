@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, arguments: InitArguments) -> Result<(), Com
         "manager": installed.manager,
         "manager_out": plan.manager_out,
     });
-    context.output.result("installation", &value, || {
+    context.output.result("init", &value, || {
         let text = Text::new("init-done")
             .with("home", context.home.folder().display())
             .with("environment", &plan.settings.environment)

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             context.output.error(&error);
-            error.exit()
+            ExitCode::from(error.exit() as u8)
         }
     }
 }

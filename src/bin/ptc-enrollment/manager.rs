@@ -21,7 +21,7 @@ pub(crate) async fn run(context: &Context, command: ManagerCommand) -> Result<()
             let added = app.add_manager(&operator, &manager).await?;
             handover::complete(&out, &added.issued)?;
             let value = json!({ "manager": added.manager, "serial": added.issued.serial, "out": out });
-            output.result("added", &value, || {
+            output.result("manager add", &value, || {
                 let text = Text::new("manager-added")
                     .with("id", added.manager.id)
                     .with("name", &added.manager.name)
@@ -32,7 +32,7 @@ pub(crate) async fn run(context: &Context, command: ManagerCommand) -> Result<()
         }
         ManagerCommand::List => {
             let managers = app.list_managers(&operator).await?;
-            output.result("managers", &managers, || {
+            output.result("manager list", &managers, || {
                 let rows: Vec<_> = managers
                     .iter()
                     .map(|manager| {
@@ -59,7 +59,9 @@ pub(crate) async fn run(context: &Context, command: ManagerCommand) -> Result<()
         }
         ManagerCommand::Disable { id } => {
             let manager = app.disable_manager(&operator, id).await?;
-            output.result("manager", &manager, || output.say(Text::new("manager-disabled").with("name", &manager.name)))
+            output.result("manager disable", &manager, || {
+                output.say(Text::new("manager-disabled").with("name", &manager.name))
+            })
         }
     }
 }

@@ -14,13 +14,13 @@ pub(crate) async fn run(context: &Context, command: OrganisationCommand) -> Resu
         OrganisationCommand::Add { code, name, country } => {
             let organisation = Organisation { code, name, country };
             app.add_organisation(&operator, &organisation).await?;
-            context.output.result("organisation", &organisation, || {
+            context.output.result("org add", &organisation, || {
                 context.output.say(Text::new("org-added").with("name", organisation.subject_name()))
             })
         }
         OrganisationCommand::List => {
             let organisations = app.list_organisations(&operator).await?;
-            context.output.result("organisations", &organisations, || {
+            context.output.result("org list", &organisations, || {
                 let rows: Vec<_> = organisations
                     .iter()
                     .map(|organisation| {

@@ -1,12 +1,11 @@
 //! Results as text or JSON on stdout, errors on stderr.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use ptc_enroll::locales::{self, Language, Text};
-use ptc_enroll::protocol::text::printable;
+use ptc_enroll::protocol::text::{ascii_line, printable, table};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -28,66 +27,51 @@ impl Output {
         Self { format, language }
     }
 
-    /// Writes a result: as JSON under `name`, or as the text that `text` makes.
+    /// Writes the result of a command: as JSON, or as the text that `text` makes.
     pub(crate) fn result(
         &self,
-        name: &str,
+        command: &str,
         value: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> Result<(), CommandError> {
         let written = match self.format {
-            Format::Text => text(),
+            Format::Text => format!("{}\n", text().trim_end()),
             Format::Json => {
                 let value = serde_json::to_value(value).map_err(io::Error::from)?;
-                ascii(&json!({ "schema": SCHEMA, name: value }))
+                ascii_line(&json!({ "schema": SCHEMA, "command": command, "exit_code": 0, "result": value }))
             }
         };
-        line(&mut io::stdout().lock(), written.trim_end()).map_err(CommandError::from)
+        print(&mut io::stdout().lock(), &written).map_err(CommandError::from)
     }
 
-    /// Writes an error: what, why and what to do next.
+    /// Writes what stopped a command: what, why and what to do next, on stderr; with JSON on stdout too.
     pub(crate) fn error(&self, error: &CommandError) {
         let text = error.text();
         let (message, hint) = (text.in_language(self.language), text.hint(self.language));
-        let written = match self.format {
-            Format::Json => ascii(&json!({
-                "schema": SCHEMA,
-                "error": { "code": error.code(), "message": message, "hint": hint, "findings": error.findings() },
-            })),
-            Format::Text => {
-                let mut lines = Text::new("error-line").with("message", message).in_language(self.language);
-                for finding in error.findings() {
-                    let _ = write!(lines, "\n  - {}", locales::finding(finding, self.language));
-                }
-                if let Some(hint) = hint {
-                    let _ = write!(lines, "\n{}", Text::new("hint-line").with("hint", hint).in_language(self.language));
-                }
-                lines
-            }
-        };
-        // Where stderr is closed there is nobody to tell.
-        let _ = line(&mut io::stderr().lock(), &written);
+        let details: Vec<String> =
+            error.findings().iter().map(|finding| locales::finding(finding, self.language)).collect();
+        if self.format == Format::Json {
+            let explained = json!({ "code": error.code(), "message": message, "hint": hint, "details": details });
+            let object = json!({ "schema": SCHEMA, "exit_code": error.exit() as u8, "error": explained });
+            // Where stdout is closed there is still stderr.
+            let _ = print(&mut io::stdout().lock(), &ascii_line(&object));
+        }
+        let mut lines = vec![Text::new("line-error").with("message", message)];
+        lines.extend(details.iter().map(|detail| Text::new("line-detail").with("detail", detail)));
+        lines.extend(hint.iter().map(|hint| Text::new("line-hint").with("hint", hint)));
+        let written: String = lines.iter().map(|line| line.in_language(self.language) + "\n").collect();
+        // Where stderr is closed too, the exit code is all that is left.
+        let _ = print(&mut io::stderr().lock(), &written);
     }
 
-    /// A table with a title for each column, or a line that says that it is empty.
+    /// A table with a title for each column, or a line that says that there is nothing.
     pub(crate) fn table<const N: usize>(&self, titles: [Text; N], rows: &[[String; N]]) -> String {
         if rows.is_empty() {
             return Text::new("table-empty").in_language(self.language);
         }
-        let titles = titles.map(|title| title.in_language(self.language));
-        let rows: Vec<[String; N]> =
-            rows.iter().map(|row| row.each_ref().map(|cell| printable(cell).into_owned())).collect();
-        let mut widths = titles.each_ref().map(|title| title.chars().count());
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let line = |row: &[String; N]| {
-            let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
-        };
-        [&titles].into_iter().chain(&rows).map(line).collect::<Vec<_>>().join("\n")
+        let titles = titles.iter().map(|title| title.in_language(self.language)).collect();
+        let inert = |row: &[String; N]| row.iter().map(|cell| printable(cell).into_owned()).collect();
+        table(titles, rows.iter().map(inert).collect())
     }
 
     /// Names and values, one pair a line; pairs without a value are left out.
@@ -119,24 +103,7 @@ pub(crate) fn yes_no(yes: bool) -> Text {
     if yes { Text::new("yes") } else { Text::new("no") }
 }
 
-/// JSON of ASCII characters only: what redirects and old consoles do to others is not foreseeable.
-fn ascii(value: &Value) -> String {
-    let text = value.to_string();
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_ascii() && character != '\u{7f}' {
-            safe.push(character);
-        } else {
-            // Only strings hold others, so the escape of strings serves (RFC 8259 §7).
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let _ = write!(safe, "\\u{unit:04x}");
-            }
-        }
-    }
-    safe
-}
-
-fn line(stream: &mut impl Write, text: &str) -> io::Result<()> {
-    writeln!(stream, "{text}")?;
+fn print(stream: &mut impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes())?;
     stream.flush()
 }

@@ -17,7 +17,7 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
     let operator = context.operator();
     let output = &context.output;
     match command {
-        PackageCommand::Create { organisation, kind, store, external_requests, out, zip } => {
+        PackageCommand::Create { organisation, kind, store, external_requests, out, zip, defaults } => {
             // Before the package exists, because nobody could get at its secret later.
             for path in [&out, &zip].into_iter().flatten() {
                 let empty_folder = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
                     return Err(FileError::Exists { path: path.clone() }.into());
                 }
             }
-            let new = NewPackage { organisation, kind, store, external_requests };
+            let new = NewPackage { organisation, kind, store, external_requests, defaults: defaults.into() };
             let created = app.create_package(&operator, &new).await?;
             if let Some(folder) = &out {
                 package::write_folder(&created.files, folder)?;
@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
                 "id": created.id, "settings": created.package, "written": places,
                 "trust_anchor_sha256": fingerprint,
             });
-            output.result("package", &value, || {
+            output.result("package create", &value, || {
                 let places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
                 let text = Text::new("package-created")
                     .with("id", created.id)
@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
                     })
                 })
                 .collect();
-            output.result("packages", &value, || {
+            output.result("package list", &value, || {
                 let rows: Vec<_> = packages
                     .iter()
                     .map(|package| {
@@ -90,7 +90,7 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
         }
         PackageCommand::Disable { id } => {
             app.disable_package(&operator, id).await?;
-            output.result("package", &json!({ "id": id, "disabled": true }), || {
+            output.result("package disable", &json!({ "id": id, "disabled": true }), || {
                 output.say(Text::new("package-disabled").with("id", id))
             })
         }

@@ -20,18 +20,18 @@ pub(crate) async fn run(context: &Context, command: RequestCommand) -> Result<()
             let query = RequestQuery { state, organisation, search, after: page.after, limit: page.limit };
             list(context, &app, &operator, &query).await
         }
-        RequestCommand::Show { number } => show(context, &app, &operator, number).await,
+        RequestCommand::Show { number } => show(context, &app, &operator, "request show", number).await,
         RequestCommand::Approve { number, csr_sha256 } => {
             let csr_sha256 = match csr_sha256 {
                 Some(seen) => seen,
                 None => app.request(&operator, number).await?.csr_sha256,
             };
             app.approve(&operator, number, &Approval { csr_sha256 }).await?;
-            show(context, &app, &operator, number).await
+            show(context, &app, &operator, "request approve", number).await
         }
         RequestCommand::Reject { number, reason } => {
             app.reject(&operator, number, &Rejection { reason }).await?;
-            show(context, &app, &operator, number).await
+            show(context, &app, &operator, "request reject", number).await
         }
     }
 }
@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, command: RequestCommand) -> Result<()
 async fn list(context: &Context, app: &App, operator: &Actor, query: &RequestQuery) -> Result<(), CommandError> {
     let output = &context.output;
     let page = app.list_requests(operator, query).await?;
-    output.result("requests", &page, || {
+    output.result("request list", &page, || {
         let rows: Vec<_> = page
             .items
             .iter()
@@ -72,9 +72,15 @@ async fn list(context: &Context, app: &App, operator: &Actor, query: &RequestQue
     })
 }
 
-async fn show(context: &Context, app: &App, operator: &Actor, number: RequestNumber) -> Result<(), CommandError> {
+async fn show(
+    context: &Context,
+    app: &App,
+    operator: &Actor,
+    command: &str,
+    number: RequestNumber,
+) -> Result<(), CommandError> {
     let request = app.request(operator, number).await?;
-    context.output.result("request", &request, || described(&context.output, &request))
+    context.output.result(command, &request, || described(&context.output, &request))
 }
 
 fn described(output: &Output, request: &RequestDetail) -> String {

@@ -168,6 +168,8 @@ expected-organisation-name = a name is expected that has at most 64 characters t
 expected-outcome = expected is “{ $state }”, as fits the kind of request
 expected-package-kind = a package enrols workstations, servers or mobiles; external servers are allowed with external_requests
 expected-person = a name of 1 to 64 characters is expected, without control characters
+expected-place = text of 1 to { $limit } characters is expected, without control characters
+expected-key = expected is one of: { $keys }
 expected-reason = a reason is expected
 
 # Why something is not allowed or not possible.
@@ -184,8 +186,6 @@ thing-manager = A manager with the address { $email }
 thing-organisation = The organisation { $code }
 
 # The output of ptc-enrollment.
-error-line = error: { $message }
-hint-line = hint: { $hint }
 warning-line = Warning: { $warning }
 table-empty = Nothing to list.
 table-more = There is more: --after { $next }

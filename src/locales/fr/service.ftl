@@ -168,6 +168,8 @@ expected-organisation-name = un nom est attendu qui, avec le code et « - », a 
 expected-outcome = attendu : « { $state } », selon le type de demande
 expected-package-kind = un paquet enrôle des postes de travail, des serveurs ou des mobiles ; external_requests permet les serveurs externes
 expected-person = un nom de 1 à 64 caractères est attendu, sans caractères de contrôle
+expected-place = un texte de 1 à { $limit } caractères est attendu, sans caractères de contrôle
+expected-key = est attendu l’un de : { $keys }
 expected-reason = un motif est attendu
 
 # Pourquoi quelque chose n’est pas permis ou pas possible.
@@ -184,8 +186,6 @@ thing-manager = Un gestionnaire avec l’adresse { $email }
 thing-organisation = L’organisation { $code }
 
 # La sortie de ptc-enrollment.
-error-line = erreur : { $message }
-hint-line = conseil : { $hint }
 warning-line = Attention : { $warning }
 table-empty = Rien à lister.
 table-more = La suite : --after { $next }

@@ -49,17 +49,17 @@ pub enum DatabaseError {
         /// The file.
         path: PathBuf,
         /// What went wrong.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Others hold the database, or the disk is full: later it may work.
     Unavailable {
         /// What went wrong.
-        source: sqlx::Error,
+        cause: sqlx::Error,
     },
     /// A query failed.
     Query {
         /// What went wrong.
-        source: sqlx::Error,
+        cause: sqlx::Error,
     },
 }
 
@@ -69,24 +69,24 @@ impl DatabaseError {
         match self {
             Self::Missing { path } => Text::new("database-missing").with("path", path.display()),
             Self::Newer { path } => Text::new("database-newer").with("path", path.display()),
-            Self::Unusable { path, source } => {
-                Text::new("database-unusable").with("path", path.display()).with("cause", source)
+            Self::Unusable { path, cause } => {
+                Text::new("database-unusable").with("path", path.display()).with("cause", cause)
             }
-            Self::Unavailable { source } => Text::new("database-unavailable").with("cause", source),
-            Self::Query { source } => Text::new("database-query").with("cause", source),
+            Self::Unavailable { cause } => Text::new("database-unavailable").with("cause", cause),
+            Self::Query { cause } => Text::new("database-query").with("cause", cause),
         }
     }
 
     /// Whether a row with the same unique value is there already.
     pub fn is_duplicate(&self) -> bool {
-        matches!(self, Self::Query { source: sqlx::Error::Database(error) } if error.kind() == ErrorKind::UniqueViolation)
+        matches!(self, Self::Query { cause: sqlx::Error::Database(error) } if error.kind() == ErrorKind::UniqueViolation)
     }
 }
 
 impl From<sqlx::Error> for DatabaseError {
-    fn from(source: sqlx::Error) -> Self {
+    fn from(cause: sqlx::Error) -> Self {
         // The primary result codes SQLITE_BUSY, SQLITE_LOCKED and SQLITE_FULL; extended ones add higher bits.
-        let passing = match &source {
+        let passing = match &cause {
             sqlx::Error::PoolTimedOut => true,
             sqlx::Error::Database(error) => {
                 let code = error.code().and_then(|code| code.parse::<i32>().ok());
@@ -94,7 +94,7 @@ impl From<sqlx::Error> for DatabaseError {
             }
             _ => false,
         };
-        if passing { Self::Unavailable { source } } else { Self::Query { source } }
+        if passing { Self::Unavailable { cause } } else { Self::Query { cause } }
     }
 }
 

@@ -45,7 +45,7 @@ impl Database {
     }
 
     async fn connect(path: &Path, create: bool) -> Result<Self, DatabaseError> {
-        let unusable = |source| DatabaseError::Unusable { path: path.to_owned(), source };
+        let unusable = |cause| DatabaseError::Unusable { path: path.to_owned(), cause };
         // FULL, because with NORMAL a power cut may take back what was acknowledged (sqlite.org/pragma.html).
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -57,7 +57,7 @@ impl Database {
             .disable_statement_logging();
         let pool =
             |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
-        let writer = pool(1).connect_with(options.clone()).await.map_err(|source| unusable(source.into()))?;
+        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| unusable(error.into()))?;
         MIGRATIONS.run(&writer).await.map_err(|error| match error {
             MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
                 DatabaseError::Newer { path: path.to_owned() }

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::{found, inert, record, record_certificate};
+use super::{check_length, found, inert, record, record_certificate};
 use crate::locales::Text;
 use crate::protocol::messages::{
-    Issued, IssuedManager, Manager, NewManager, NewPackage, Organisation, Revocation, RevocationCode,
+    DESCRIPTION_LIMIT, Issued, IssuedManager, Manager, NewManager, NewPackage, Organisation, Revocation,
+    RevocationCode, TELEPHONE_LIMIT,
 };
-use crate::protocol::package::{FORMAT, Package};
+use crate::protocol::package::{Defaults, FORMAT, Package};
 use crate::protocol::request::{Kind, Role};
 use crate::protocol::rules::check_csr_key;
 use crate::protocol::secret::Secret;
@@ -23,6 +24,10 @@ use crate::service::package;
 
 /// X.520 upper bound of an organisation name, in characters.
 const ORGANISATION_LIMIT: usize = 64;
+/// X.520 upper bound of a locality or region, in characters.
+const PLACE_LIMIT: usize = 128;
+/// The keys that clients make.
+const KEYS: [&str; 5] = ["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384"];
 
 /// An install package, the only time that its secret is seen.
 pub struct CreatedPackage {
@@ -127,6 +132,7 @@ impl App {
         if new.kind == Kind::ExternalServer {
             return Err(Refusal::invalid_field("kind", Text::new("expected-package-kind")).into());
         }
+        check_defaults(&new.defaults)?;
         let mut transaction = self.database.write().await?;
         let organisation = known_organisation(&mut transaction, &new.organisation).await?;
         let secret = Secret::random().map_err(|_| Failure::Random)?;
@@ -140,6 +146,7 @@ impl App {
             store: new.store,
             external_requests: new.external_requests,
             organisation,
+            defaults: new.defaults.clone(),
         };
         let files = package::build(&self.signer, &package, self.ca.root(), &secret, self.clock.now())?;
         let detail = json!({
@@ -230,6 +237,23 @@ fn check_organisation(organisation: &Organisation) -> Result<(), Refusal> {
         return Err(Refusal::invalid_field("name", Text::new("expected-organisation-name")));
     }
     check_country(country).map_err(|_| Refusal::invalid_field("country", Text::new("expected-country")))
+}
+
+/// What a package gives its clients keeps the rules that their requests must keep.
+fn check_defaults(defaults: &Defaults) -> Result<(), Refusal> {
+    for (field, text) in [("defaults.locality", &defaults.locality), ("defaults.region", &defaults.region)] {
+        if text.as_ref().is_some_and(|text| check_text(text, PLACE_LIMIT).is_err()) {
+            return Err(Refusal::invalid_field(field, Text::new("expected-place").with("limit", PLACE_LIMIT)));
+        }
+    }
+    if defaults.email.as_ref().is_some_and(|email| check_email(email).is_err()) {
+        return Err(Refusal::invalid_field("defaults.email", Text::new("expected-email")));
+    }
+    if defaults.key.as_ref().is_some_and(|key| !KEYS.contains(&key.as_str())) {
+        return Err(Refusal::invalid_field("defaults.key", Text::new("expected-key").with("keys", KEYS.join(", "))));
+    }
+    check_length("defaults.telephone", defaults.telephone.as_deref().unwrap_or_default(), TELEPHONE_LIMIT)?;
+    check_length("defaults.description", defaults.description.as_deref().unwrap_or_default(), DESCRIPTION_LIMIT)
 }
 
 fn check_manager(manager: &NewManager) -> Result<(), Refusal> {
