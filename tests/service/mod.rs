@@ -1,5 +1,13 @@
 //! The service's parts, each from outside.
 
+mod audit;
 mod ca;
+mod commands;
+mod decisions;
+mod http;
+mod issuing;
+mod lifecycle;
 mod listener;
 mod package;
+mod rights;
+mod submission;

@@ -6,11 +6,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::RequestPartsExt;
-use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
-use http_body_util::LengthLimitError;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::JSON;
@@ -22,6 +21,9 @@ use crate::service::auth::Actor;
 use crate::service::db::packages::PackageRow;
 use crate::service::error::{Failure, Refusal};
 use crate::service::registration::Caller;
+
+/// How much of a body that is too large is read for the sake of its sender.
+const DISCARD_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A JSON body of at most [`BODY_LIMIT`] bytes.
 pub(in crate::service) struct Body<T>(pub(in crate::service) T);
@@ -36,17 +38,28 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         if !media_type.eq_ignore_ascii_case(JSON) {
             return Err(Refusal::unsupported_media_type().into());
         }
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > BODY_LIMIT) {
-            return Err(Refusal::body_too_large().into());
-        }
-        let bytes = to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|error| {
-            let error = error.into_inner();
-            if error.is::<LengthLimitError>() { Refusal::body_too_large() } else { Refusal::malformed(error) }
-        })?;
+        let bytes = read(request.into_body()).await?;
         // serde_json stops at 128 levels, serde at a member that stands twice.
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Refusal::malformed(error).into())
     }
+}
+
+/// Reads a body up to the limit. Of a longer one nothing is kept, but some more is read, because a client that still
+/// sends when the connection is closed would not see the answer (RFC 9112 §9.6).
+async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(Refusal::malformed)?;
+        let Some(data) = frame.data_ref() else { continue };
+        length += data.len();
+        match length {
+            ..=BODY_LIMIT => bytes.extend_from_slice(data),
+            ..=DISCARD_LIMIT => bytes = Vec::new(),
+            _ => break,
+        }
+    }
+    if length > BODY_LIMIT { Err(Refusal::body_too_large()) } else { Ok(bytes) }
 }
 
 /// The query of the URL.

@@ -1,0 +1,320 @@
+//! ptc-enrollment as its administrator types it: exit codes, errors, the running service beside commands.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use ptc_enroll::service::config::{Home, Settings};
+use tempfile::TempDir;
+
+use crate::support::site::Run;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
+
+struct Installation(TempDir);
+
+impl Installation {
+    fn new(environment: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let installation = Self(folder);
+        installation.init(environment, "https://127.0.0.1:8443", "manager").exits(0);
+        installation
+    }
+
+    fn home(&self) -> std::path::PathBuf {
+        self.0.path().join("home")
+    }
+
+    fn init(&self, environment: &str, url: &str, out: &str) -> Run {
+        self.run([
+            "init",
+            &format!("--environment={environment}"),
+            &format!("--public-url={url}"),
+            &format!("--secure-url={url}"),
+            "--public-listen=127.0.0.1:0",
+            "--secure-listen=127.0.0.1:0",
+            "--manager-name=Perrine Centrale",
+            "--manager-email=perrine@ptc.example",
+            &format!("--manager-out={}", self.0.path().join(out).display()),
+        ])
+    }
+
+    fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+        Run::of(self.command().args(arguments))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--lang=en").arg("--home").arg(self.home());
+        command
+    }
+
+    fn serve(&self, flags: &[&str]) -> Serving {
+        let log = self.0.path().join("log");
+        let mut child = self
+            .command()
+            .arg("serve")
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut ready = |which: &str| {
+            let line = lines.next().unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap())).unwrap();
+            let start = format!("{which} listener ready on https://127.0.0.1:");
+            line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+        };
+        Serving { public: ready("public"), secure: ready("secure"), child }
+    }
+}
+
+struct Serving {
+    public: u16,
+    secure: u16,
+    child: Child,
+}
+
+impl Serving {
+    fn stop(mut self) -> i32 {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn an_installation_is_made_once_and_whole() {
+    let installation = Installation::new("test");
+    let database = fs::read(installation.home().join("enrollment.db")).unwrap();
+    let again = installation.init("other", "https://127.0.0.1:8443", "manager2").exits(3);
+    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    assert_eq!(fs::read(installation.home().join("enrollment.db")).unwrap(), database);
+
+    for (environment, url) in [
+        ("Test", "https://x.example"),
+        ("test", "http://x.example"),
+        ("test", "https://x.example/path"),
+        ("nul", "https://x"),
+    ] {
+        let empty = Installation(tempfile::tempdir().unwrap());
+        let run = empty.init(environment, url, "manager").exits(3);
+        assert!(run.stderr.contains("hint:") || run.stderr.contains("expected"), "{}", run.stderr);
+        assert_eq!(fs::read_dir(empty.0.path()).unwrap().count(), 0, "{environment} {url} left something");
+    }
+    // One whose manager's folder is taken leaves nothing of itself.
+    let taken = Installation(tempfile::tempdir().unwrap());
+    fs::create_dir(taken.0.path().join("manager")).unwrap();
+    fs::write(taken.0.path().join("manager/manager.crt.pem"), "mine").unwrap();
+    let run = taken.init("test", "https://x.example", "manager").exits(3);
+    assert!(run.stderr.contains("manager.crt.pem"), "{}", run.stderr);
+    assert!(!taken.home().exists());
+    assert_eq!(fs::read_dir(taken.0.path()).unwrap().count(), 1);
+
+    let secret = |path: &str| fs::metadata(installation.0.path().join(path)).unwrap().permissions().mode() & 0o777;
+    for (path, mode) in [
+        ("home", 0o700),
+        ("home/enrollment.db", 0o600),
+        ("home/ca/issuing.key.pem", 0o600),
+        ("home/ca/root.key.pem", 0o600),
+        ("home/tls/service.key.pem", 0o600),
+        ("home/package-signer/signer.key.pem", 0o600),
+        ("manager", 0o700),
+        ("manager/manager.key.pem", 0o600),
+    ] {
+        assert_eq!(secret(path), mode, "{path}");
+    }
+}
+
+#[test]
+fn each_kind_of_trouble_has_its_exit_code_and_says_what_to_do() {
+    let installation = Installation::new("test");
+    installation.run(["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+    for (arguments, code, says) in [
+        (&["request"][..], 2, "Usage"),
+        (&["request", "list", "--state=lost"], 2, "pending"),
+        (&["request", "show", "34"], 3, "hint:"),
+        (&["request", "list", "--limit=500"], 3, "limit"),
+        (&["org", "add", "--code=J1CFRA", "--name=X", "--country=FR"], 3, "J1CFRA"),
+        (&["org", "add", "--code=x", "--name=X", "--country=FR"], 3, "code"),
+        (&["org", "add", "--code=J2", "--name=\u{1b}[31m", "--country=FR"], 3, "name"),
+        (&["org", "add", "--code=J2", "--name=X", "--country=fr"], 3, "country"),
+        (&["package", "create", "--organisation=NONE", "--kind=server", "--zip=/nowhere/x"], 3, "organisation"),
+        (&["package", "create", "--organisation=J1CFRA", "--kind=server"], 2, "--out"),
+        (&["package", "create", "--organisation=J1CFRA", "--kind=external-server", "--zip=/nowhere/x"], 3, "kind"),
+        (&["manager", "disable", "99"], 3, "hint:"),
+        (&["certificate", "revoke", "xyz"], 3, "hint:"),
+        (&["certificate", "revoke", "xyz", "--code=other"], 2, "keyCompromise"),
+    ] {
+        let run = installation.run(arguments.iter().copied()).exits(code);
+        assert!(run.stderr.contains(says), "{arguments:?}: {}", run.stderr);
+        assert!(!run.stderr.contains('\u{1b}'), "{arguments:?}");
+        assert!(run.stdout.is_empty(), "{arguments:?}: {}", run.stdout);
+    }
+    let french = Run::of(Command::new(PROGRAM).args(["--lang=fr", "--output=json", "--home=/nowhere", "org", "list"]));
+    let french = french.exits(3);
+    assert!(french.stderr.starts_with("Erreur") || french.stderr.starts_with("erreur"), "{}", french.stderr);
+    assert_eq!(french.json()["error"]["code"], "settings-missing");
+    assert!(french.stdout.is_ascii());
+}
+
+#[test]
+fn what_is_wrong_with_the_home_is_named() {
+    let change = |path: &'static str, change: &dyn Fn(&Path)| {
+        let installation = Installation::new("test");
+        change(&installation.home().join(path));
+        installation.run(["org", "list"])
+    };
+    let unknown = change("enrollment.toml", &|path| {
+        let text = fs::read_to_string(path).unwrap();
+        fs::write(path, format!("{text}colour = \"red\"\n")).unwrap();
+    })
+    .exits(3);
+    assert!(unknown.stderr.contains("line 11") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
+    let open = change("ca/issuing.key.pem", &|path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    })
+    .exits(8);
+    assert!(open.stderr.contains("issuing.key.pem") && open.stderr.contains("chmod 600"), "{}", open.stderr);
+    change("ca/issuing.key.pem", &|path| fs::remove_file(path).unwrap()).exits(8);
+    change("enrollment.db", &|path| fs::remove_file(path).unwrap()).exits(3);
+    change("enrollment.db", &|path| fs::write(path, "not a database, but long enough to look".repeat(99)).unwrap())
+        .exits(1);
+    let newer = change("enrollment.db", &|path| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            use sqlx::Connection;
+            let url = format!("sqlite://{}", path.display());
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            let insert = "INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, TRUE, x'00', 0)";
+            sqlx::raw_sql(insert).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        });
+    })
+    .exits(3);
+    assert!(newer.stderr.contains("later version"), "{}", newer.stderr);
+}
+
+#[test]
+fn the_service_starts_answers_and_stops() {
+    let installation = Installation::new("test");
+    let serving = installation.serve(&[]);
+    assert_ne!(serving.public, serving.secure);
+    // Commands work beside it.
+    installation.run(["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+    let zip = installation.0.path().join("package.zip");
+    let create = ["package", "create", "--organisation=J1CFRA", "--kind=workstation"];
+    let zip_flag = format!("--zip={}", zip.display());
+    let created = installation.run(create.into_iter().chain([zip_flag.as_str()])).exits(0);
+    let fingerprint = created.stdout.split_whitespace().find(|word| word.len() == 64).unwrap().to_owned();
+    assert_eq!(fs::metadata(&zip).unwrap().permissions().mode() & 0o777, 0o600);
+    installation.run(create.into_iter().chain([zip_flag.as_str()])).exits(3);
+
+    // curl with what `init` gave the manager: the files serve as they are.
+    let manager = installation.0.path().join("manager");
+    let file = |name: &str| manager.join(name).display().to_string();
+    let curl = Run::of(Command::new("curl").args([
+        "--silent",
+        "--show-error",
+        "--cacert",
+        &file("trust-anchor.pem"),
+        "--cert",
+        &file("manager.crt.pem"),
+        "--key",
+        &file("manager.key.pem"),
+        &format!("https://127.0.0.1:{}/api/v1/test", serving.secure),
+    ]))
+    .exits(0);
+    assert_eq!(curl.json()["role"], "ptc-manager");
+    let anchor = fs::read(manager.join("trust-anchor.pem")).unwrap();
+    let anchor = x509_parser::pem::parse_x509_pem(&anchor).unwrap().1.contents;
+    assert_eq!(ptc_enroll::protocol::secret::sha256_hex(&anchor), fingerprint);
+
+    let crl = installation.0.path().join("list.crl");
+    installation.run(["crl", "refresh", &format!("--out={}", crl.display())]).exits(0);
+    let shown = installation.run(["--output=json", "crl", "show"]).exits(0).json();
+    let digest = ptc_enroll::protocol::secret::sha256_hex(&fs::read(&crl).unwrap());
+    assert_eq!(shown["result"]["sha256"], digest.as_str());
+    installation.run(["audit", "verify"]).exits(0);
+    assert_eq!(serving.stop(), 0);
+}
+
+#[test]
+fn nothing_approves_by_itself_in_production() {
+    let production = Installation::new("prod");
+    let run = production.run(["serve", "--auto-approve"]).exits(4);
+    assert!(run.stderr.contains("prod"), "{}", run.stderr);
+    let test = Installation::new("test");
+    let serving = test.serve(&["--auto-approve"]);
+    assert!(fs::read_to_string(test.0.path().join("log")).unwrap().contains("WARNING"));
+    assert_eq!(serving.stop(), 0);
+}
+
+#[test]
+fn the_sample_settings_are_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/enrollment.toml");
+    fs::copy(&sample, folder.path().join("enrollment.toml")).unwrap();
+    let settings = Settings::load(&Home::new(folder.path())).unwrap();
+    // Every setting stands in it, with the value that it has unless said otherwise.
+    assert_eq!(settings, Settings::new("test", "https://enroll.ptc.example:8443", "https://enroll.ptc.example:8444"));
+    let text = fs::read_to_string(sample).unwrap();
+    for line in toml::to_string(&settings).unwrap().lines() {
+        assert!(text.contains(line), "{line} is not in the sample");
+    }
+}
+
+#[test]
+fn the_log_is_inert_and_holds_no_secret() {
+    let installation = Installation::new("test");
+    installation.run(["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+    let out = installation.0.path().join("package");
+    let out_flag = format!("--out={}", out.display());
+    installation.run(["package", "create", "--organisation=J1CFRA", "--kind=workstation", &out_flag]).exits(0);
+    let secret = fs::read_to_string(out.join("config/test/enrollment-secret")).unwrap();
+    let serving = installation.serve(&[]);
+    let url = format!("https://127.0.0.1:{}/api/v1", serving.public);
+    let anchor = out.join("config/test/trust-anchor.pem").display().to_string();
+    let authorization = format!("Authorization: Bearer {}", secret.trim());
+    for (path, header) in [
+        ("/requests", authorization.as_str()),
+        (&format!("/requests/1?token={}", secret.trim()), "X-Forwarded-For: 203.0.113.7"),
+        ("/%0d%0a2026-01-01T00:00:00Z%20INFO%20forged%1b[2J", "X-Request-Id: forged"),
+        ("/service", "User-Agent: \u{9b}31mred"),
+    ] {
+        let arguments = ["--silent", "--cacert", &anchor, "--header", header, &format!("{url}{path}")];
+        Run::of(Command::new("curl").arg("--globoff").args(arguments)).exits(0);
+    }
+    assert_eq!(serving.stop(), 0);
+    let log = fs::read_to_string(installation.0.path().join("log")).unwrap();
+    assert!(log.matches("answered:").count() == 4, "{log}");
+    assert!(!log.contains(secret.trim()) && !log.contains("203.0.113.7"), "{log}");
+    assert!(!log.chars().any(|character| character.is_control() && character != '\n'), "{log:?}");
+    assert!(log.lines().all(|line| line.starts_with("20") && !line.contains("INFO forged")), "{log}");
+}
+
+#[test]
+fn a_changed_audit_record_is_refused() {
+    let installation = Installation::new("test");
+    let path = installation.home().join("enrollment.db");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        let change = "DROP TRIGGER audit_is_final; UPDATE audit SET actor = 'nobody' WHERE sequence = 2";
+        sqlx::raw_sql(change).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    let run = installation.run(["audit", "verify"]).exits(4);
+    assert!(run.stderr.contains("entry 2"), "{}", run.stderr);
+}

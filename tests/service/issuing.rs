@@ -1,0 +1,89 @@
+//! Between the decision and the certificate: what a stop, a collision or a revocation in between does.
+
+use std::sync::Mutex;
+
+use ptc_enroll::protocol::messages::RequestStatus;
+use ptc_enroll::protocol::request::State;
+use ptc_enroll::service::ca::Serial;
+use serde_json::json;
+use time::Duration;
+
+use crate::support::service::{A, Service};
+
+/// What kill -9 leaves between the record and the signature.
+const UNSIGNED: &str = "UPDATE certificates SET der = NULL WHERE request IS NOT NULL";
+
+#[test]
+fn what_was_recorded_is_signed_when_the_service_comes_back() {
+    let mut service = Service::start();
+    let enrolled = service.approved(A);
+    let serial = service.detail(enrolled.number).status.issued.unwrap().serial;
+    let path = format!("/requests/{}", enrolled.number);
+
+    service.tamper(UNSIGNED);
+    service.restart();
+    let issued = service.detail(enrolled.number).status.issued.unwrap();
+    assert_eq!(issued.serial, serial, "signed anew rather than from the record");
+
+    // And when its client asks, without a restart.
+    service.tamper(UNSIGNED);
+    let status: RequestStatus = service.public().get_as(&enrolled.draft.token, &path).json();
+    assert_eq!(status.issued.unwrap().serial, serial);
+}
+
+#[test]
+fn a_certificate_revoked_before_its_signature_is_never_signed() {
+    let mut service = Service::start();
+    let enrolled = service.approved(A);
+    let serial = service.detail(enrolled.number).status.issued.unwrap().serial;
+    service.tamper(UNSIGNED);
+    let secure = service.secure(Some(&service.manager(A)));
+    let revocation = json!({ "code": "unspecified" });
+    assert_eq!(secure.post(&format!("/manager/certificates/{serial}/revoke"), &revocation).status, 200);
+    service.restart();
+    let status = service.detail(enrolled.number).status;
+    assert_eq!((status.state, status.issued), (State::Revoked, None));
+    let secure = service.secure(Some(&service.ptc_manager()));
+    let certificate: serde_json::Value = secure.get(&format!("/manager/certificates/{serial}")).json();
+    assert_eq!(certificate["certificate"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_serial_number_that_is_taken_is_not_used_again() {
+    let taken = Serial::random().unwrap();
+    let drawn = Mutex::new(vec![Serial::random().unwrap(), taken, taken, taken]);
+    let service = Service::with_serials(Box::new(move || Ok(drawn.lock().unwrap().pop().unwrap())));
+    let serials = [(), ()].map(|()| {
+        let enrolled = service.approved(A);
+        service.detail(enrolled.number).status.issued.unwrap().serial
+    });
+    assert_eq!(serials[0], taken.to_string());
+    assert_ne!(serials[0], serials[1]);
+}
+
+#[test]
+fn the_revocation_list_is_renewed_and_its_number_only_grows() {
+    let mut service = Service::start();
+    let crl = |service: &Service| service.run(service.app.crl()).unwrap();
+    let first = crl(&service);
+    service.run(service.app.refresh_crl()).unwrap();
+    assert_eq!(crl(&service).number, first.number, "renewed although it is fresh");
+    service.advance(Duration::days(4));
+    service.run(service.app.refresh_crl()).unwrap();
+    let second = crl(&service);
+    assert!(second.number > first.number && second.this_update > first.this_update);
+    service.restart();
+    // Two within one second, on a clock that was set back.
+    service.advance(-Duration::days(4));
+    let serials = [service.approved(A), service.approved(A)]
+        .map(|enrolled| service.detail(enrolled.number).status.issued.unwrap().serial);
+    let secure = service.secure(Some(&service.ptc_manager()));
+    let mut last = second.number;
+    for serial in serials {
+        let reply = secure.post(&format!("/manager/certificates/{serial}/revoke"), &json!({ "code": "superseded" }));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let next = crl(&service).number;
+        assert!(next > last, "{next} after {last}");
+        last = next;
+    }
+}

@@ -1,0 +1,487 @@
+//! A real service in this process: both listeners on ports of their own, a clock that a test can move, people and
+//! machines with their certificates, and requests of any shape.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use ptc_enroll::protocol::messages::{
+    API, Approval, Contact, Der, MachineDetails, NewManager, NewPackage, Organisation, RequestDetail, RequestStatus,
+    Submission,
+};
+use ptc_enroll::protocol::package::{Defaults, ENROLLMENT_SECRET};
+use ptc_enroll::protocol::problem::{MEDIA_TYPE, Problem, ProblemCode};
+use ptc_enroll::protocol::request::{Kind, RequestNumber, Role, StoreScope};
+use ptc_enroll::protocol::secret::Secret;
+use ptc_enroll::protocol::subject::Subject;
+use ptc_enroll::service::app::{App, Clock};
+use ptc_enroll::service::auth::Actor;
+use ptc_enroll::service::ca::{Algorithm, CaError, Serial};
+use ptc_enroll::service::config::{Home, Settings};
+use ptc_enroll::service::handover;
+use ptc_enroll::service::install::{Plan, install};
+use ptc_enroll::service::listener::Limits;
+use ptc_enroll::service::server::{Running, serve};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use serde_json::Value;
+use tempfile::TempDir;
+use time::{Duration, OffsetDateTime};
+use tokio::runtime::Runtime;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PrivateKey as TlsKey, RootCerts, TlsConfig};
+
+/// An organisation that every service here has.
+pub const A: &str = "J1CFRA";
+/// Another one.
+pub const B: &str = "J1CDEA";
+/// Where the listeners say that they are; programs here connect to the ports that they really have.
+pub const SECURE_URL: &str = "https://enroll.ptc.example:8444";
+
+type Serials = Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>;
+
+/// A running service.
+pub struct Service {
+    folder: TempDir,
+    runtime: Runtime,
+    pub app: Arc<App>,
+    running: Option<Running>,
+    /// How far the service's clock is ahead, in seconds.
+    ahead: Arc<AtomicI64>,
+    names: AtomicU64,
+}
+
+impl Service {
+    /// A fresh service with two organisations.
+    pub fn start() -> Self {
+        Self::with(|app| app)
+    }
+
+    /// A fresh service whose serial numbers come from elsewhere.
+    pub fn with_serials(serials: Serials) -> Self {
+        Self::with(|app| app.with_serials(serials))
+    }
+
+    /// A fresh service, changed before it starts.
+    pub fn with(change: impl FnOnce(App) -> App) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::new("test", "https://enroll.ptc.example:8443", SECURE_URL);
+        settings.public_listen.set_port(0);
+        settings.secure_listen.set_port(0);
+        let plan = Plan {
+            settings,
+            algorithm: Algorithm::EcdsaP256,
+            manager_name: "Perrine Centrale".to_owned(),
+            manager_email: "perrine@ptc.example".to_owned(),
+            manager_out: folder.path().join("ptc"),
+            account: "test".to_owned(),
+        };
+        let ahead = Arc::new(AtomicI64::new(0));
+        let clock = moved(&ahead);
+        install(&Home::new(folder.path().join("service")), &plan, &clock).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let app = Arc::new(change(open(&runtime, &folder, &ahead)));
+        let mut service = Self { folder, runtime, app, running: None, ahead, names: AtomicU64::new(0) };
+        for (code, name, country) in [(A, "FRANCE LA POSTE", "FR"), (B, "DEUTSCHE POST", "DE")] {
+            let organisation = Organisation { code: code.into(), name: name.into(), country: country.into() };
+            service.run(service.app.add_organisation(&operator(), &organisation)).unwrap();
+        }
+        service.running = Some(service.run(serve(service.app.clone(), Limits::default())).unwrap());
+        service
+    }
+
+    /// Stops the service and starts it again from what lies on disk.
+    pub fn restart(&mut self) {
+        let running = self.running.take().unwrap();
+        self.run(running.stop());
+        self.app = Arc::new(open(&self.runtime, &self.folder, &self.ahead));
+        self.running = Some(self.run(serve(self.app.clone(), Limits::default())).unwrap());
+    }
+
+    /// Waits for what the service's own functions do.
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Runs a statement that no function of the service would.
+    pub fn tamper(&self, statement: &'static str) {
+        self.run(async {
+            let mut transaction = self.app.database().write().await.unwrap();
+            sqlx::raw_sql(statement).execute(&mut *transaction).await.unwrap();
+            transaction.commit().await.unwrap();
+        });
+    }
+
+    /// Moves the service's clock.
+    pub fn advance(&self, by: Duration) {
+        self.ahead.fetch_add(by.whole_seconds(), Ordering::SeqCst);
+    }
+
+    pub fn now(&self) -> OffsetDateTime {
+        moved(&self.ahead).now()
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub fn public_port(&self) -> u16 {
+        self.running.as_ref().unwrap().public.port()
+    }
+
+    /// Somebody at the public listener.
+    pub fn public(&self) -> Client {
+        self.client(self.public_port(), None)
+    }
+
+    /// Somebody at the secure listener.
+    pub fn secure(&self, identity: Option<&Identity>) -> Client {
+        self.client(self.running.as_ref().unwrap().secure.port(), identity)
+    }
+
+    fn client(&self, port: u16, identity: Option<&Identity>) -> Client {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let root = Certificate::from_der(self.app.ca().root()).to_owned();
+        let certificate = identity.map(|identity| {
+            let chain: Vec<_> = identity.chain.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+            ClientCert::new_with_certs(&chain, TlsKey::from_pem(identity.key.as_bytes()).unwrap())
+        });
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(provider)
+            .root_certs(RootCerts::new_with_certs(&[root]))
+            .client_cert(certificate)
+            .build();
+        let config =
+            Agent::config_builder().tls_config(tls).http_status_as_error(false).proxy(None).max_redirects(0).build();
+        let resolver = Here(port);
+        let agent = Agent::with_parts(config, ureq::unversioned::transport::DefaultConnector::default(), resolver);
+        Client { agent, base: format!("https://enroll.ptc.example:{port}") }
+    }
+
+    /// A name that nothing here has yet.
+    pub fn fresh(&self, prefix: &str) -> String {
+        format!("{prefix}{}", self.names.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// The first PTC manager.
+    pub fn ptc_manager(&self) -> Identity {
+        Identity::of_manager(self.folder.path().join("ptc"), 1)
+    }
+
+    /// A new registration manager of an organisation.
+    pub fn manager(&self, organisation: &str) -> Identity {
+        let name = self.fresh("manager");
+        self.manager_with_email(organisation, &format!("{name}@poste.example"))
+    }
+
+    /// A new registration manager with an address.
+    pub fn manager_with_email(&self, organisation: &str, email: &str) -> Identity {
+        let out = self.folder.path().join(self.fresh("manager"));
+        let new = NewManager {
+            name: "Jean Dupont".to_owned(),
+            email: email.to_owned(),
+            role: Role::RegistrationManager,
+            organisation: Some(organisation.to_owned()),
+            csr: handover::prepare(&out).unwrap(),
+        };
+        let added = self.run(self.app.add_manager(&operator(), &new)).unwrap();
+        handover::complete(&out, &added.issued).unwrap();
+        Identity::of_manager(out, added.manager.id)
+    }
+
+    /// A new install package for workstations and external servers.
+    pub fn package(&self, organisation: &str) -> Secret {
+        self.package_of_kind(organisation, Kind::Workstation, true)
+    }
+
+    /// A new install package.
+    pub fn package_of_kind(&self, organisation: &str, kind: Kind, external_requests: bool) -> Secret {
+        let new = NewPackage {
+            organisation: organisation.to_owned(),
+            kind,
+            store: StoreScope::Machine,
+            external_requests,
+            defaults: Defaults::default(),
+        };
+        let created = self.run(self.app.create_package(&operator(), &new)).unwrap();
+        let (_, secret) = created.files.iter().find(|(path, _)| path.ends_with(ENROLLMENT_SECRET)).unwrap();
+        Secret::parse(std::str::from_utf8(secret).unwrap()).unwrap()
+    }
+
+    /// A pending request of a new workstation.
+    pub fn pending(&self, organisation: &str) -> Enrolled {
+        self.submit(organisation, Draft::workstation(organisation, &self.fresh("PC-")))
+    }
+
+    /// A pending request.
+    pub fn submit(&self, organisation: &str, draft: Draft) -> Enrolled {
+        let secret = self.package_of_kind(organisation, draft.package_kind(), true);
+        let reply = self.public().submit(&secret, None, &draft);
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        Enrolled { number: reply.json::<RequestStatus>().number, draft }
+    }
+
+    /// An approved request of a new workstation.
+    pub fn approved(&self, organisation: &str) -> Enrolled {
+        let enrolled = self.pending(organisation);
+        self.approve(enrolled.number);
+        enrolled
+    }
+
+    /// Approves a request as the administrator of the service's computer.
+    pub fn approve(&self, number: RequestNumber) {
+        let csr_sha256 = self.detail(number).csr_sha256;
+        self.run(self.app.approve(&operator(), number, &Approval { csr_sha256 })).unwrap();
+    }
+
+    /// A request with everything.
+    pub fn detail(&self, number: RequestNumber) -> RequestDetail {
+        self.run(self.app.request(&operator(), number)).unwrap()
+    }
+
+    /// The certificate of an approved request, with its key.
+    pub fn identity(&self, enrolled: &Enrolled) -> Identity {
+        let issued = self.detail(enrolled.number).status.issued.unwrap();
+        let chain = [issued.certificate].into_iter().chain(issued.chain).map(|der| der.0).take(2).collect();
+        Identity { chain, key: enrolled.draft.key_pem(), serial: issued.serial, id: 0 }
+    }
+
+    /// The actions in the audit record on an object.
+    pub fn audited(&self, object: &str) -> Vec<(String, String, Value)> {
+        let page = self.run(self.app.audit_record(&operator(), 0, Some(200))).unwrap();
+        assert_eq!(page.next, None, "more than one page");
+        page.items
+            .into_iter()
+            .filter(|entry| entry.object == object)
+            .map(|entry| (entry.actor, entry.action, entry.detail))
+            .collect()
+    }
+}
+
+fn moved(ahead: &Arc<AtomicI64>) -> Clock {
+    let ahead = ahead.clone();
+    Clock::new(move || OffsetDateTime::now_utc() + Duration::seconds(ahead.load(Ordering::SeqCst)))
+}
+
+fn open(runtime: &Runtime, folder: &TempDir, ahead: &Arc<AtomicI64>) -> App {
+    runtime.block_on(App::open(Home::new(folder.path().join("service")), moved(ahead))).unwrap()
+}
+
+/// Whoever sits at the service's computer.
+pub fn operator() -> Actor {
+    Actor::Operator { account: "test".to_owned() }
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub chain: Vec<Vec<u8>>,
+    key: String,
+    pub serial: String,
+    /// A manager's number.
+    pub id: u64,
+}
+
+impl Identity {
+    fn of_manager(folder: PathBuf, id: u64) -> Self {
+        let (chain, _) = handover::load(&folder).unwrap();
+        let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+        let key = std::fs::read_to_string(folder.join("manager.key.pem")).unwrap();
+        let serial = {
+            use x509_parser::prelude::FromDer;
+            let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(&chain[0]).unwrap();
+            ptc_enroll::protocol::secret::hex(certificate.raw_serial())
+        };
+        Self { chain, key, serial, id }
+    }
+}
+
+/// A request that was submitted.
+pub struct Enrolled {
+    pub number: RequestNumber,
+    pub draft: Draft,
+}
+
+/// A submission with what only its client knows.
+pub struct Draft {
+    pub submission: Submission,
+    pub token: Secret,
+    key: KeyPair,
+}
+
+impl Draft {
+    /// Of a workstation.
+    pub fn workstation(organisation: &str, common_name: &str) -> Self {
+        Self::new(organisation, Kind::Workstation, common_name)
+    }
+
+    /// Of this kind.
+    pub fn new(organisation: &str, kind: Kind, common_name: &str) -> Self {
+        let (name, country) = match organisation {
+            A => ("FRANCE LA POSTE", "FR"),
+            _ => ("DEUTSCHE POST", "DE"),
+        };
+        let subject = Subject {
+            country: country.to_owned(),
+            region: String::new(),
+            locality: "Paris".to_owned(),
+            organisation: format!("{organisation} - {name}"),
+            organisational_unit: kind.organisational_unit().to_owned(),
+            common_name: common_name.to_owned(),
+        };
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = subject.to_distinguished_name().unwrap();
+        params.subject_alt_names = vec![SanType::Rfc822Name("admin@poste.example".try_into().unwrap())];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![match kind {
+            Kind::ExternalServer => ExtendedKeyUsagePurpose::ServerAuth,
+            _ => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        let csr = params.serialize_request(&key).unwrap().der().to_vec();
+        let token = Secret::random().unwrap();
+        let submission = Submission {
+            kind,
+            csr: Der(csr),
+            token_sha256: token.fingerprint(),
+            machine: MachineDetails { mac_address: "00:11:22:33:44:55".to_owned(), ..MachineDetails::default() },
+            contact: Contact { email: "admin@poste.example".to_owned(), ..Contact::default() },
+        };
+        Self { submission, token, key }
+    }
+
+    /// With words of the requester's.
+    pub fn described(mut self, description: &str) -> Self {
+        self.submission.contact.description = description.to_owned();
+        self
+    }
+
+    /// With an e-mail address of the requester's.
+    pub fn from(mut self, email: &str) -> Self {
+        self.submission.contact.email = email.to_owned();
+        self
+    }
+
+    fn package_kind(&self) -> Kind {
+        match self.submission.kind {
+            Kind::ExternalServer => Kind::Workstation,
+            kind => kind,
+        }
+    }
+
+    fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+}
+
+/// A program that speaks HTTP with the service.
+pub struct Client {
+    agent: Agent,
+    base: String,
+}
+
+/// An answer, or that TLS already said no.
+#[derive(Debug)]
+pub struct Reply {
+    /// 0 where there is no answer.
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    pub fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], None)
+    }
+
+    pub fn get_as(&self, bearer: &Secret, path: &str) -> Reply {
+        self.send("GET", path, &[("Authorization", &format!("Bearer {}", bearer.expose()))], None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send("POST", path, &[("Content-Type", "application/json")], Some(body.to_string().as_bytes()))
+    }
+
+    /// Submits a draft with a package's secret.
+    pub fn submit(&self, secret: &Secret, key: Option<&str>, draft: &Draft) -> Reply {
+        let bearer = format!("Bearer {}", secret.expose());
+        let mut headers = vec![("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        headers.extend(key.map(|key| ("Idempotency-Key", key)));
+        let body = serde_json::to_vec(&draft.submission).unwrap();
+        self.send("POST", "/requests", &headers, Some(&body))
+    }
+
+    /// Sends anything; `path` is below the API's.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Reply {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{API}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = match body {
+            Some(body) => self.agent.run(request.body(body).unwrap()),
+            None => self.agent.run(request.body(()).unwrap()),
+        };
+        match answer {
+            Ok(mut answer) => Reply {
+                status: answer.status().as_u16(),
+                headers: answer
+                    .headers()
+                    .iter()
+                    .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                    .collect(),
+                body: answer.body_mut().read_to_vec().unwrap(),
+            },
+            Err(error) => Reply { status: 0, headers: Vec::new(), body: error.to_string().into_bytes() },
+        }
+    }
+}
+
+impl Reply {
+    #[track_caller]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Insists on a problem document with this code, complete in every part.
+    #[track_caller]
+    pub fn is_problem(&self, code: ProblemCode) -> Problem {
+        let problem: Problem = self.json();
+        assert_eq!(problem.code(), Some(code), "{}", self.text());
+        assert_eq!(self.status, code.status());
+        assert_eq!(problem.status, self.status);
+        assert_eq!(self.header("content-type"), Some(MEDIA_TYPE));
+        assert_eq!(self.header("x-request-id"), Some(problem.request_id.as_str()));
+        assert!(!problem.title.is_empty() && problem.detail.is_some() && problem.hint.is_some(), "{}", self.text());
+        problem
+    }
+}
+
+/// Finds the service's host name on this machine.
+#[derive(Debug)]
+struct Here(u16);
+
+impl ureq::unversioned::resolver::Resolver for Here {
+    fn resolve(
+        &self,
+        _: &ureq::http::Uri,
+        _: &ureq::config::Config,
+        _: ureq::unversioned::transport::NextTimeout,
+    ) -> Result<ureq::unversioned::resolver::ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(([127, 0, 0, 1], self.0).into());
+        Ok(addresses)
+    }
+}
+
+/// A CSR as base64, for bodies written by hand.
+pub fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
