@@ -75,7 +75,7 @@ pub enum SettingsError {
         /// The line, from 1.
         line: usize,
         /// What is wrong.
-        cause: toml::de::Error,
+        cause: Box<toml::de::Error>,
     },
     /// A setting does not hold what it must.
     Value {
@@ -179,7 +179,7 @@ impl Settings {
         let settings: Self = toml::from_str(&text).map_err(|cause| {
             let before = cause.span().map_or(0, |span| span.start).min(bytes.len());
             let line = 1 + bytes[..before].iter().filter(|byte| **byte == b'\n').count();
-            SettingsError::Syntax { path: path.clone(), line, cause }
+            SettingsError::Syntax { path: path.clone(), line, cause: Box::new(cause) }
         })?;
         settings.check()?;
         Ok(settings)

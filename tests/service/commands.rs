@@ -109,7 +109,7 @@ fn an_installation_is_made_once_and_whole() {
     ] {
         let empty = Installation(tempfile::tempdir().unwrap());
         let run = empty.init(environment, url, "manager").exits(3);
-        assert!(run.stderr.contains("hint:") || run.stderr.contains("expected"), "{}", run.stderr);
+        assert!(run.stderr.contains("Next:") || run.stderr.contains("expected"), "{}", run.stderr);
         assert_eq!(fs::read_dir(empty.0.path()).unwrap().count(), 0, "{environment} {url} left something");
     }
     // One whose manager's folder is taken leaves nothing of itself.
@@ -143,7 +143,7 @@ fn each_kind_of_trouble_has_its_exit_code_and_says_what_to_do() {
     for (arguments, code, says) in [
         (&["request"][..], 2, "Usage"),
         (&["request", "list", "--state=lost"], 2, "pending"),
-        (&["request", "show", "34"], 3, "hint:"),
+        (&["request", "show", "34"], 3, "Next:"),
         (&["request", "list", "--limit=500"], 3, "limit"),
         (&["org", "add", "--code=J1CFRA", "--name=X", "--country=FR"], 3, "J1CFRA"),
         (&["org", "add", "--code=x", "--name=X", "--country=FR"], 3, "code"),
@@ -152,8 +152,8 @@ fn each_kind_of_trouble_has_its_exit_code_and_says_what_to_do() {
         (&["package", "create", "--organisation=NONE", "--kind=server", "--zip=/nowhere/x"], 3, "organisation"),
         (&["package", "create", "--organisation=J1CFRA", "--kind=server"], 2, "--out"),
         (&["package", "create", "--organisation=J1CFRA", "--kind=external-server", "--zip=/nowhere/x"], 3, "kind"),
-        (&["manager", "disable", "99"], 3, "hint:"),
-        (&["certificate", "revoke", "xyz"], 3, "hint:"),
+        (&["manager", "disable", "99"], 3, "Next:"),
+        (&["certificate", "revoke", "xyz"], 3, "Next:"),
         (&["certificate", "revoke", "xyz", "--code=other"], 2, "keyCompromise"),
     ] {
         let run = installation.run(arguments.iter().copied()).exits(code);

@@ -163,7 +163,7 @@ pub(crate) enum PackageCommand {
         #[arg(long, value_name = "FILE")]
         zip: Option<PathBuf>,
         #[command(flatten)]
-        defaults: DefaultArguments,
+        defaults: Box<DefaultArguments>,
     },
     /// List the packages that were given out
     List,

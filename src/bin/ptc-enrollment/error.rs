@@ -96,20 +96,22 @@ impl CommandError {
                 InstallError::File(_) | InstallError::Settings(_) | InstallError::Serialization(_) => Exit::Input,
                 InstallError::Runtime(_) => Exit::Unexpected,
                 InstallError::Database(error) => of_database(error),
-                InstallError::Ca(_) | InstallError::Credential(_) => Exit::Key,
+                InstallError::Ca(_) => Exit::Key,
+                InstallError::Credential(error) => of_credential(error),
                 InstallError::Open(error) => of_opening(error),
                 InstallError::Registration(error) => of_failure(error),
             },
             Self::Open(error) => of_opening(error),
             Self::Serve(error) => match error {
                 ServeError::Listen { .. } => Exit::Input,
-                ServeError::Credential(_) | ServeError::Tls(_) => Exit::Key,
+                ServeError::Credential(error) => of_credential(error),
+                ServeError::Tls(_) => Exit::Key,
                 ServeError::Resume(error) => of_failure(error),
             },
             Self::Service(error) => of_failure(error),
             Self::File(_) => Exit::Input,
-            Self::Credential(CredentialError::File(FileError::Exists { .. })) => Exit::Input,
-            Self::Credential(_) | Self::Package(_) => Exit::Key,
+            Self::Credential(error) => of_credential(error),
+            Self::Package(_) => Exit::Key,
             Self::System(_) => Exit::Unexpected,
             Self::AuditBroken { .. } => Exit::Refused,
         }
@@ -122,6 +124,14 @@ fn of_opening(error: &OpenError) -> Exit {
         OpenError::Database(error) => of_database(error),
         OpenError::Ca(_) | OpenError::Signer(_) => Exit::Key,
         OpenError::AutoApproval => Exit::Refused,
+    }
+}
+
+fn of_credential(error: &CredentialError) -> Exit {
+    match error {
+        // Something is in the way; no key is at fault.
+        CredentialError::File(FileError::Exists { .. }) => Exit::Input,
+        _ => Exit::Key,
     }
 }
 

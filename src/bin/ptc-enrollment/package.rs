@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
                     return Err(FileError::Exists { path: path.clone() }.into());
                 }
             }
-            let new = NewPackage { organisation, kind, store, external_requests, defaults: defaults.into() };
+            let new = NewPackage { organisation, kind, store, external_requests, defaults: (*defaults).into() };
             let created = app.create_package(&operator, &new).await?;
             if let Some(folder) = &out {
                 package::write_folder(&created.files, folder)?;

@@ -53,10 +53,12 @@ async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
         let frame = frame.map_err(Refusal::malformed)?;
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
-        match length {
-            ..=BODY_LIMIT => bytes.extend_from_slice(data),
-            ..=DISCARD_LIMIT => bytes = Vec::new(),
-            _ => break,
+        if length <= BODY_LIMIT {
+            bytes.extend_from_slice(data);
+        } else if length <= DISCARD_LIMIT {
+            bytes = Vec::new();
+        } else {
+            break;
         }
     }
     if length > BODY_LIMIT { Err(Refusal::body_too_large()) } else { Ok(bytes) }

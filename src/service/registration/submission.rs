@@ -83,10 +83,10 @@ impl App {
         let csr = check_csr(&submission.csr.0, &expectation).map_err(Refusal::csr_refused)?;
 
         let mut transaction = self.database.write().await?;
-        if let Some(key) = idempotency_key {
-            if let Some(row) = requests::find_by_idempotency_key(&mut transaction, package.id, key).await? {
-                return self.repeated(&mut transaction, &row, &body_sha256).await;
-            }
+        if let Some(key) = idempotency_key
+            && let Some(row) = requests::find_by_idempotency_key(&mut transaction, package.id, key).await?
+        {
+            return self.repeated(&mut transaction, &row, &body_sha256).await;
         }
         self.expire_overdue(&mut transaction).await?;
         let arrival = Arrival { package, idempotency_key, submission, csr: &csr, body_sha256: &body_sha256 };
