@@ -147,7 +147,7 @@ impl NameFormat {
         let value = match (self, part.as_str()) {
             (Self::Windows, Ok(text)) => quoted_for_windows(text),
             (Self::Rfc4514, Ok(text)) if known.is_some() => escaped_for_rfc4514(text),
-            (Self::Openssl, Ok(text)) if known.is_some() => quoted_for_openssl(text),
+            (Self::Openssl, Ok(text)) => quoted_for_openssl(text),
             // RFC 4514 §2.4: a value that is no string, or of a type without a name, is the `#` and its encoding.
             _ => format!("#{}", super::secret::hex(&part.attr_value().to_der_vec().unwrap_or_default()).to_uppercase()),
         };
