@@ -12,7 +12,7 @@ use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 
 use crate::protocol::messages::RevocationCode;
-use crate::protocol::request::{Kind, Role, State, StoreScope, UnknownWord};
+use crate::protocol::request::{Kind, Role, State, StoreScope, UnknownWord, by_word};
 use crate::protocol::rules::Finding;
 use crate::protocol::text::printable;
 
@@ -79,10 +79,20 @@ impl Language {
             Self::French => &[
                 include_str!("locales/fr/common.ftl"),
                 include_str!("locales/fr/client.ftl"),
+                include_str!("locales/fr/help.ftl"),
                 #[cfg(feature = "service")]
                 include_str!("locales/fr/service.ftl"),
             ],
         }
+    }
+}
+
+impl Language {
+    /// The text of an id that is made at run time, without arguments; absent where the catalogue has none.
+    pub fn look_up(self, id: &str) -> Option<String> {
+        let catalogue = self.catalogue();
+        let pattern = catalogue.get_message(id)?.value()?;
+        Some(catalogue.format_pattern(pattern, None, &mut Vec::new()).into_owned())
     }
 }
 
@@ -96,7 +106,7 @@ impl FromStr for Language {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|language| language.as_str() == text).ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 
@@ -152,6 +162,11 @@ impl Text {
     /// What to do next, where the message knows.
     pub fn hint(&self, language: Language) -> Option<String> {
         self.format(language, Some("hint"))
+    }
+
+    /// The kind of problem in a few words, where the message has it.
+    pub fn title(&self, language: Language) -> Option<String> {
+        self.format(language, Some("title"))
     }
 
     fn format(&self, language: Language, attribute: Option<&str>) -> Option<String> {
@@ -238,13 +253,8 @@ pub fn revocation(code: RevocationCode) -> Text {
 /// A finding in one line: where, what is wrong, what was found, what is expected.
 pub fn finding(finding: &Finding, language: Language) -> String {
     // The rule may come from a later service, so its text is looked up and may be missing.
-    let id = format!("rule-{}", finding.rule);
-    let rule = language
-        .catalogue()
-        .get_message(&id)
-        .and_then(|message| message.value())
-        .map(|pattern| language.catalogue().format_pattern(pattern, None, &mut Vec::new()).into_owned())
-        .unwrap_or_else(|| printable(&finding.rule).into_owned());
+    let rule =
+        language.look_up(&format!("rule-{}", finding.rule)).unwrap_or_else(|| printable(&finding.rule).into_owned());
     let id = match (finding.found.is_empty(), finding.expected.is_empty()) {
         (true, true) => "finding-plain",
         (true, false) => "finding-expected",
@@ -295,7 +305,9 @@ mod tests {
 
     #[test]
     fn both_languages_say_the_same() {
-        let [english, french] = Language::ALL.map(messages);
+        let [english, mut french] = Language::ALL.map(messages);
+        // The English help stands with the command line itself.
+        french.retain(|id, _| !id.starts_with("help-") && !id.starts_with("usage-"));
         for (id, arguments) in &english {
             assert_eq!(Some(arguments), french.get(id), "{id} in French");
         }
@@ -328,7 +340,8 @@ mod tests {
             for part in source.split("Text::new(\"").skip(1) {
                 let id = part.split('"').next().unwrap();
                 used += 1;
-                assert!(known.contains_key(id) || !cfg!(feature = "service"), "{id} is in no catalogue");
+                let elsewhere = id.starts_with("usage-") || !cfg!(feature = "service");
+                assert!(known.contains_key(id) || elsewhere, "{id} is in no catalogue");
             }
         });
         assert!(used > 50, "the search found only {used} uses");

@@ -1,17 +1,19 @@
 //! The command line: clap structs, no logic.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::exit::Exit;
 use super::keys::KeyAlgorithm;
 use super::report::Output;
-use crate::locales::Language;
+use crate::locales::{Language, Text};
 use crate::protocol::request::StoreScope;
 use crate::protocol::subject::NameFormat;
 
@@ -48,8 +50,8 @@ pub struct Global {
     /// Environment to talk to, where more than one is installed
     #[arg(short, long, value_name = "NAME", global = true)]
     pub environment: Option<String>,
-    /// Form of the output
-    #[arg(short, long, value_name = "FORM", default_value = "text", global = true)]
+    /// Form of the output: text (for people), json (one object a command) or jsonl (one object a request)
+    #[arg(short, long, value_name = "FORM", default_value = "text", hide_possible_values = true, global = true)]
     pub output: Output,
     /// Language of the output: en or fr [default: the system's]
     #[arg(long, value_name = "LANGUAGE", global = true, value_parser = Language::from_str)]
@@ -127,7 +129,7 @@ pub struct FieldArguments {
 Examples:
   ptc-enroll submit --email admin@poste.example --locality Paris --region Île-de-France
   ptc-enroll submit --answers site.toml --no-input
-  ptc-enroll submit --email admin@poste.example --locality Paris --common-name https://api.poste.example")]
+  ptc-enroll submit --answers site.toml --common-name https://api.poste.example")]
 pub struct SubmitArguments {
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -229,20 +231,122 @@ pub struct MachineArguments {
 
 /// A command line that ends the run before any command: help, version or a mistake.
 #[derive(Debug)]
-pub struct Stop(clap::Error);
+pub struct Stop {
+    error: Box<clap::Error>,
+    language: Language,
+    command: String,
+}
 
 impl Stop {
     /// Prints it where it belongs and says how to exit.
     pub fn print(&self) -> Exit {
         // Nothing is left to tell where even this cannot be printed.
-        let _ = self.0.print();
-        if self.0.use_stderr() { Exit::Usage } else { Exit::Done }
+        if self.error.use_stderr() {
+            let _ = match self.mistake() {
+                Some(mistake) => std::io::stderr().lock().write_all(mistake.as_bytes()),
+                None => self.error.print(),
+            };
+            Exit::Usage
+        } else {
+            let _ = self.error.print();
+            Exit::Done
+        }
+    }
+
+    /// A mistake in the language chosen. clap says it in English, with suggestions.
+    fn mistake(&self) -> Option<String> {
+        if self.language == Language::English
+            || self.error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        {
+            return None;
+        }
+        let part = |kind| self.error.get(kind).map(ToString::to_string);
+        let argument = part(ContextKind::InvalidArg).or_else(|| part(ContextKind::InvalidSubcommand));
+        let text = match self.error.kind() {
+            ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+                Text::new("usage-value").with("value", part(ContextKind::InvalidValue).unwrap_or_default())
+            }
+            ErrorKind::UnknownArgument => Text::new("usage-unknown"),
+            ErrorKind::MissingRequiredArgument => Text::new("usage-missing"),
+            ErrorKind::InvalidSubcommand => Text::new("usage-command"),
+            _ => Text::new("usage-other"),
+        };
+        let message = text.with("argument", argument.unwrap_or_default()).in_language(self.language);
+        let next = Text::new("usage-next").with("command", &self.command).in_language(self.language);
+        let lines = [Text::new("line-error").with("message", message), Text::new("line-hint").with("hint", next)];
+        Some(lines.iter().map(|line| line.in_language(self.language) + "\n").collect())
     }
 }
 
 /// Reads a command line.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stop> {
-    Arguments::try_parse_from(arguments).map_err(Stop)
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Arguments::try_parse_from(&arguments).map_err(|error| {
+        // Only now is the language worth a look: most command lines are good.
+        let language = language_of(&arguments);
+        let error = match language {
+            Language::English => error,
+            _ => in_language(Arguments::command(), language).try_get_matches_from(&arguments).err().unwrap_or(error),
+        };
+        let known = Arguments::command();
+        let subcommand = arguments.iter().filter_map(|word| word.to_str()).find_map(|word| known.find_subcommand(word));
+        let command = match subcommand {
+            Some(subcommand) => format!("ptc-enroll {}", subcommand.get_name()),
+            None => "ptc-enroll".to_owned(),
+        };
+        Stop { error: Box::new(error), language, command }
+    })
+}
+
+/// The language of a command line that cannot be read as a whole.
+fn language_of(arguments: &[OsString]) -> Language {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let after = words.windows(2).find_map(|pair| (pair[0] == "--lang").then_some(pair[1]));
+    let chosen = after.or_else(|| words.iter().find_map(|word| word.strip_prefix("--lang=")));
+    chosen.and_then(|word| word.parse().ok()).unwrap_or_else(Language::system)
+}
+
+/// The command with its help in a language.
+fn in_language(command: clap::Command, language: Language) -> clap::Command {
+    let text = |id: String| language.look_up(&id);
+    let name = command.get_name().to_owned();
+    let headings = [
+        ("Options of every command", text("help-heading-global".to_owned())),
+        ("Details of the server", text("help-heading-machine".to_owned())),
+    ];
+    let own_options = text("help-heading-options".to_owned());
+    let own_arguments = text("help-heading-arguments".to_owned());
+    let mut command = command.mut_args(|argument| {
+        let help = text(format!("help-arg-{}", argument.get_id()));
+        let heading = match argument.get_help_heading() {
+            Some(heading) => {
+                headings.iter().find(|(english, _)| *english == heading).and_then(|(_, other)| other.clone())
+            }
+            None if argument.is_positional() => own_arguments.clone(),
+            None => own_options.clone(),
+        };
+        let argument = match help {
+            Some(help) => argument.help(help).long_help(None),
+            None => argument,
+        };
+        match heading {
+            Some(heading) => argument.help_heading(heading),
+            None => argument,
+        }
+    });
+    if let Some(about) = text(format!("help-{name}")) {
+        command = command.about(about).long_about(None);
+    }
+    if let Some(examples) = text(format!("help-examples-{name}")) {
+        command = command.after_help(examples);
+    }
+    if let Some(template) = text("help-template".to_owned()) {
+        command = command.help_template(template);
+    }
+    if let Some(heading) = text("help-heading-commands".to_owned()) {
+        command = command.subcommand_help_heading(heading);
+    }
+    command.mut_subcommands(|subcommand| in_language(subcommand, language))
 }
 
 /// A number and `s`, `m`, `h` or `d`; a bare number is seconds.
@@ -265,7 +369,22 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        <Arguments as clap::CommandFactory>::command().debug_assert();
+        Arguments::command().debug_assert();
+        in_language(Arguments::command(), Language::French).debug_assert();
+    }
+
+    #[test]
+    fn every_help_text_is_there_in_french() {
+        fn check(command: &clap::Command) {
+            let french = |id: String| assert!(Language::French.look_up(&id).is_some(), "{id}");
+            french(format!("help-{}", command.get_name()));
+            if command.get_after_help().is_some() {
+                french(format!("help-examples-{}", command.get_name()));
+            }
+            command.get_arguments().for_each(|argument| french(format!("help-arg-{}", argument.get_id())));
+            command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()).for_each(check);
+        }
+        check(&Arguments::command());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SH
 use zeroize::Zeroizing;
 
 use crate::locales::Text;
+use crate::protocol::request::{UnknownWord, by_word};
 
 /// The keys that can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,22 +65,14 @@ impl fmt::Display for KeyAlgorithm {
 }
 
 impl FromStr for KeyAlgorithm {
-    type Err = UnknownAlgorithm;
+    type Err = UnknownWord;
 
     /// Reads the word; the bare length of an RSA key, as other enrollment programs take it, is understood too.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.to_ascii_lowercase();
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text || algorithm.as_str().strip_prefix("rsa-") == Some(&text))
-            .ok_or(UnknownAlgorithm)
+        let bits = Self::ALL.into_iter().find(|algorithm| algorithm.as_str().strip_prefix("rsa-") == Some(text));
+        bits.map_or_else(|| by_word(&text.to_ascii_lowercase(), &Self::ALL, Self::as_str), Ok)
     }
 }
-
-/// A word that names no algorithm.
-#[derive(Debug, thiserror::Error)]
-#[error("expected rsa-2048, rsa-3072, rsa-4096, ec-p256 or ec-p384")]
-pub struct UnknownAlgorithm;
 
 /// A private key on its way into the store. `Debug` hides it; it is zeroed when dropped.
 pub struct PrivateKey {

@@ -1,7 +1,6 @@
 //! Results, printed once: as text in a language, or as JSON of a versioned schema.
 
 use std::io::{self, IsTerminal, Write};
-use std::str::FromStr;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use super::error::{Error, Explanation};
 use super::exit::Exit;
 use crate::locales::{Language, Text};
-use crate::protocol::request::UnknownWord;
+use crate::protocol::text::ascii_line;
 
 /// The schema of JSON output, described in docs/json-output.md.
 const SCHEMA: &str = "ptc-enroll/1";
@@ -23,14 +22,6 @@ pub enum Output {
     Json,
     /// One JSON object a request.
     Jsonl,
-}
-
-impl FromStr for Output {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        clap::ValueEnum::from_str(text, false).map_err(|_| UnknownWord(text.to_owned()))
-    }
 }
 
 /// What a command found out, in every form.
@@ -101,7 +92,7 @@ impl Printer {
         let envelope = |result: Value| {
             let mut object = self.envelope(outcome.command, outcome.place.as_ref(), exit);
             object["result"] = result;
-            ascii(&object)
+            ascii_line(&object)
         };
         let printed = match self.output {
             Output::Text => print(&format!(
@@ -134,7 +125,7 @@ impl Printer {
             let mut object = self.envelope(failure.command, failure.place.as_ref(), exit);
             object["error"] = json!(explanation);
             // Where stdout is closed there is still stderr.
-            let _ = print(&ascii(&object));
+            let _ = print(&ascii_line(&object));
         }
         // Where stderr is closed too, the exit code is all that is left.
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -171,40 +162,6 @@ fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// A JSON value as one line of ASCII, so that no code page of a console or pipe can spoil it. Characters outside ASCII
-/// stand in strings alone, where `\u` escapes mean the same (RFC 8259 §7).
-fn ascii(value: &Value) -> String {
-    let json = value.to_string();
-    let mut line = String::with_capacity(json.len() + 1);
-    for character in json.chars() {
-        if character.is_ascii() {
-            line.push(character);
-        } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                line.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    line.push('\n');
-    line
-}
-
-/// Rows in columns as wide as their widest cell, two spaces apart, the heading first.
-pub fn table(heading: Vec<String>, rows: Vec<Vec<String>>) -> String {
-    let all: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
-    let columns = all.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in &all {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 /// A sign of life on long work: on a terminal only, on stderr, gone when dropped.
 pub struct Progress(Option<indicatif::ProgressBar>);
 
@@ -232,24 +189,5 @@ impl Drop for Progress {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_is_ascii_and_means_the_same() {
-        let value = json!({ "name": "Île-de-France 🏤\n" });
-        let line = ascii(&value);
-        assert!(line.is_ascii());
-        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
-    }
-
-    #[test]
-    fn tables_line_up() {
-        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
-        assert_eq!(table(row(["No", "État"]), vec![row(["7", "é"]), row(["123", ""])]), "No   État\n7    é\n123\n");
     }
 }

@@ -3,11 +3,13 @@
 //! Field names and words are stable within `v1`; receivers ignore fields they do not know. Times are RFC 3339 in UTC,
 //! DER is base64 (RFC 4648 §4), serial numbers and digests are lower-case hexadecimal.
 
+use std::str::FromStr;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::request::{Kind, RequestNumber, Role, State};
+use super::request::{Kind, RequestNumber, Role, State, UnknownWord, by_word};
 use super::rules::Finding;
 use super::secret::{SecretHash, sha256_hex};
 
@@ -48,7 +50,20 @@ impl From<Der> for String {
     }
 }
 
-/// What the machine says of itself; evidence for the approver, not identity.
+/// The longest text in [`MachineDetails`], in characters; a host name has at most 253 (RFC 1035 §2.3.4).
+pub const MACHINE_FIELD_LIMIT: usize = 253;
+
+/// The longest [`Contact::telephone`], in characters.
+pub const TELEPHONE_LIMIT: usize = 64;
+
+/// The longest [`Contact::description`], in characters.
+pub const DESCRIPTION_LIMIT: usize = 2_000;
+
+/// The longest reason of a [`Rejection`] or [`Revocation`], in characters.
+pub const REASON_LIMIT: usize = 500;
+
+/// What the machine says of itself; evidence for the approver, not identity. Every text is taken as it is, up to
+/// [`MACHINE_FIELD_LIMIT`] characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "service", derive(utoipa::ToSchema))]
 #[serde(default)]
@@ -72,7 +87,7 @@ pub struct MachineDetails {
 #[cfg_attr(feature = "service", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Contact {
-    /// E-mail address of the person in charge; also in the certificate's SAN.
+    /// E-mail address of the person in charge; also in the certificate's SAN. May be empty where nobody is.
     pub email: String,
     /// Telephone number, free form, at most 64 characters.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -329,6 +344,14 @@ impl RevocationCode {
             Self::CessationOfOperation => "cessationOfOperation",
             Self::PrivilegeWithdrawn => "privilegeWithdrawn",
         }
+    }
+}
+
+impl FromStr for RevocationCode {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Serde types and pure functions only. Nothing here opens a file or a socket, or asks for the time.
 
 mod csr_form;
-mod der;
+pub(crate) mod der;
 pub mod messages;
 pub mod package;
 pub mod problem;

@@ -155,6 +155,10 @@ impl Manifest {
         let (signer, intermediates) = chain.split_first().ok_or(BadManifest::Malformed)?;
         verify_signer(signer, intermediates, anchor, now).map_err(|_| BadManifest::Signer)?;
         let (_, signer) = X509Certificate::from_der(signer).map_err(|_| BadManifest::Signer)?;
+        // webpki can only ask for the usage in the whole chain, where CAs need not have it, or wherever one is named.
+        if !matches!(signer.extended_key_usage(), Ok(Some(usage)) if usage.value.code_signing) {
+            return Err(BadManifest::Signer);
+        }
         let point = &signer.public_key().subject_public_key.data;
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
             .verify(signed.as_bytes(), &decode(signature)?)
@@ -181,7 +185,7 @@ fn verify_signer(
     let anchors = [anchor_from_trusted_cert(&anchor)?];
     let seconds = u64::try_from(now.unix_timestamp()).unwrap_or_default();
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    let usage = KeyUsage::required(CODE_SIGNING);
+    let usage = KeyUsage::required_if_present(CODE_SIGNING);
     EndEntityCert::try_from(signer)?
         .verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, intermediates, now, usage, None, None)
         .map(|_| ())

@@ -95,7 +95,7 @@ impl FromStr for Kind {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 
@@ -130,10 +130,7 @@ impl FromStr for Role {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::RegistrationManager, Self::PtcManager]
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &[Self::RegistrationManager, Self::PtcManager], Self::as_str)
     }
 }
 
@@ -219,7 +216,7 @@ impl FromStr for State {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 
@@ -254,17 +251,32 @@ impl FromStr for StoreScope {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Machine, Self::User]
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &[Self::Machine, Self::User], Self::as_str)
     }
 }
 
-/// A word that names no kind, role, state or store.
+/// A word that is none of those expected.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown word {0:?}")]
-pub struct UnknownWord(pub String);
+#[error("{found:?} is none of: {expected}")]
+pub struct UnknownWord {
+    found: String,
+    expected: String,
+}
+
+impl UnknownWord {
+    /// What was found, and the words of which it should be one.
+    pub fn new(found: &str, expected: &[&str]) -> Self {
+        Self { found: found.to_owned(), expected: expected.join(", ") }
+    }
+}
+
+/// The value that a word names.
+pub(crate) fn by_word<T: Copy>(word: &str, values: &[T], as_str: impl Fn(T) -> &'static str) -> Result<T, UnknownWord> {
+    values.iter().copied().find(|value| as_str(*value) == word).ok_or_else(|| {
+        let expected: Vec<&str> = values.iter().map(|value| as_str(*value)).collect();
+        UnknownWord::new(word, &expected)
+    })
+}
 
 #[cfg(test)]
 mod tests {

@@ -260,18 +260,8 @@ pub fn read_csr(bytes: &[u8]) -> Result<Vec<u8>, Finding> {
 /// # Errors
 /// All findings at once, at least one.
 pub fn check_csr(der: &[u8], expectation: &Expectation<'_>) -> Result<CheckedCsr, Vec<Finding>> {
-    let der = read_csr(der).map_err(|finding| vec![finding])?;
-    if let Err(error) = der::check(&der) {
-        let rule = match error {
-            NotDer::Truncated => Rule::Truncated,
-            NotDer::TrailingBytes => Rule::TrailingBytes,
-            NotDer::Form => Rule::NotDer,
-        };
-        return Err(vec![Finding::new(rule, "csr", "", "DER (X.690)")]);
-    }
-    let Some((_, csr)) = is_pkcs10(&der).then(|| X509CertificationRequest::from_der(&der).ok()).flatten() else {
-        return Err(vec![Finding::new(Rule::NotACsr, "csr", "another DER structure", "PKCS #10 (RFC 2986)")]);
-    };
+    let der = readable_der(der)?;
+    let csr = parse(&der)?;
     let mut findings = Vec::new();
     let info = &csr.certification_request_info;
     let key = check_key(&info.subject_pki, &mut findings);
@@ -295,6 +285,41 @@ pub fn check_csr(der: &[u8], expectation: &Expectation<'_>) -> Result<CheckedCsr
         }
         _ => Err(findings),
     }
+}
+
+/// The DER SubjectPublicKeyInfo of a DER CSR of which only key and signature count, because the names come from
+/// elsewhere.
+///
+/// # Errors
+/// All findings at once, at least one.
+pub fn check_csr_key(der: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
+    let der = readable_der(der)?;
+    let csr = parse(&der)?;
+    let mut findings = Vec::new();
+    let info = &csr.certification_request_info.subject_pki;
+    let key = check_key(info, &mut findings);
+    check_signature(&csr, key, &mut findings);
+    if findings.is_empty() { Ok(info.raw.to_vec()) } else { Err(findings) }
+}
+
+/// The bytes of a CSR, if they are DER through and through.
+fn readable_der(bytes: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
+    let der = read_csr(bytes).map_err(|finding| vec![finding])?;
+    der::check(&der).map_err(|error| {
+        let rule = match error {
+            NotDer::Truncated => Rule::Truncated,
+            NotDer::TrailingBytes => Rule::TrailingBytes,
+            NotDer::Form => Rule::NotDer,
+        };
+        vec![Finding::new(rule, "csr", "", "DER (X.690)")]
+    })?;
+    Ok(der)
+}
+
+fn parse(der: &[u8]) -> Result<X509CertificationRequest<'_>, Vec<Finding>> {
+    let csr = is_pkcs10(der).then(|| X509CertificationRequest::from_der(der).ok()).flatten();
+    csr.map(|(_, csr)| csr)
+        .ok_or_else(|| vec![Finding::new(Rule::NotACsr, "csr", "another DER structure", "PKCS #10 (RFC 2986)")])
 }
 
 const RSA_ENCRYPTION: Oid<'static> = oid!(1.2.840.113549.1.1.1);

@@ -11,7 +11,7 @@ use x509_parser::der_parser::asn1_rs::{Oid, ToDer};
 use x509_parser::der_parser::oid;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-use super::request::UnknownWord;
+use super::request::{UnknownWord, by_word};
 use super::text::acts_or_hides;
 
 /// X.520 upper bound of a common name, in characters.
@@ -165,10 +165,7 @@ impl FromStr for NameFormat {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Windows, Self::Rfc4514, Self::Openssl]
-            .into_iter()
-            .find(|format| format.as_str() == text)
-            .ok_or_else(|| UnknownWord(text.to_owned()))
+        by_word(text, &[Self::Windows, Self::Rfc4514, Self::Openssl], Self::as_str)
     }
 }
 

@@ -1,6 +1,9 @@
-//! Text from outside, made safe to show: no control, no direction change, nothing invisible reaches a terminal or a log.
+//! Text made fit to show: nothing from outside acts on a terminal or hides in a log, JSON survives every console, rows
+//! stand in columns.
 
 use std::borrow::Cow;
+
+use serde_json::Value;
 
 /// The text with every character that could act on a terminal, forge a log line or hide itself written as `\u{…}`.
 ///
@@ -43,6 +46,40 @@ pub fn acts_or_hides(character: char) -> bool {
         )
 }
 
+/// A JSON value as one line of ASCII, so that no code page of a console or pipe can spoil it. Characters outside ASCII
+/// stand in strings alone, where `\u` escapes mean the same (RFC 8259 §7).
+pub fn ascii_line(value: &Value) -> String {
+    let json = value.to_string();
+    let mut line = String::with_capacity(json.len() + 1);
+    for character in json.chars() {
+        if character.is_ascii() {
+            line.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                line.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    line.push('\n');
+    line
+}
+
+/// Rows in columns as wide as their widest cell, two spaces apart, the heading first.
+pub fn table(heading: Vec<String>, rows: Vec<Vec<String>>) -> String {
+    let all: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
+    let columns = all.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in &all {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +96,19 @@ mod tests {
         ] {
             assert_eq!(printable(given), shown);
         }
+    }
+
+    #[test]
+    fn json_is_ascii_and_means_the_same() {
+        let value = serde_json::json!({ "name": "Île-de-France 🏤\n" });
+        let line = ascii_line(&value);
+        assert!(line.is_ascii());
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        assert_eq!(table(row(["No", "État"]), vec![row(["7", "é"]), row(["123", ""])]), "No   État\n7    é\n123\n");
     }
 }

@@ -1,1 +1,20 @@
 //! The registration authority and its CA.
+
+pub mod api;
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod ca;
+pub mod config;
+pub mod credential;
+pub mod db;
+pub mod error;
+pub mod files;
+pub mod handover;
+pub mod install;
+pub mod listener;
+pub mod package;
+pub mod registration;
+pub mod router;
+pub mod server;
+pub mod tls;

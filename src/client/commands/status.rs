@@ -6,9 +6,9 @@ use time::macros::format_description;
 use crate::client::config::Config;
 use crate::client::error::Error;
 use crate::client::journal::{Record, Step};
-use crate::client::report::{Report, table};
+use crate::client::report::Report;
 use crate::locales::{self, Language, Text};
-use crate::protocol::text::printable;
+use crate::protocol::text::{printable, table};
 
 pub(super) fn run(config: &Config) -> Result<StatusReport, Error> {
     Ok(StatusReport { records: config.journal().records()? })

@@ -1,42 +1,281 @@
 # What the service says: problems, refusals, and the output of ptc-enrollment.
 
 problem-malformed = The request cannot be read: { $detail }
+    .title = Unreadable request
     .hint = Compare it with the API description at /api/v1/openapi.json.
 problem-unauthenticated = No valid credentials came with the request.
+    .title = Credentials needed
     .hint = Send the install package’s enrollment secret, the request’s token or a valid client certificate.
 problem-forbidden = This is not allowed: { $detail }
+    .title = Not allowed
     .hint = Ask the PTC manager who may do this.
 problem-cross-site = A browser sent this on behalf of another site.
+    .title = Request from another site
     .hint = Open the page of this service itself and try again.
 problem-kind-not-allowed = The install package does not allow requests of the kind “{ $kind }”.
+    .title = Kind not allowed
     .hint = Ask the PTC manager for an install package that does.
 problem-own-request = Nobody decides on a request of their own.
+    .title = Own request
     .hint = Ask another manager to decide.
 problem-caller-revoked = The certificate shown is revoked, or its holder is disabled.
+    .title = Certificate no longer valid
     .hint = Ask the PTC manager for a new certificate.
 problem-not-found = There is no such thing here, or none that you may see.
+    .title = Not found
     .hint = Check the number or name.
 problem-method-not-allowed = The path exists, but not with this method.
+    .title = Method not allowed
     .hint = Compare the request with the API description at /api/v1/openapi.json.
 problem-state-conflict = This is not possible any more: { $detail }
+    .title = State conflict
     .hint = Load the present state and decide again.
 problem-already-exists = { $what } exists already.
+    .title = Already exists
     .hint = Choose another name, or use the one that exists.
 problem-superseded = What was shown is not what is there now: { $detail }
+    .title = Superseded
     .hint = Load the present state and decide again.
 problem-body-too-large = The body is larger than the limit of { $limit } bytes.
+    .title = Body too large
     .hint = Send less at once.
 problem-unsupported-media-type = The body is not JSON.
+    .title = JSON expected
     .hint = Send it with “Content-Type: application/json”.
 problem-csr-refused = The certificate signing request breaks rules.
+    .title = Certificate signing request refused
     .hint = Make a new request that keeps every rule listed.
 problem-idempotency-mismatch = The idempotency key was used before, with another body.
+    .title = Idempotency key used before
     .hint = Use a new key for a new request.
 problem-invalid-field = { $field } is not valid: { $detail }
+    .title = Invalid field
     .hint = Correct the field and send again.
 problem-too-many-requests = Too many calls.
+    .title = Too many calls
     .hint = Wait as long as Retry-After says, then try again.
 problem-internal = The service failed.
+    .title = Internal error
     .hint = Try again; if it persists, give support the request id.
 problem-unavailable = The service cannot answer now.
+    .title = Temporarily unavailable
     .hint = Wait as long as Retry-After says, then try again.
+
+file-exists = { $path } exists already and is not overwritten.
+    .hint = Choose another place, or move what is there away first.
+file-missing = { $path } is missing.
+    .hint = Check the path; restore the file from a backup if it was there before.
+file-too-open = { $path } holds a secret, and other accounts may read it (permissions { $mode }).
+    .hint = If nobody else has read it: chmod 600 { $path }
+file-system = { $path } cannot be read or written: { $cause }
+    .hint = Check the path, its permissions and the free space.
+
+credential-malformed = { $path } does not hold what its name says, as PEM.
+    .hint = Restore the file from a backup.
+credential-mismatch = The key { $key } and the certificate { $certificate } do not belong together.
+    .hint = Restore both files from the same backup.
+credential-generation = No key can be made: { $cause }
+    .hint = Check the system’s random number generator.
+
+ca-chain = In { $folder }, issuing.crt.pem was not issued by root.crt.pem.
+    .hint = Restore both files from the same backup.
+ca-encoding = The certificate or list cannot be encoded: { $cause }
+    .hint = Check the names and the CRL’s URL for characters that are not allowed.
+ca-lint = Not signed, because these rules are broken: { $rules }
+    .hint = Check the clock, the CA’s lifetime and the names asked for.
+ca-signature = What was signed is not what was checked; it was thrown away.
+    .hint = Check the machine’s memory and the CA’s files, and give support the log.
+ca-random = The system has no random numbers.
+    .hint = Check the system’s random number generator.
+
+tls-configuration = The service’s TLS certificate or key cannot be used: { $cause }
+    .hint = Check the files under tls/ in the service’s folder.
+
+package-settings = The package’s settings cannot be written: { $cause }
+    .hint = Check the organisation’s name and the service’s URLs.
+package-key = The package signer’s key cannot sign.
+    .hint = Restore the files under package-signer/ from a backup; the key must be EC P-256.
+package-manifest = The package would be refused by clients: { $cause }
+    .hint = Check the clock, and have the package signer’s certificate issued again.
+package-zip = The zip cannot be written: { $cause }
+    .hint = Try again with a folder instead of a zip.
+package-readme =
+    PTC Enroll: install package
+
+    Organisation:  { $organisation }
+    Environment:   { $environment }
+    Service:       { $url }
+    Enrols:        { $kind } (store: { $store })
+
+    1. Unpack everything into one folder on the machine, and keep the folder “config” as it is.
+    2. Open a console in that folder (as an administrator where the store is “machine”) and type:
+
+           ptc-enroll --home . submit
+
+       It asks for what it needs to know, and says who will approve the request.
+    3. When the request is approved, type:
+
+           ptc-enroll --home . fetch
+           ptc-enroll --home . test
+
+    The file “enrollment-secret” lets its holder ask for certificates in the organisation’s name.
+    Keep it to the administrators, and do not send the package by plain e-mail.
+    If it got into other hands, tell the PTC manager, who will make a new package.
+
+# What an operation needs.
+database-missing = There is no database at { $path }.
+    .hint = Make an installation with “ptc-enrollment init”, or give its folder with --home.
+database-newer = A later version of this program made the database { $path }.
+    .hint = Use that version, or restore the backup from before the update.
+database-unusable = The database { $path } cannot be opened: { $cause }
+    .hint = Check its permissions and the free space; if it is damaged, restore a backup.
+database-unavailable = The database cannot answer now: { $cause }
+    .hint = Check the free space and whether another process holds the database, then try again.
+database-query = The database does not do what was asked: { $cause }
+    .hint = Give support the log.
+service-inconsistent = The service cannot go on: { $cause }
+    .hint = Give support the log.
+settings-missing = There is no installation in { $home }.
+    .hint = Make one with “ptc-enrollment init”, or give its folder with --home or PTC_ENROLLMENT_HOME.
+settings-syntax = { $path }, line { $line }: { $cause }
+    .hint = Compare the file with config/enrollment.toml, which explains each setting.
+settings-value = The setting { $setting } is “{ $found }”; expected is { $expected }.
+    .hint = Correct it in enrollment.toml or on the command line.
+auto-approve-refused = Nothing is approved automatically in the environment “prod”.
+    .hint = Start the service without --auto-approve.
+auto-approve-warning = WARNING: every request in the environment “{ $environment }” is approved automatically, without anybody looking at it.
+install-failed = The installation failed: { $cause }
+    .hint = Nothing was left behind; correct the cause and try again.
+serve-listen = The service cannot listen on { $address }: { $cause }
+    .hint = Stop what uses the port, or change public_listen or secure_listen in enrollment.toml.
+system-refused = The system refused: { $cause }
+audit-broken = The audit record was changed: entry { $sequence } does not fit the one before, or entries are missing there.
+    .hint = Keep the database as it is for an investigation, and compare with the last backup.
+
+# What is expected of a field.
+expected-at-most = at most { $limit } characters are allowed
+expected-country = two capital letters (ISO 3166-1) are expected
+expected-email = an address of the form name@operator.example is expected
+expected-environment = 1 to 32 lower-case letters, digits and hyphens, a letter first
+expected-https-url = a URL of the form https://host[:port]
+expected-positive = a number above 0
+expected-idempotency-key = 1 to 64 visible ASCII characters are expected
+expected-known-organisation = there is no organisation with this code
+expected-no-organisation = a PTC manager belongs to no organisation
+expected-one-organisation = a registration manager belongs to exactly one organisation
+expected-organisation-code = 2 to 16 capital letters and digits are expected
+expected-organisation-name = a name is expected that has at most 64 characters together with the code and “ - ”, and no control characters
+expected-outcome = expected is “{ $state }”, as fits the kind of request
+expected-package-kind = a package enrols workstations, servers or mobiles; external servers are allowed with external_requests
+expected-person = a name of 1 to 64 characters is expected, without control characters
+expected-place = text of 1 to { $limit } characters is expected, without control characters
+expected-key = expected is one of: { $keys }
+expected-reason = a reason is expected
+
+# Why something is not allowed or not possible.
+forbidden-not-a-manager = only managers may do this
+forbidden-not-for-managers = this is not for managers to do
+forbidden-ptc-only = only a PTC manager may do this
+forbidden-ptc-kind = only a PTC manager decides on this kind
+forbidden-package-disabled = the install package is no longer in use
+conflict-decided = the state is “{ $state }” since { $at }, decided by { $by }
+conflict-state = the state is “{ $state }”
+superseded-csr = the request holds another CSR
+superseded-request = request { $number } took the place of this one
+thing-manager = A manager with the address { $email }
+thing-organisation = The organisation { $code }
+
+# The output of ptc-enrollment.
+warning-line = Warning: { $warning }
+table-empty = Nothing to list.
+table-more = There is more: --after { $next }
+yes = yes
+no = no
+init-done =
+    The service for the environment “{ $environment }” is installed in { $home }.
+    Trust anchor, SHA-256: { $fingerprint }
+    Key and certificate of { $manager } (PTC manager): { $out }
+
+    Next: ptc-enrollment --home { $home } org add --code CODE --name NAME --country XX
+          ptc-enrollment --home { $home } serve
+org-added = Organisation { $name } added.
+package-created =
+    Install package { $id } for { $organisation }: { $places }
+    Trust anchor, SHA-256: { $fingerprint }
+    Give the package over a safe way: it holds the enrollment secret, which is kept nowhere else.
+package-disabled = Install package { $id } is no longer in use.
+manager-added =
+    Manager { $id }, { $name }, added; certificate { $serial }.
+    Key and certificate: { $out }
+manager-disabled = { $name } is out of office; their certificates are revoked.
+certificate-revoked = Certificate { $serial } ({ $subject }) is revoked; a new revocation list is published.
+audit-intact =
+    The audit record is intact: { $entries } entries.
+    Hash of the last entry, to be noted down elsewhere: { $head }
+
+# Titles of columns.
+column-number = Number
+column-organisation = Organisation
+column-kind = Kind
+column-state = State
+column-submitted = Submitted
+column-common-name = Common name
+column-email = E-mail
+column-code = Code
+column-country = Country
+column-name = Name
+column-role = Role
+column-store = Store
+column-external = External
+column-created = Created
+column-disabled = Disabled
+column-serial = Serial number
+column-request = Request
+column-not-after = Valid until
+column-revoked = Revoked
+column-subject = Subject
+column-key = Key
+column-csr = CSR, SHA-256
+column-approver = To be approved by
+column-decided = Decided
+column-decided-by = Decided by
+column-reason = Reason
+column-replaces = Replaces request
+column-replaced-by = Replaced by request
+column-telephone = Telephone
+column-description = Description
+column-host = Host name
+column-mac = MAC address
+column-nic = NIC id
+column-processor = Processor id
+column-system = Operating system
+column-this-update = Made
+column-next-update = Valid until
+column-written = Written to
+column-time = Time
+column-actor = Actor
+column-action = Action
+column-object = Object
+column-detail = Detail
+
+# demo
+
+demo-client = Building the client that belongs to this service …
+demo-no-client = The client { $path } is not there.
+    .hint = Build it with “cargo build --bin ptc-enroll”, or put it beside this program.
+demo-building = A PTC Enroll demo: service, CA, one organisation, its install package and both managers, in { $folder }
+demo-ready = Everything runs. Paste these lines into another terminal, one after the other:
+demo-stop = Ctrl-C here ends the demo and removes its folder (unless “--folder” chose it).
+demo-stopping = The demo ends.
+demo-step-submit = make a key and a request for this machine
+demo-step-queue = see the queue as the registration manager, over mutual TLS
+demo-step-approve = approve it
+demo-step-fetch = install the certificate
+demo-step-test = prove that it works
+demo-step-subject = print its subject name
+demo-step-audit = check the record of all decisions
+demo-approve = [{ $manager }] approves request { $number } over mutual TLS: { $subject } ({ $key }, CSR SHA-256 { $sha256 })
+demo-external = The administrator of { $host } made a key and a CSR there, and sent the CSR: { $file }
+demo-done = Done: this machine is enrolled and tested, and the external server’s certificate is downloaded.
+demo-failed = The demo failed: { $cause }
+    .hint = Read what was printed above; run it again with “--folder DIR” to look at its files.

@@ -1,42 +1,281 @@
 # Ce que dit le service : problèmes, refus, et la sortie de ptc-enrollment.
 
 problem-malformed = La demande est illisible : { $detail }
+    .title = Demande illisible
     .hint = Comparez-la à la description de l’API sous /api/v1/openapi.json.
 problem-unauthenticated = Aucune preuve d’identité valable n’accompagne la demande.
+    .title = Identification nécessaire
     .hint = Envoyez le secret d’enrôlement du paquet d’installation, le jeton de la demande ou un certificat client valable.
 problem-forbidden = Ceci n’est pas permis : { $detail }
+    .title = Non autorisé
     .hint = Demandez au gestionnaire du CTP qui en a le droit.
 problem-cross-site = Un navigateur a envoyé ceci pour le compte d’un autre site.
+    .title = Demande d’un autre site
     .hint = Ouvrez la page de ce service même et réessayez.
 problem-kind-not-allowed = Le paquet d’installation ne permet pas de demandes du type « { $kind } ».
+    .title = Type non autorisé
     .hint = Demandez au gestionnaire du CTP un paquet d’installation qui le permet.
 problem-own-request = Personne ne décide de sa propre demande.
+    .title = Demande propre
     .hint = Demandez à un autre gestionnaire de décider.
 problem-caller-revoked = Le certificat présenté est révoqué, ou son titulaire est désactivé.
+    .title = Certificat plus valable
     .hint = Demandez un nouveau certificat au gestionnaire du CTP.
 problem-not-found = Ceci n’existe pas ici, ou pas pour vous.
+    .title = Introuvable
     .hint = Vérifiez le numéro ou le nom.
 problem-method-not-allowed = Le chemin existe, mais pas avec cette méthode.
+    .title = Méthode non admise
     .hint = Comparez la demande à la description de l’API sous /api/v1/openapi.json.
 problem-state-conflict = Ce n’est plus possible : { $detail }
+    .title = Conflit d’état
     .hint = Chargez l’état actuel et décidez à nouveau.
 problem-already-exists = { $what } existe déjà.
+    .title = Existe déjà
     .hint = Choisissez un autre nom, ou utilisez ce qui existe.
 problem-superseded = Ce qui a été montré n’est plus ce qui est là : { $detail }
+    .title = Remplacé
     .hint = Chargez l’état actuel et décidez à nouveau.
 problem-body-too-large = Le corps dépasse la limite de { $limit } octets.
+    .title = Corps trop grand
     .hint = Envoyez-en moins à la fois.
 problem-unsupported-media-type = Le corps n’est pas du JSON.
+    .title = JSON attendu
     .hint = Envoyez-le avec « Content-Type: application/json ».
 problem-csr-refused = La demande de certificat (CSR) enfreint des règles.
+    .title = Demande de certificat (CSR) refusée
     .hint = Faites une nouvelle demande qui respecte toutes les règles citées.
 problem-idempotency-mismatch = La clé d’idempotence a déjà servi, avec un autre corps.
+    .title = Clé d’idempotence déjà utilisée
     .hint = Prenez une nouvelle clé pour une nouvelle demande.
 problem-invalid-field = { $field } n’est pas valable : { $detail }
+    .title = Champ non valable
     .hint = Corrigez le champ et renvoyez.
 problem-too-many-requests = Trop d’appels.
+    .title = Trop d’appels
     .hint = Attendez le temps indiqué par Retry-After, puis réessayez.
 problem-internal = Le service a échoué.
+    .title = Erreur interne
     .hint = Réessayez ; si cela persiste, donnez l’identifiant de la demande à l’assistance.
 problem-unavailable = Le service ne peut pas répondre maintenant.
+    .title = Momentanément indisponible
     .hint = Attendez le temps indiqué par Retry-After, puis réessayez.
+
+file-exists = { $path } existe déjà et n’est pas écrasé.
+    .hint = Choisissez un autre emplacement, ou déplacez d’abord ce qui s’y trouve.
+file-missing = { $path } manque.
+    .hint = Vérifiez le chemin ; si le fichier existait, restaurez-le depuis une sauvegarde.
+file-too-open = { $path } contient un secret que d’autres comptes peuvent lire (droits { $mode }).
+    .hint = Si personne d’autre ne l’a lu : chmod 600 { $path }
+file-system = { $path } ne peut être ni lu ni écrit : { $cause }
+    .hint = Vérifiez le chemin, ses droits et l’espace libre.
+
+credential-malformed = { $path } ne contient pas ce que dit son nom, au format PEM.
+    .hint = Restaurez le fichier depuis une sauvegarde.
+credential-mismatch = La clé { $key } et le certificat { $certificate } ne vont pas ensemble.
+    .hint = Restaurez les deux fichiers depuis la même sauvegarde.
+credential-generation = Aucune clé ne peut être créée : { $cause }
+    .hint = Vérifiez le générateur de nombres aléatoires du système.
+
+ca-chain = Dans { $folder }, issuing.crt.pem n’a pas été émis par root.crt.pem.
+    .hint = Restaurez les deux fichiers depuis la même sauvegarde.
+ca-encoding = Le certificat ou la liste ne peut pas être encodé : { $cause }
+    .hint = Cherchez des caractères interdits dans les noms et dans l’URL de la LCR.
+ca-lint = Rien n’a été signé, car ces règles sont enfreintes : { $rules }
+    .hint = Vérifiez l’horloge, la durée de vie de l’AC et les noms demandés.
+ca-signature = Ce qui a été signé n’est pas ce qui a été vérifié ; le résultat a été jeté.
+    .hint = Vérifiez la mémoire de la machine et les fichiers de l’AC, et donnez le journal à l’assistance.
+ca-random = Le système ne fournit pas de nombres aléatoires.
+    .hint = Vérifiez le générateur de nombres aléatoires du système.
+
+tls-configuration = Le certificat TLS du service ou sa clé est inutilisable : { $cause }
+    .hint = Vérifiez les fichiers sous tls/ dans le dossier du service.
+
+package-settings = Les paramètres du paquet ne peuvent pas être écrits : { $cause }
+    .hint = Vérifiez le nom de l’organisation et les URL du service.
+package-key = La clé du signataire de paquets ne peut pas signer.
+    .hint = Restaurez les fichiers sous package-signer/ depuis une sauvegarde ; la clé doit être EC P-256.
+package-manifest = Les clients refuseraient le paquet : { $cause }
+    .hint = Vérifiez l’horloge et faites renouveler le certificat du signataire de paquets.
+package-zip = Le fichier zip ne peut pas être écrit : { $cause }
+    .hint = Réessayez avec un dossier au lieu d’un zip.
+package-readme =
+    PTC Enroll : paquet d’installation
+
+    Organisation :   { $organisation }
+    Environnement :  { $environment }
+    Service :        { $url }
+    Enrôle :         { $kind } (magasin : { $store })
+
+    1. Décompressez le tout dans un dossier de la machine et gardez le dossier « config » tel quel.
+    2. Ouvrez une console dans ce dossier (en tant qu’administrateur si le magasin est « machine ») et tapez :
+
+           ptc-enroll --home . submit
+
+       La commande demande ce qu’elle doit savoir et dit qui approuvera la demande.
+    3. Quand la demande est approuvée, tapez :
+
+           ptc-enroll --home . fetch
+           ptc-enroll --home . test
+
+    Le fichier « enrollment-secret » permet à son détenteur de demander des certificats au nom de l’organisation.
+    Réservez-le aux administrateurs et n’envoyez pas le paquet par simple courriel.
+    S’il est tombé en d’autres mains, prévenez le gestionnaire du CTP, qui fera un nouveau paquet.
+
+# Ce dont une opération a besoin.
+database-missing = Il n’y a pas de base de données à { $path }.
+    .hint = Faites une installation avec « ptc-enrollment init », ou indiquez son dossier avec --home.
+database-newer = Une version plus récente de ce programme a créé la base de données { $path }.
+    .hint = Utilisez cette version, ou restaurez la sauvegarde d’avant la mise à jour.
+database-unusable = La base de données { $path } ne peut pas être ouverte : { $cause }
+    .hint = Vérifiez ses droits et l’espace libre ; si elle est endommagée, restaurez une sauvegarde.
+database-unavailable = La base de données ne peut pas répondre maintenant : { $cause }
+    .hint = Vérifiez l’espace libre et si un autre processus tient la base de données, puis réessayez.
+database-query = La base de données ne fait pas ce qui est demandé : { $cause }
+    .hint = Donnez le journal à l’assistance.
+service-inconsistent = Le service ne peut pas continuer : { $cause }
+    .hint = Donnez le journal à l’assistance.
+settings-missing = Il n’y a pas d’installation dans { $home }.
+    .hint = Faites-en une avec « ptc-enrollment init », ou indiquez son dossier avec --home ou PTC_ENROLLMENT_HOME.
+settings-syntax = { $path }, ligne { $line } : { $cause }
+    .hint = Comparez le fichier à config/enrollment.toml, qui explique chaque paramètre.
+settings-value = Le paramètre { $setting } vaut « { $found } » ; attendu : { $expected }.
+    .hint = Corrigez-le dans enrollment.toml ou sur la ligne de commande.
+auto-approve-refused = Rien n’est approuvé automatiquement dans l’environnement « prod ».
+    .hint = Démarrez le service sans --auto-approve.
+auto-approve-warning = ATTENTION : toute demande dans l’environnement « { $environment } » est approuvée automatiquement, sans que personne la regarde.
+install-failed = L’installation a échoué : { $cause }
+    .hint = Rien n’a été laissé ; corrigez la cause et réessayez.
+serve-listen = Le service ne peut pas écouter sur { $address } : { $cause }
+    .hint = Arrêtez ce qui utilise le port, ou changez public_listen ou secure_listen dans enrollment.toml.
+system-refused = Le système a refusé : { $cause }
+audit-broken = Le journal d’audit a été modifié : l’entrée { $sequence } ne suit pas la précédente, ou des entrées manquent à cet endroit.
+    .hint = Gardez la base de données telle quelle pour une enquête et comparez-la à la dernière sauvegarde.
+
+# Ce qui est attendu d’un champ.
+expected-at-most = { $limit } caractères au plus sont admis
+expected-country = deux lettres majuscules (ISO 3166-1) sont attendues
+expected-email = une adresse de la forme nom@operateur.example est attendue
+expected-environment = 1 à 32 lettres minuscules, chiffres et traits d’union, une lettre d’abord
+expected-https-url = une URL de la forme https://hôte[:port]
+expected-positive = un nombre supérieur à 0
+expected-idempotency-key = 1 à 64 caractères ASCII visibles sont attendus
+expected-known-organisation = il n’y a pas d’organisation avec ce code
+expected-no-organisation = un gestionnaire du CTP n’appartient à aucune organisation
+expected-one-organisation = un gestionnaire d’enregistrement appartient à exactement une organisation
+expected-organisation-code = 2 à 16 lettres majuscules et chiffres sont attendus
+expected-organisation-name = un nom est attendu qui, avec le code et « - », a au plus 64 caractères, sans caractères de contrôle
+expected-outcome = attendu : « { $state } », selon le type de demande
+expected-package-kind = un paquet enrôle des postes de travail, des serveurs ou des mobiles ; external_requests permet les serveurs externes
+expected-person = un nom de 1 à 64 caractères est attendu, sans caractères de contrôle
+expected-place = un texte de 1 à { $limit } caractères est attendu, sans caractères de contrôle
+expected-key = est attendu l’un de : { $keys }
+expected-reason = un motif est attendu
+
+# Pourquoi quelque chose n’est pas permis ou pas possible.
+forbidden-not-a-manager = seuls les gestionnaires en ont le droit
+forbidden-not-for-managers = ce n’est pas aux gestionnaires de le faire
+forbidden-ptc-only = seul un gestionnaire du CTP en a le droit
+forbidden-ptc-kind = seul un gestionnaire du CTP décide de ce type
+forbidden-package-disabled = le paquet d’installation n’est plus en service
+conflict-decided = l’état est « { $state } » depuis { $at }, décidé par { $by }
+conflict-state = l’état est « { $state } »
+superseded-csr = la demande contient un autre CSR
+superseded-request = la demande { $number } a remplacé celle-ci
+thing-manager = Un gestionnaire avec l’adresse { $email }
+thing-organisation = L’organisation { $code }
+
+# La sortie de ptc-enrollment.
+warning-line = Attention : { $warning }
+table-empty = Rien à lister.
+table-more = La suite : --after { $next }
+yes = oui
+no = non
+init-done =
+    Le service pour l’environnement « { $environment } » est installé dans { $home }.
+    Ancre de confiance, SHA-256 : { $fingerprint }
+    Clé et certificat de { $manager } (gestionnaire du CTP) : { $out }
+
+    Ensuite : ptc-enrollment --home { $home } org add --code CODE --name NOM --country XX
+              ptc-enrollment --home { $home } serve
+org-added = Organisation { $name } ajoutée.
+package-created =
+    Paquet d’installation { $id } pour { $organisation } : { $places }
+    Ancre de confiance, SHA-256 : { $fingerprint }
+    Transmettez le paquet par une voie sûre : il contient le secret d’enrôlement, conservé nulle part ailleurs.
+package-disabled = Le paquet d’installation { $id } n’est plus en service.
+manager-added =
+    Gestionnaire { $id }, { $name }, ajouté ; certificat { $serial }.
+    Clé et certificat : { $out }
+manager-disabled = { $name } n’est plus en fonction ; ses certificats sont révoqués.
+certificate-revoked = Le certificat { $serial } ({ $subject }) est révoqué ; une nouvelle liste de révocation est publiée.
+audit-intact =
+    Le journal d’audit est intact : { $entries } entrées.
+    Empreinte de la dernière entrée, à noter ailleurs : { $head }
+
+# Titres des colonnes.
+column-number = Numéro
+column-organisation = Organisation
+column-kind = Type
+column-state = État
+column-submitted = Déposée le
+column-common-name = Nom commun
+column-email = Courriel
+column-code = Code
+column-country = Pays
+column-name = Nom
+column-role = Rôle
+column-store = Magasin
+column-external = Externes
+column-created = Créé le
+column-disabled = Désactivé
+column-serial = Numéro de série
+column-request = Demande
+column-not-after = Valable jusqu’au
+column-revoked = Révoqué le
+column-subject = Sujet
+column-key = Clé
+column-csr = CSR, SHA-256
+column-approver = À approuver par
+column-decided = Décidée le
+column-decided-by = Décidée par
+column-reason = Motif
+column-replaces = Remplace la demande
+column-replaced-by = Remplacée par la demande
+column-telephone = Téléphone
+column-description = Description
+column-host = Nom d’hôte
+column-mac = Adresse MAC
+column-nic = Identifiant NIC
+column-processor = Identifiant du processeur
+column-system = Système d’exploitation
+column-this-update = Établie le
+column-next-update = Valable jusqu’au
+column-written = Écrite dans
+column-time = Heure
+column-actor = Acteur
+column-action = Action
+column-object = Objet
+column-detail = Détail
+
+# demo
+
+demo-client = Construction du client qui va avec ce service …
+demo-no-client = Le client { $path } n’est pas là.
+    .hint = Construisez-le avec « cargo build --bin ptc-enroll », ou placez-le à côté de ce programme.
+demo-building = Une démonstration de PTC Enroll : service, AC, une organisation, son paquet d’installation et les deux gestionnaires, dans { $folder }
+demo-ready = Tout fonctionne. Collez ces lignes dans un autre terminal, l’une après l’autre :
+demo-stop = Ctrl-C ici termine la démonstration et supprime son dossier (sauf s’il a été choisi par « --folder »).
+demo-stopping = La démonstration se termine.
+demo-step-submit = créer une clé et une demande pour cette machine
+demo-step-queue = voir la file d’attente en tant que gestionnaire d’enregistrement, en TLS mutuel
+demo-step-approve = l’approuver
+demo-step-fetch = installer le certificat
+demo-step-test = prouver qu’il fonctionne
+demo-step-subject = afficher le nom de son sujet
+demo-step-audit = vérifier le registre de toutes les décisions
+demo-approve = [{ $manager }] approuve la demande { $number } en TLS mutuel : { $subject } ({ $key }, SHA-256 du CSR { $sha256 })
+demo-external = L’administrateur de { $host } y a créé une clé et une demande (CSR), et a envoyé celle-ci : { $file }
+demo-done = Terminé : cette machine est enrôlée et testée, et le certificat du serveur externe est téléchargé.
+demo-failed = La démonstration a échoué : { $cause }
+    .hint = Lisez ce qui est affiché plus haut ; relancez avec « --folder DOSSIER » pour examiner ses fichiers.

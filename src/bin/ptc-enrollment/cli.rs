@@ -1,0 +1,359 @@
+//! What can be typed. No logic.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ptc_enroll::locales::Language;
+use ptc_enroll::protocol::messages::RevocationCode;
+use ptc_enroll::protocol::package::Defaults;
+use ptc_enroll::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
+use ptc_enroll::service::ca::Algorithm;
+
+/// Certificate enrollment for postal operators: the registration authority and its CA.
+#[derive(Debug, Parser)]
+#[command(name = "ptc-enrollment", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) context: ContextArguments,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct ContextArguments {
+    /// The folder of the installation [default: $PTC_ENROLLMENT_HOME, else /var/lib/ptc-enrollment]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// How results are written
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) output: Format,
+    /// Language of texts: en or fr [default: the system's]
+    #[arg(long, global = true, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<Language>,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an installation: settings, database, CA, first PTC manager
+    Init(InitArguments),
+    /// Show everything on loopback, in a fresh folder
+    Demo(DemoArguments),
+    /// Run the service
+    Serve(ServeArguments),
+    /// Organisations
+    #[command(subcommand)]
+    Org(OrganisationCommand),
+    /// Install packages
+    #[command(subcommand)]
+    Package(PackageCommand),
+    /// Managers
+    #[command(subcommand)]
+    Manager(ManagerCommand),
+    /// Requests
+    #[command(subcommand)]
+    Request(RequestCommand),
+    /// Certificates
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
+    /// The revocation list
+    #[command(subcommand)]
+    Crl(CrlCommand),
+    /// The audit record
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  ptc-enrollment init --environment test --public-url https://enroll.ptc.example:8443 \\\n    \
+    --secure-url https://enroll.ptc.example:8444 --manager-name \"Ada Lovelace\" \\\n    \
+    --manager-email ada@ptc.example --manager-out ./ada"
+)]
+pub(crate) struct InitArguments {
+    /// Name of the environment: lower-case letters, digits and hyphens
+    #[arg(long, value_name = "NAME")]
+    pub(crate) environment: String,
+    /// Where clients reach the public listener: https://host[:port]
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: String,
+    /// Where clients and managers reach the secure listener
+    #[arg(long, value_name = "URL")]
+    pub(crate) secure_url: String,
+    /// Where the public listener listens [default: 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) public_listen: Option<SocketAddr>,
+    /// Where the secure listener listens [default: 127.0.0.1:8444]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) secure_listen: Option<SocketAddr>,
+    /// The CA's keys: ecdsa-p256 or rsa-3072
+    #[arg(long, default_value_t = Algorithm::default())]
+    pub(crate) algorithm: Algorithm,
+    /// Name of the first PTC manager
+    #[arg(long, value_name = "NAME")]
+    pub(crate) manager_name: String,
+    /// Their e-mail address
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) manager_email: String,
+    /// A new folder for their key and certificate
+    #[arg(long, value_name = "DIR")]
+    pub(crate) manager_out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ptc-enrollment demo          starts everything and says what to type next\n  \
+    ptc-enrollment demo --run    enrols this very machine, step by step, and ends")]
+pub(crate) struct DemoArguments {
+    /// Go through submit, approve, fetch, test, subject and an external CSR, then end
+    #[arg(long)]
+    pub(crate) run: bool,
+    /// Folder to make and keep [default: one in the temporary folder, gone at the end]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Stops gracefully on SIGTERM and SIGINT. RUST_LOG sets the log level: error, warn, info, debug."
+)]
+pub(crate) struct ServeArguments {
+    /// Approve every request as it comes; for demonstrations and tests, never in the environment prod
+    #[arg(long)]
+    pub(crate) auto_approve: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrganisationCommand {
+    /// Add an organisation
+    #[command(after_help = "Example:\n  ptc-enrollment org add --code J1CFRA --name \"FRANCE LA POSTE\" --country FR")]
+    Add {
+        /// 2 to 16 capital letters and digits
+        #[arg(long)]
+        code: String,
+        /// The name as certificates carry it
+        #[arg(long)]
+        name: String,
+        /// Two capital letters (ISO 3166-1)
+        #[arg(long)]
+        country: String,
+    },
+    /// List the organisations
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PackageCommand {
+    /// Make an install package, as a folder, a zip or both; the only time its secret is seen
+    #[command(
+        after_help = "Example:\n  ptc-enrollment package create --organisation J1CFRA --kind workstation --zip laposte.zip"
+    )]
+    Create {
+        /// Code of the organisation
+        #[arg(long, value_name = "CODE")]
+        organisation: String,
+        /// What it enrols: workstation, server or mobile
+        #[arg(long)]
+        kind: Kind,
+        /// Where the client installs: machine or user
+        #[arg(long, default_value_t = StoreScope::Machine)]
+        store: StoreScope,
+        /// Allow CSRs of external servers
+        #[arg(long)]
+        external_requests: bool,
+        /// A new folder for the package
+        #[arg(long, value_name = "DIR", required_unless_present = "zip")]
+        out: Option<PathBuf>,
+        /// A new zip file for the package
+        #[arg(long, value_name = "FILE")]
+        zip: Option<PathBuf>,
+        #[command(flatten)]
+        defaults: DefaultArguments,
+    },
+    /// List the packages that were given out
+    List,
+    /// End a package's use: nothing more can be submitted with its secret
+    Disable {
+        /// The package's number
+        id: i64,
+    },
+}
+
+/// What clients use for fields of a request that nobody gives.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Defaults for the requests made with the package")]
+pub(crate) struct DefaultArguments {
+    /// Locality of the machines
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) locality: Option<String>,
+    /// State or region of the machines
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) region: Option<String>,
+    /// E-mail address of the person in charge
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// Their telephone number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) telephone: Option<String>,
+    /// Free text for the approver
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Key to make: rsa-2048, rsa-3072, rsa-4096, ec-p256 or ec-p384
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+}
+
+impl From<DefaultArguments> for Defaults {
+    fn from(arguments: DefaultArguments) -> Self {
+        let DefaultArguments { locality, region, email, telephone, description, key } = arguments;
+        Self { locality, region, email, telephone, description, key }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManagerCommand {
+    /// Add a manager: makes their key here and issues their certificate
+    #[command(
+        after_help = "Example:\n  ptc-enrollment manager add --name \"Jean Dupont\" --email jean@laposte.example \\\n    \
+        --role registration-manager --organisation J1CFRA --out ./jean"
+    )]
+    Add {
+        /// Name of the person
+        #[arg(long)]
+        name: String,
+        /// Their e-mail address
+        #[arg(long)]
+        email: String,
+        /// registration-manager or ptc-manager
+        #[arg(long)]
+        role: Role,
+        /// Code of a registration manager's one organisation
+        #[arg(long, value_name = "CODE")]
+        organisation: Option<String>,
+        /// A new folder for their key and certificate
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// List the managers
+    List,
+    /// Take a manager out of office and revoke their certificates
+    Disable {
+        /// The manager's number
+        id: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PageArguments {
+    /// Only what lies after this number, as the page before says
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) after: Option<u64>,
+    /// At most so many rows, up to 200
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RequestCommand {
+    /// List and search requests
+    #[command(after_help = "Example:\n  ptc-enrollment request list --state pending")]
+    List {
+        /// pending, approved, rejected, cancelled, expired, installed, downloaded or revoked
+        #[arg(long)]
+        state: Option<State>,
+        /// Code of an organisation
+        #[arg(long, value_name = "CODE")]
+        organisation: Option<String>,
+        /// Text in the common name, the contact or the machine
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        #[command(flatten)]
+        page: PageArguments,
+    },
+    /// Show a request with everything that is needed to decide on it
+    Show {
+        /// The request
+        number: RequestNumber,
+    },
+    /// Approve a request
+    #[command(after_help = "Example:\n  ptc-enrollment request show 34\n  ptc-enrollment request approve 34")]
+    Approve {
+        /// The request
+        number: RequestNumber,
+        /// SHA-256 of the CSR that you saw; refused if the request holds another one
+        #[arg(long, value_name = "HEX")]
+        csr_sha256: Option<String>,
+    },
+    /// Reject a request
+    Reject {
+        /// The request
+        number: RequestNumber,
+        /// Why; the client shows it
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertificateCommand {
+    /// List and search certificates
+    List {
+        /// Code of an organisation
+        #[arg(long, value_name = "CODE")]
+        organisation: Option<String>,
+        /// Text in the subject or serial number
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        #[command(flatten)]
+        page: PageArguments,
+    },
+    /// Revoke a certificate and publish a new revocation list
+    #[command(after_help = "Codes: unspecified, keyCompromise, affiliationChanged, superseded, cessationOfOperation, \
+        privilegeWithdrawn")]
+    Revoke {
+        /// The serial number
+        serial: String,
+        /// The reason code (RFC 5280)
+        #[arg(long, default_value = "unspecified")]
+        code: RevocationCode,
+        /// Why, in words; the client shows it
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CrlCommand {
+    /// Show the newest revocation list
+    Show {
+        /// Write it to this file too, DER
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Make a new revocation list now
+    Refresh {
+        /// Write it to this file too, DER
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List entries, oldest first
+    List {
+        #[command(flatten)]
+        page: PageArguments,
+    },
+    /// Check the whole record against its chain of hashes
+    Verify,
+}

@@ -1,0 +1,153 @@
+//! Why a command fails, and with which exit code.
+
+use ptc_enroll::locales::Text;
+use ptc_enroll::protocol::problem::ProblemCode;
+use ptc_enroll::protocol::rules::Finding;
+use ptc_enroll::service::app::OpenError;
+use ptc_enroll::service::credential::CredentialError;
+use ptc_enroll::service::db::DatabaseError;
+use ptc_enroll::service::error::Failure;
+use ptc_enroll::service::files::FileError;
+use ptc_enroll::service::install::InstallError;
+use ptc_enroll::service::package::PackageError;
+use ptc_enroll::service::server::ServeError;
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Service(#[from] Failure),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+    #[error(transparent)]
+    Demo(#[from] anyhow::Error),
+    #[error("the audit record is broken at entry {sequence}")]
+    AuditBroken { sequence: u64 },
+}
+
+impl From<DatabaseError> for CommandError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+/// The exit codes, which the documentation lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Not foreseen.
+    Unexpected = 1,
+    /// Configuration or local input.
+    Input = 3,
+    /// The service's rules say no.
+    Refused = 4,
+    /// Later it may work.
+    Unavailable = 6,
+    /// A key or certificate cannot be read, made or used.
+    Key = 8,
+}
+
+impl CommandError {
+    /// What happened and what to do next.
+    pub(crate) fn text(&self) -> Text {
+        match self {
+            Self::Install(error) => error.text(),
+            Self::Open(error) => error.text(),
+            Self::Serve(error) => error.text(),
+            Self::Service(error) => error.text(),
+            Self::File(error) => error.text(),
+            Self::Credential(error) => error.text(),
+            Self::Package(error) => error.text(),
+            Self::System(error) => Text::new("system-refused").with("cause", error),
+            Self::Demo(error) => Text::new("demo-failed").with("cause", format!("{error:#}")),
+            Self::AuditBroken { sequence } => Text::new("audit-broken").with("sequence", sequence),
+        }
+    }
+
+    /// A stable word for programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Service(Failure::Refused(refusal))
+            | Self::Install(InstallError::Registration(Failure::Refused(refusal))) => refusal.code().as_str(),
+            error => error.text().id(),
+        }
+    }
+
+    /// The rules that a CSR broke.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        match self {
+            Self::Service(Failure::Refused(refusal)) => refusal.findings(),
+            _ => &[],
+        }
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Install(error) => match error {
+                InstallError::File(_) | InstallError::Settings(_) | InstallError::Serialization(_) => Exit::Input,
+                InstallError::Runtime(_) => Exit::Unexpected,
+                InstallError::Database(error) => of_database(error),
+                InstallError::Ca(_) | InstallError::Credential(_) => Exit::Key,
+                InstallError::Open(error) => of_opening(error),
+                InstallError::Registration(error) => of_failure(error),
+            },
+            Self::Open(error) => of_opening(error),
+            Self::Serve(error) => match error {
+                ServeError::Listen { .. } => Exit::Input,
+                ServeError::Credential(_) | ServeError::Tls(_) => Exit::Key,
+                ServeError::Resume(error) => of_failure(error),
+            },
+            Self::Service(error) => of_failure(error),
+            Self::File(_) => Exit::Input,
+            Self::Credential(CredentialError::File(FileError::Exists { .. })) => Exit::Input,
+            Self::Credential(_) | Self::Package(_) => Exit::Key,
+            Self::System(_) | Self::Demo(_) => Exit::Unexpected,
+            Self::AuditBroken { .. } => Exit::Refused,
+        }
+    }
+}
+
+fn of_opening(error: &OpenError) -> Exit {
+    match error {
+        OpenError::Settings(_) => Exit::Input,
+        OpenError::Database(error) => of_database(error),
+        OpenError::Ca(_) | OpenError::Signer(_) => Exit::Key,
+        OpenError::AutoApproval => Exit::Refused,
+    }
+}
+
+fn of_database(error: &DatabaseError) -> Exit {
+    match error {
+        DatabaseError::Missing { .. } | DatabaseError::Newer { .. } => Exit::Input,
+        DatabaseError::Unavailable { .. } => Exit::Unavailable,
+        DatabaseError::Unusable { .. } | DatabaseError::Query { .. } => Exit::Unexpected,
+    }
+}
+
+fn of_failure(error: &Failure) -> Exit {
+    match error {
+        Failure::Refused(refusal) => match refusal.code() {
+            ProblemCode::Malformed
+            | ProblemCode::NotFound
+            | ProblemCode::AlreadyExists
+            | ProblemCode::InvalidField
+            | ProblemCode::CsrRefused => Exit::Input,
+            _ => Exit::Refused,
+        },
+        Failure::Database(error) => of_database(error),
+        Failure::Ca(_) | Failure::Package(_) => Exit::Key,
+        Failure::Inconsistent { .. } | Failure::Random => Exit::Unexpected,
+    }
+}

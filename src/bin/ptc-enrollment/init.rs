@@ -1,0 +1,41 @@
+//! `init`: makes an installation.
+
+use ptc_enroll::locales::Text;
+use ptc_enroll::service::config::Settings;
+use ptc_enroll::service::install::{Plan, install};
+use serde_json::json;
+
+use crate::cli::InitArguments;
+use crate::context::{Context, account};
+use crate::error::CommandError;
+
+pub(crate) fn run(context: &Context, arguments: InitArguments) -> Result<(), CommandError> {
+    let mut settings = Settings::new(&arguments.environment, &arguments.public_url, &arguments.secure_url);
+    settings.public_listen = arguments.public_listen.unwrap_or(settings.public_listen);
+    settings.secure_listen = arguments.secure_listen.unwrap_or(settings.secure_listen);
+    let plan = Plan {
+        settings,
+        algorithm: arguments.algorithm,
+        manager_name: arguments.manager_name,
+        manager_email: arguments.manager_email,
+        manager_out: arguments.manager_out,
+        account: account(),
+    };
+    let installed = install(&context.home, &plan, &context.clock)?;
+    let value = json!({
+        "home": context.home.folder(),
+        "environment": plan.settings.environment,
+        "trust_anchor_sha256": installed.trust_anchor_sha256,
+        "manager": installed.manager,
+        "manager_out": plan.manager_out,
+    });
+    context.output.result("init", &value, || {
+        let text = Text::new("init-done")
+            .with("home", context.home.folder().display())
+            .with("environment", &plan.settings.environment)
+            .with("fingerprint", &installed.trust_anchor_sha256)
+            .with("out", plan.manager_out.display())
+            .with("manager", &plan.manager_name);
+        context.output.say(text)
+    })
+}

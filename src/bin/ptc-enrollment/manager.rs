@@ -1,0 +1,67 @@
+//! `manager`: managers, their keys and certificates.
+
+use ptc_enroll::locales::{self, Text};
+use ptc_enroll::protocol::messages::NewManager;
+use ptc_enroll::service::handover;
+use serde_json::json;
+
+use crate::cli::ManagerCommand;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::output::yes_no;
+
+pub(crate) async fn run(context: &Context, command: ManagerCommand) -> Result<(), CommandError> {
+    let app = context.app().await?;
+    let operator = context.operator();
+    let output = &context.output;
+    match command {
+        ManagerCommand::Add { name, email, role, organisation, out } => {
+            let csr = handover::prepare(&out)?;
+            let manager = NewManager { name, email, role, organisation, csr };
+            let added = app.add_manager(&operator, &manager).await?;
+            handover::complete(&out, &added.issued)?;
+            let value = json!({ "manager": added.manager, "serial": added.issued.serial, "out": out });
+            output.result("manager add", &value, || {
+                let text = Text::new("manager-added")
+                    .with("id", added.manager.id)
+                    .with("name", &added.manager.name)
+                    .with("serial", &added.issued.serial)
+                    .with("out", out.display());
+                output.say(text)
+            })
+        }
+        ManagerCommand::List => {
+            let managers = app.list_managers(&operator).await?;
+            output.result("manager list", &managers, || {
+                let rows: Vec<_> = managers
+                    .iter()
+                    .map(|manager| {
+                        [
+                            manager.id.to_string(),
+                            manager.name.clone(),
+                            manager.email.clone(),
+                            output.say(locales::role(manager.role)),
+                            manager.organisation.clone().unwrap_or_default(),
+                            output.say(yes_no(manager.disabled)),
+                        ]
+                    })
+                    .collect();
+                let titles = [
+                    Text::new("column-number"),
+                    Text::new("column-name"),
+                    Text::new("column-email"),
+                    Text::new("column-role"),
+                    Text::new("column-organisation"),
+                    Text::new("column-disabled"),
+                ];
+                output.table(titles, &rows)
+            })
+        }
+        ManagerCommand::Disable { id } => {
+            let manager = app.disable_manager(&operator, id).await?;
+            output.result("manager disable", &manager, || {
+                output.say(Text::new("manager-disabled").with("name", &manager.name))
+            })
+        }
+    }
+}

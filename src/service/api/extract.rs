@@ -1,0 +1,146 @@
+//! What handlers take from a request: bodies, queries, numbers, secrets and whom a certificate stands for.
+//!
+//! Each refuses with a problem document of its own, where axum would answer in plain text.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::RequestPartsExt;
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use http_body_util::LengthLimitError;
+use serde::de::DeserializeOwned;
+
+use super::JSON;
+use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY};
+use crate::protocol::request::RequestNumber;
+use crate::protocol::secret::Secret;
+use crate::service::app::App;
+use crate::service::auth::Actor;
+use crate::service::db::packages::PackageRow;
+use crate::service::error::{Failure, Refusal};
+use crate::service::registration::Caller;
+
+/// A JSON body of at most [`BODY_LIMIT`] bytes.
+pub(in crate::service) struct Body<T>(pub(in crate::service) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Failure> {
+        let headers = request.headers();
+        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case(JSON) {
+            return Err(Refusal::unsupported_media_type().into());
+        }
+        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > BODY_LIMIT) {
+            return Err(Refusal::body_too_large().into());
+        }
+        let bytes = to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|error| {
+            let error = error.into_inner();
+            if error.is::<LengthLimitError>() { Refusal::body_too_large() } else { Refusal::malformed(error) }
+        })?;
+        // serde_json stops at 128 levels, serde at a member that stands twice.
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| Refusal::malformed(error).into())
+    }
+}
+
+/// The query of the URL.
+pub(in crate::service) struct Parameters<T>(pub(in crate::service) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Parameters<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Failure> {
+        let query = Query::try_from_uri(&parts.uri).map_err(|error| Refusal::malformed(error.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+/// The `{…}` of the path. What cannot be one does not exist.
+pub(in crate::service) struct InPath<T>(pub(in crate::service) T);
+
+impl<T: DeserializeOwned + Send + 'static> FromRequestParts<Arc<App>> for InPath<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Failure> {
+        match parts.extract::<Path<T>>().await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(_) => Err(Refusal::not_found().into()),
+        }
+    }
+}
+
+/// The install package whose enrollment secret came as a bearer token (RFC 6750 §2.1).
+pub(in crate::service) struct FromPackage(pub(in crate::service) PackageRow);
+
+impl FromRequestParts<Arc<App>> for FromPackage {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        Ok(Self(app.package_of(&bearer(parts)?).await?))
+    }
+}
+
+/// The holder of the token of the request in the path.
+pub(in crate::service) struct FromHolder {
+    pub(in crate::service) number: RequestNumber,
+    pub(in crate::service) actor: Actor,
+}
+
+impl FromRequestParts<Arc<App>> for FromHolder {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let token = bearer(parts)?;
+        let InPath(number) = InPath::<RequestNumber>::from_request_parts(parts, app).await?;
+        Ok(Self { number, actor: app.holder_of(number, &token).await? })
+    }
+}
+
+/// The secret in the header; a malformed one is none.
+fn bearer(parts: &Parts) -> Result<Secret, Refusal> {
+    let value = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (scheme, token) = value.split_once(' ').unwrap_or_default();
+    match Secret::parse(token) {
+        Ok(secret) if scheme.eq_ignore_ascii_case("bearer") => Ok(secret),
+        _ => Err(Refusal::unauthenticated()),
+    }
+}
+
+/// The client's idempotency key, if it sent one.
+pub(in crate::service) struct IdempotencyKey(pub(in crate::service) Option<String>);
+
+impl FromRequestParts<Arc<App>> for IdempotencyKey {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Failure> {
+        // A value that is not text is no key; which ones are is decided with the submission.
+        let value = parts.headers.get(IDEMPOTENCY_KEY);
+        Ok(Self(value.map(|value| value.to_str().unwrap_or_default().to_owned())))
+    }
+}
+
+/// Whom the client's certificate stands for. The secure listener's guard put it there.
+#[derive(Clone)]
+pub(in crate::service) struct FromCaller(pub(in crate::service) Arc<Caller>);
+
+impl Deref for FromCaller {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl FromRequestParts<Arc<App>> for FromCaller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Failure> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Refusal::unauthenticated().into())
+    }
+}

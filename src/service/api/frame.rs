@@ -1,0 +1,164 @@
+//! What surrounds every handler: the request id, the log line, problem documents, security headers; on the secure
+//! listener the guard at the door.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::extract::FromCaller;
+use crate::locales::Language;
+use crate::protocol::problem::{MEDIA_TYPE, ProblemCode};
+use crate::protocol::secret::hex;
+use crate::protocol::text::printable;
+use crate::service::app::App;
+use crate::service::error::{Failure, Refusal};
+use crate::service::listener::{PeerAddress, PeerCertificate};
+
+/// Where the answer says under which id the service logged the request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// How many seconds a client waits when the service cannot answer.
+const BUSY_SECONDS: u32 = 5;
+
+/// On every answer. Nothing is to be cached, framed, guessed at or told to other sites.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+];
+
+/// A failure on its way from a handler to [`frame`], which knows the caller's language and the request id.
+#[derive(Clone)]
+struct Failed(Arc<Failure>);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status(self.refusal().code());
+        response.extensions_mut().insert(Failed(Arc::new(self)));
+        response
+    }
+}
+
+/// Surrounds every request.
+///
+/// Only the peer's own address is believed: `X-Forwarded-For` and its like are text that anybody can send.
+pub(in crate::service) async fn frame(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id();
+    let language = language(request.headers());
+    let peer = request.extensions().get::<PeerAddress>().map_or_else(String::new, |peer| peer.0.to_string());
+    let method = request.method().clone();
+    // Without the query: a search may hold a person's name, and a token that strayed there is still a secret.
+    let path = printable(request.uri().path()).into_owned();
+
+    let mut response = next.run(request).await;
+
+    if let Some(Failed(failure)) = response.extensions_mut().remove::<Failed>() {
+        let refusal = failure.refusal();
+        match failure.as_ref() {
+            Failure::Refused(refusal) => log::debug!("refused: id={id} cause={refusal}"),
+            failure => log::error!("failed: id={id} cause={}", printable(&failure.to_string())),
+        }
+        write_problem(&mut response, &refusal, language, &id);
+    }
+    let status = response.status().as_u16();
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let milliseconds = started.elapsed().as_millis();
+    log::info!("answered: id={id} peer={peer} method={method} path={path} status={status} ms={milliseconds}");
+    response
+}
+
+fn write_problem(response: &mut Response, refusal: &Refusal, language: Language, id: &str) {
+    let problem = refusal.problem(language, id);
+    // A document of strings always becomes JSON.
+    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
+    *response.status_mut() = status(refusal.code());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    match refusal.code() {
+        ProblemCode::Unauthenticated => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        ProblemCode::Unavailable | ProblemCode::TooManyRequests => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(BUSY_SECONDS));
+        }
+        _ => {}
+    }
+}
+
+fn status(code: ProblemCode) -> StatusCode {
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn language(headers: &HeaderMap) -> Language {
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    accepted.map(Language::first_spoken).unwrap_or_default()
+}
+
+/// 64 random bits: enough to find one request in a log.
+fn request_id() -> String {
+    let mut bytes = [0; 8];
+    // Without random numbers nothing else works; a log line with zeros is then the smallest worry.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    hex(&bytes)
+}
+
+/// The door of the secure listener: no page of another site sends through a manager's browser, and whoever comes shows
+/// a certificate that is good at this moment, not merely at the handshake.
+pub(in crate::service) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    if cross_site(&request, &app.settings().secure_url) {
+        return Failure::from(Refusal::cross_site()).into_response();
+    }
+    let Some(PeerCertificate(certificate)) = request.extensions().get().cloned() else {
+        return Failure::from(Refusal::unauthenticated()).into_response();
+    };
+    match app.identify(&certificate).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(FromCaller(Arc::new(caller)));
+            next.run(request).await
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Whether a browser sends a change on behalf of another site (Fetch Metadata; Origin, RFC 6454 §7). Programs send
+/// neither header.
+fn cross_site(request: &Request, own: &str) -> bool {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return false;
+    }
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
+    let foreign_fetch = header(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let origin = |url: &str| url.strip_suffix(":443").unwrap_or(url).to_ascii_lowercase();
+    let foreign_origin = header(ORIGIN.as_str()).is_some_and(|sent| origin(sent) != origin(own));
+    foreign_fetch || foreign_origin
+}
+
+/// For paths that lead nowhere.
+pub(in crate::service) async fn not_found() -> Failure {
+    Refusal::not_found().into()
+}
+
+/// For paths that exist with another method.
+pub(in crate::service) async fn method_not_allowed() -> Failure {
+    Refusal::method_not_allowed().into()
+}

@@ -1,0 +1,12 @@
+//! HTTP: handlers that read a request, call the registration authority, and write the answer.
+//!
+//! Nothing is decided here. Which path leads to which handler stands in `router`.
+
+pub mod administration;
+mod extract;
+pub mod frame;
+pub mod manager;
+pub mod public;
+
+/// The media type of JSON answers.
+pub(super) const JSON: &str = "application/json";

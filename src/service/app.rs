@@ -1,0 +1,148 @@
+//! The running installation: what everything else in the service is given.
+
+use std::fmt;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::ca::{Ca, CaError, Serial};
+use super::config::{Home, Settings, SettingsError};
+use super::credential::CredentialError;
+use super::db::{Database, DatabaseError, Moment};
+use super::package::Signer;
+use crate::locales::Text;
+
+/// The environment that real clients use, where nothing approves by itself.
+const PRODUCTION: &str = "prod";
+
+/// Why an installation cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The CA.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The package signer.
+    #[error(transparent)]
+    Signer(#[from] CredentialError),
+    /// Automatic approval was asked for where it may not be.
+    #[error("{}", self.text())]
+    AutoApproval,
+}
+
+impl OpenError {
+    /// The error with its fix, for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Settings(error) => error.text(),
+            Self::Database(error) => error.text(),
+            Self::Ca(error) => error.text(),
+            Self::Signer(error) => error.text(),
+            Self::AutoApproval => Text::new("auto-approve-refused"),
+        }
+    }
+}
+
+/// Where the time comes from.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self::new(OffsetDateTime::now_utc)
+    }
+
+    /// A clock of one's own.
+    pub fn new(now: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> OffsetDateTime {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Clock")
+    }
+}
+
+/// An open installation. What it does is in `registration`.
+pub struct App {
+    pub(super) home: Home,
+    pub(super) settings: Settings,
+    pub(super) database: Database,
+    pub(super) ca: Ca,
+    pub(super) signer: Signer,
+    pub(super) clock: Clock,
+    pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
+    pub(super) auto_approve: bool,
+}
+
+impl App {
+    /// Opens an installation: its settings, database, CA and package signer.
+    pub async fn open(home: Home, clock: Clock) -> Result<Self, OpenError> {
+        let settings = Settings::load(&home)?;
+        let database = Database::open(&home.database()).await?;
+        let ca = Ca::load(&home.ca())?;
+        let signer = Signer::load(&home.package_signer())?;
+        let serials = Box::new(Serial::random);
+        Ok(Self { home, settings, database, ca, signer, clock, serials, auto_approve: false })
+    }
+
+    /// Approves every request as it comes, for demonstrations and tests.
+    ///
+    /// # Errors
+    /// [`OpenError::AutoApproval`] in the environment `prod`.
+    pub fn with_auto_approval(mut self) -> Result<Self, OpenError> {
+        if self.settings.environment == PRODUCTION {
+            return Err(OpenError::AutoApproval);
+        }
+        self.auto_approve = true;
+        Ok(self)
+    }
+
+    /// Takes serial numbers from elsewhere than chance, to see what a collision does.
+    pub fn with_serials(mut self, serials: impl Fn() -> Result<Serial, CaError> + Send + Sync + 'static) -> Self {
+        self.serials = Box::new(serials);
+        self
+    }
+
+    /// Where the installation lies.
+    pub const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The settings.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The database.
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The CA.
+    pub const fn ca(&self) -> &Ca {
+        &self.ca
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.clock.now())
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("App").field("home", &self.home).finish_non_exhaustive()
+    }
+}

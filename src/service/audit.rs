@@ -1,0 +1,118 @@
+//! The audit record: every decision, by whom, on what, each entry chained to the one before by its hash.
+//!
+//! Entries are written in the transaction of the change they tell of. A changed, inserted or removed entry breaks the
+//! chain; that the newest ones were cut off shows against a head that was noted down elsewhere.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::auth::{Action, Actor, Object};
+use super::db::audit::{self as rows, AuditRow};
+use super::db::{Connection, Database, DatabaseError, Moment};
+use crate::protocol::messages::AuditEntry;
+use crate::protocol::problem::ProblemCode;
+use crate::protocol::secret::sha256_hex;
+
+/// What the first entry is chained to.
+const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Adds an entry. `detail` holds no secrets.
+pub async fn record(
+    transaction: &mut Connection,
+    now: Moment,
+    actor: &Actor,
+    action: Action,
+    object: &Object<'_>,
+    detail: Value,
+) -> Result<(), DatabaseError> {
+    let (last, previous) = rows::last(transaction).await?.unwrap_or((0, GENESIS.to_owned()));
+    let mut row = AuditRow {
+        sequence: last + 1,
+        time: now,
+        actor: actor.to_string(),
+        action: action.as_str().to_owned(),
+        object: object.to_string(),
+        organisation: object.organisation().map(str::to_owned),
+        detail: detail.to_string(),
+        previous,
+        hash: String::new(),
+    };
+    row.hash = hash(&row);
+    rows::insert(transaction, &row).await
+}
+
+/// The detail of an entry that tells of a refusal.
+pub fn refused(code: ProblemCode) -> Value {
+    json!({ "refused": code.as_str() })
+}
+
+/// A part of the record.
+pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result<Vec<AuditEntry>, DatabaseError> {
+    Ok(rows::list(connection, after, limit).await?.into_iter().map(entry).collect())
+}
+
+/// What a walk along the chain finds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "verdict")]
+pub enum Verdict {
+    /// Every entry is there and unchanged.
+    Intact {
+        /// How many entries.
+        entries: u64,
+        /// The last entry's hash, to be noted down elsewhere.
+        head: String,
+    },
+    /// The first entry that was changed, or before which entries were removed or inserted.
+    Broken {
+        /// Its position.
+        sequence: u64,
+    },
+}
+
+/// Walks along the whole chain.
+pub async fn verify(database: &Database) -> Result<Verdict, DatabaseError> {
+    const AT_ONCE: u32 = 1_000;
+    let mut connection = database.read().await?;
+    let mut entries = 0_u64;
+    let mut head = GENESIS.to_owned();
+    loop {
+        let page = rows::list(&mut connection, entries, AT_ONCE).await?;
+        if page.is_empty() {
+            return Ok(Verdict::Intact { entries, head });
+        }
+        for row in page {
+            entries += 1;
+            if row.sequence.unsigned_abs() != entries || row.previous != head || row.hash != hash(&row) {
+                return Ok(Verdict::Broken { sequence: entries });
+            }
+            head = row.hash;
+        }
+    }
+}
+
+/// SHA-256 over the previous hash and the entry as a JSON array, its detail as the text that is stored.
+fn hash(row: &AuditRow) -> String {
+    let entry = json!([
+        row.sequence,
+        row.time.0.unix_timestamp(),
+        row.actor,
+        row.action,
+        row.object,
+        row.organisation,
+        row.detail,
+    ]);
+    sha256_hex(format!("{}{entry}", row.previous).as_bytes())
+}
+
+fn entry(row: AuditRow) -> AuditEntry {
+    AuditEntry {
+        sequence: row.sequence.unsigned_abs(),
+        time: row.time.0,
+        actor: row.actor,
+        action: row.action,
+        object: row.object,
+        organisation: row.organisation,
+        detail: serde_json::from_str(&row.detail).unwrap_or(Value::String(row.detail)),
+        hash: row.hash,
+    }
+}

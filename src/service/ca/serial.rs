@@ -1,0 +1,99 @@
+//! Serial numbers, which only chance assigns.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::CaError;
+use crate::protocol::secret::hex;
+
+const LENGTH: usize = 16;
+/// The second bit is always set, the first never: a serial is positive and its DER form as long as its own, without a
+/// zero octet in front (RFC 5280 §4.1.2.2). 126 bits are left to chance.
+const FIRST_OCTET: (u8, u8) = (0x3f, 0x40);
+
+/// A certificate's serial number: 16 octets, positive. `Display` is 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Serial([u8; LENGTH]);
+
+/// A serial number that this CA never assigns.
+#[derive(Debug, thiserror::Error)]
+#[error("not a serial number of this CA")]
+pub struct MalformedSerial;
+
+impl Serial {
+    /// A fresh serial number from the system's random numbers.
+    pub fn random() -> Result<Self, CaError> {
+        let mut octets = [0; LENGTH];
+        aws_lc_rs::rand::fill(&mut octets).map_err(|_| CaError::Random)?;
+        let (mask, set) = FIRST_OCTET;
+        octets[0] = octets[0] & mask | set;
+        Ok(Self(octets))
+    }
+}
+
+impl AsRef<[u8]> for Serial {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&hex(&self.0))
+    }
+}
+
+/// From the content octets of a certificate's serialNumber.
+impl TryFrom<&[u8]> for Serial {
+    type Error = MalformedSerial;
+
+    fn try_from(octets: &[u8]) -> Result<Self, Self::Error> {
+        let octets: [u8; LENGTH] = octets.try_into().map_err(|_| MalformedSerial)?;
+        let (mask, set) = FIRST_OCTET;
+        if octets[0] & !mask == set { Ok(Self(octets)) } else { Err(MalformedSerial) }
+    }
+}
+
+impl FromStr for Serial {
+    type Err = MalformedSerial;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !digits || text.len() != 2 * LENGTH {
+            return Err(MalformedSerial);
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| MalformedSerial)?;
+        Self::try_from(number.to_be_bytes().as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_serials_are_positive_and_read_back() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1_000 {
+            let serial = Serial::random().unwrap();
+            assert!((0x40..0x80).contains(&serial.0[0]), "{serial}");
+            assert_eq!(serial.to_string().parse::<Serial>().unwrap(), serial);
+            assert!(seen.insert(serial), "{serial} twice");
+        }
+    }
+
+    #[test]
+    fn only_the_own_form_is_read() {
+        for text in [
+            "",
+            "00",
+            &"0".repeat(32),
+            &format!("c0{}", "0".repeat(30)),
+            &format!("40{}", "0".repeat(31)),
+            &format!("4A{}", "0".repeat(30)),
+            &format!("+4{}", "0".repeat(30)),
+        ] {
+            assert!(text.parse::<Serial>().is_err(), "{text}");
+        }
+    }
+}

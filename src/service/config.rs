@@ -1,0 +1,229 @@
+//! Where an installation lies, and its settings.
+//!
+//! The home holds `enrollment.toml` (the [`Settings`]), `enrollment.db`, `ca/`, `tls/` and `package-signer/`. Secrets
+//! are files, never settings.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, FileError};
+use crate::locales::Text;
+use crate::protocol::package::check_environment;
+use crate::protocol::subject::check_text;
+
+/// The home where nothing else is said.
+pub const DEFAULT_HOME: &str = "/var/lib/ptc-enrollment";
+
+/// The folder of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// An installation in this folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// The [`Settings`].
+    pub fn settings(&self) -> PathBuf {
+        self.0.join("enrollment.toml")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("enrollment.db")
+    }
+
+    /// The CA's keys and certificates.
+    pub fn ca(&self) -> PathBuf {
+        self.0.join("ca")
+    }
+
+    /// The listeners' key and certificate.
+    pub fn tls(&self) -> PathBuf {
+        self.0.join("tls")
+    }
+
+    /// The key and certificate that sign install packages.
+    pub fn package_signer(&self) -> PathBuf {
+        self.0.join("package-signer")
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum SettingsError {
+    /// There is no installation.
+    Missing {
+        /// Its home.
+        home: PathBuf,
+    },
+    /// The file cannot be read or written.
+    File(FileError),
+    /// The file is not TOML, lacks a setting or holds one that is not known.
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        cause: toml::de::Error,
+    },
+    /// A setting does not hold what it must.
+    Value {
+        /// The setting.
+        setting: &'static str,
+        /// What it holds.
+        found: String,
+        /// What it should hold.
+        expected: Text,
+    },
+}
+
+impl SettingsError {
+    /// The error with its fix, for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Missing { home } => Text::new("settings-missing").with("home", home.display()),
+            Self::File(error) => error.text(),
+            Self::Syntax { path, line, cause } => Text::new("settings-syntax")
+                .with("path", path.display())
+                .with("line", line)
+                .with("cause", cause.message()),
+            Self::Value { setting, found, expected } => Text::new("settings-value")
+                .with("setting", setting)
+                .with("found", found)
+                .with_text("expected", expected.clone()),
+        }
+    }
+}
+
+/// The settings of an installation, as they stand in `enrollment.toml`. `config/enrollment.toml` explains each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the environment that this installation is to its clients.
+    pub environment: String,
+    /// Where the public listener is reached from outside: `https://host[:port]`.
+    pub public_url: String,
+    /// Where the secure listener is reached from outside.
+    pub secure_url: String,
+    /// Where the public listener listens.
+    #[serde(default = "public_listen")]
+    pub public_listen: SocketAddr,
+    /// Where the secure listener listens.
+    #[serde(default = "secure_listen")]
+    pub secure_listen: SocketAddr,
+    /// After how many days a request that nobody decided on expires.
+    #[serde(default = "request_lifetime_days")]
+    pub request_lifetime_days: u16,
+    /// How many seconds a client is asked to wait before it asks again.
+    #[serde(default = "poll_seconds")]
+    pub poll_seconds: u32,
+    /// How many days a revocation list is good for; a new one is made after half of them.
+    #[serde(default = "crl_days")]
+    pub crl_days: u16,
+}
+
+const fn public_listen() -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8443)
+}
+
+const fn secure_listen() -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8444)
+}
+
+const fn request_lifetime_days() -> u16 {
+    30
+}
+
+const fn poll_seconds() -> u32 {
+    60
+}
+
+const fn crl_days() -> u16 {
+    7
+}
+
+impl Settings {
+    /// Settings with all that is not given as it is unless said otherwise.
+    pub fn new(environment: &str, public_url: &str, secure_url: &str) -> Self {
+        Self {
+            environment: environment.to_owned(),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            secure_url: secure_url.trim_end_matches('/').to_owned(),
+            public_listen: public_listen(),
+            secure_listen: secure_listen(),
+            request_lifetime_days: request_lifetime_days(),
+            poll_seconds: poll_seconds(),
+            crl_days: crl_days(),
+        }
+    }
+
+    /// Reads and checks the settings of an installation.
+    pub fn load(home: &Home) -> Result<Self, SettingsError> {
+        let path = home.settings();
+        let bytes = files::read_public(&path).map_err(|error| match error {
+            FileError::Missing { .. } => SettingsError::Missing { home: home.folder().to_owned() },
+            error => SettingsError::File(error),
+        })?;
+        let text = String::from_utf8_lossy(&bytes);
+        let settings: Self = toml::from_str(&text).map_err(|cause| {
+            let before = cause.span().map_or(0, |span| span.start).min(bytes.len());
+            let line = 1 + bytes[..before].iter().filter(|byte| **byte == b'\n').count();
+            SettingsError::Syntax { path: path.clone(), line, cause }
+        })?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Checks what the types do not.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let wrong = |setting, found: &dyn std::fmt::Display, expected| {
+            Err(SettingsError::Value { setting, found: found.to_string(), expected })
+        };
+        if !check_environment(&self.environment) {
+            return wrong("environment", &self.environment, Text::new("expected-environment"));
+        }
+        for (setting, url) in [("public_url", &self.public_url), ("secure_url", &self.secure_url)] {
+            if host(url).is_none() {
+                return wrong(setting, url, Text::new("expected-https-url"));
+            }
+        }
+        for (setting, number) in [
+            ("request_lifetime_days", u32::from(self.request_lifetime_days)),
+            ("poll_seconds", self.poll_seconds),
+            ("crl_days", u32::from(self.crl_days)),
+        ] {
+            if number == 0 {
+                return wrong(setting, &number, Text::new("expected-positive"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the revocation list is published.
+    pub fn crl_url(&self) -> String {
+        format!("{}{}/ca/crl", self.public_url, crate::protocol::messages::API)
+    }
+}
+
+/// The host of a URL of the form `https://host[:port]`.
+pub fn host(url: &str) -> Option<&str> {
+    let authority = url.strip_prefix("https://")?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let good_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
+    let good_host = check_text(host, 253).is_ok() && !host.contains(['/', '?', '#', '@', ' ', '\\']);
+    (good_port && good_host).then(|| host.trim_matches(['[', ']']))
+}

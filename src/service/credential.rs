@@ -1,0 +1,235 @@
+//! A private key and its certificate chain as two PEM files: `NAME.key.pem`, the owner's alone, and `NAME.crt.pem`.
+//!
+//! The CA's own, the listeners' and the package signer's lie on disk in this one form. Who signs the certificate, and
+//! what is in it, is decided elsewhere.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use pem::Pem;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+use super::files::{self, FileError};
+use crate::locales::Text;
+use crate::protocol::request::{UnknownWord, by_word};
+
+/// What keys the service makes for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Algorithm {
+    /// ECDSA on NIST P-256 with SHA-256.
+    #[default]
+    EcdsaP256,
+    /// RSA with a modulus of 3072 bits, PKCS #1 v1.5 with SHA-256.
+    Rsa3072,
+}
+
+impl Algorithm {
+    /// Both algorithms.
+    pub const ALL: [Self; 2] = [Self::EcdsaP256, Self::Rsa3072];
+
+    /// The word used in files and on command lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EcdsaP256 => "ecdsa-p256",
+            Self::Rsa3072 => "rsa-3072",
+        }
+    }
+
+    /// A fresh key.
+    pub(crate) fn generate(self) -> Result<Zeroizing<KeyPair>, rcgen::Error> {
+        match self {
+            Self::EcdsaP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            Self::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
+        }
+        .map(Zeroizing::new)
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        by_word(text, &Self::ALL, Self::as_str)
+    }
+}
+
+/// Why a key and its certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum CredentialError {
+    /// A file cannot be read or made.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file does not hold what it must.
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The certificate is for another key.
+    Mismatch {
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
+    /// A key cannot be made.
+    Generation {
+        /// What the cryptographic library said.
+        cause: rcgen::Error,
+    },
+}
+
+impl CredentialError {
+    /// The error with its fix, for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::File(error) => error.text(),
+            Self::Malformed { path } => Text::new("credential-malformed").with("path", path.display()),
+            Self::Mismatch { key, certificate } => {
+                Text::new("credential-mismatch").with("key", key.display()).with("certificate", certificate.display())
+            }
+            Self::Generation { cause } => Text::new("credential-generation").with("cause", cause),
+        }
+    }
+}
+
+/// A private key with its certificate and those above it, nearest first. `Debug` hides the key.
+pub struct Credential {
+    chain: Vec<CertificateDer<'static>>,
+    key: Zeroizing<KeyPair>,
+}
+
+impl Credential {
+    /// The public key (DER SubjectPublicKeyInfo) of `NAME.key.pem`, which is made where it is missing.
+    ///
+    /// The key comes to lie on disk before anybody certifies it, so that no certificate is without its key.
+    pub fn prepare(folder: &Path, name: &str, algorithm: Algorithm) -> Result<Vec<u8>, CredentialError> {
+        let path = key_path(folder, name);
+        let key = match read_key(&path) {
+            Err(CredentialError::File(FileError::Missing { .. })) => {
+                files::ensure_folder(folder)?;
+                let key = algorithm.generate().map_err(|cause| CredentialError::Generation { cause })?;
+                write_key(folder, name, &key)?;
+                key
+            }
+            other => other?,
+        };
+        Ok(key.subject_public_key_info())
+    }
+
+    /// Writes the certificate chain (DER, nearest first) for the key that lies there, in place of an older one.
+    pub fn install(folder: &Path, name: &str, chain: &[&[u8]]) -> Result<Self, CredentialError> {
+        let path = certificate_path(folder, name);
+        let key = read_key(&key_path(folder, name))?;
+        let credential = Self::new(folder, name, chain.iter().map(|der| der.to_vec().into()).collect(), key)?;
+        write_chain(&path, chain)?;
+        Ok(credential)
+    }
+
+    /// Reads both files.
+    pub fn load(folder: &Path, name: &str) -> Result<Self, CredentialError> {
+        let key = read_key(&key_path(folder, name))?;
+        let chain = read_chain(folder, name)?;
+        Self::new(folder, name, chain, key)
+    }
+
+    fn new(
+        folder: &Path,
+        name: &str,
+        chain: Vec<CertificateDer<'static>>,
+        key: Zeroizing<KeyPair>,
+    ) -> Result<Self, CredentialError> {
+        let certified = chain
+            .first()
+            .and_then(|der| X509Certificate::from_der(der).ok())
+            .ok_or_else(|| CredentialError::Malformed { path: certificate_path(folder, name) })?
+            .1
+            .public_key()
+            .raw
+            == key.subject_public_key_info();
+        if certified {
+            Ok(Self { chain, key })
+        } else {
+            Err(CredentialError::Mismatch { key: key_path(folder, name), certificate: certificate_path(folder, name) })
+        }
+    }
+
+    /// The certificates, nearest first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The private key.
+    pub(crate) fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
+    /// The private key alone.
+    pub(crate) fn into_key(self) -> Zeroizing<KeyPair> {
+        self.key
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Credential").field("certificates", &self.chain.len()).finish_non_exhaustive()
+    }
+}
+
+/// The certificates of `NAME.crt.pem`, at least one.
+pub(crate) fn read_chain(folder: &Path, name: &str) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
+    let path = certificate_path(folder, name);
+    let text = files::read_public(&path)?;
+    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(CredentialError::Malformed { path }),
+    }
+}
+
+/// Writes a new `NAME.key.pem` and `NAME.crt.pem`.
+pub(crate) fn write(folder: &Path, name: &str, key: &KeyPair, chain: &[&[u8]]) -> Result<(), FileError> {
+    write_key(folder, name, key)?;
+    write_chain(&certificate_path(folder, name), chain)
+}
+
+fn write_key(folder: &Path, name: &str, key: &KeyPair) -> Result<(), FileError> {
+    files::write_secret(&key_path(folder, name), Zeroizing::new(key.serialize_pem()).as_bytes())
+}
+
+fn write_chain(path: &Path, chain: &[&[u8]]) -> Result<(), FileError> {
+    files::write_public(path, certificates_pem(chain).as_bytes())
+}
+
+/// Certificates (DER) as PEM (RFC 7468), with LF on every system.
+pub(crate) fn certificates_pem(chain: &[&[u8]]) -> String {
+    let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    chain.iter().map(|der| pem::encode_config(&Pem::new("CERTIFICATE", *der), lines)).collect()
+}
+
+fn read_key(path: &Path) -> Result<Zeroizing<KeyPair>, CredentialError> {
+    let text = files::read_secret(path)?;
+    std::str::from_utf8(&text)
+        .ok()
+        .and_then(|text| KeyPair::from_pem(text).ok())
+        .map(Zeroizing::new)
+        .ok_or_else(|| CredentialError::Malformed { path: path.to_owned() })
+}
+
+fn key_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.key.pem"))
+}
+
+fn certificate_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.crt.pem"))
+}

@@ -1,0 +1,231 @@
+//! The certificates, from before they are signed until after they are revoked.
+
+use sqlx::FromRow;
+
+use super::{Connection, DatabaseError, Moment, row_number};
+use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
+use crate::protocol::request::{Kind, RequestNumber};
+
+/// Whom a certificate was issued to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// The machine of a request, and what the certificate is for.
+    Request(RequestNumber, Kind),
+    /// A manager.
+    Manager(u64),
+    /// This service, for its listeners.
+    Service,
+    /// This service, to sign install packages with.
+    PackageSigner,
+}
+
+impl Holder {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request(..) => "request",
+            Self::Manager(_) => "manager",
+            Self::Service => "service",
+            Self::PackageSigner => "package-signer",
+        }
+    }
+}
+
+/// A certificate.
+#[derive(Debug, FromRow)]
+pub struct CertificateRow {
+    /// Position in the list of all.
+    pub id: i64,
+    /// Serial number.
+    pub serial: String,
+    /// The request it answers.
+    pub request: Option<RequestNumber>,
+    /// What it is for, where it answers a request.
+    pub kind: Option<Kind>,
+    /// The manager it was issued to.
+    pub manager: Option<i64>,
+    /// Code of the holder's organisation.
+    pub organisation: Option<String>,
+    /// The subject (RFC 4514).
+    pub subject: String,
+    /// The certificate; none between record and signature.
+    pub der: Option<Vec<u8>>,
+    /// When it starts.
+    pub not_before: Moment,
+    /// When it ends.
+    pub not_after: Moment,
+    /// When it was revoked.
+    pub revoked_at: Option<Moment>,
+    /// By whom.
+    pub revoked_by: Option<String>,
+    revocation_code: Option<RevocationCode>,
+    revocation_reason: Option<String>,
+}
+
+impl From<CertificateRow> for CertificateSummary {
+    fn from(row: CertificateRow) -> Self {
+        Self {
+            serial: row.serial,
+            request: row.request,
+            organisation: row.organisation,
+            subject: row.subject,
+            not_before: row.not_before.0,
+            not_after: row.not_after.0,
+            revoked_at: row.revoked_at.map(|moment| moment.0),
+            revocation: row
+                .revocation_code
+                .map(|code| Revocation { code, reason: row.revocation_reason.unwrap_or_default() }),
+            certificate: row.der.map(Der),
+        }
+    }
+}
+
+/// A certificate that is about to be signed.
+#[derive(Debug)]
+pub struct NewCertificate<'a> {
+    /// Serial number.
+    pub serial: &'a str,
+    /// Whom it is for.
+    pub holder: Holder,
+    /// Code of the holder's organisation.
+    pub organisation: Option<&'a str>,
+    /// The subject (RFC 4514).
+    pub subject: &'a str,
+    /// Exactly the bytes that will be signed.
+    pub tbs: &'a [u8],
+    /// When it starts.
+    pub not_before: Moment,
+    /// When it ends.
+    pub not_after: Moment,
+}
+
+/// Records one before it is signed; a serial number that is taken is a duplicate.
+pub async fn insert(connection: &mut Connection, certificate: &NewCertificate<'_>) -> Result<(), DatabaseError> {
+    let (request, kind, manager) = match certificate.holder {
+        Holder::Request(number, kind) => (Some(number), Some(kind.as_str()), None),
+        Holder::Manager(id) => (None, None, Some(row_number(id))),
+        Holder::Service | Holder::PackageSigner => (None, None, None),
+    };
+    sqlx::query(
+        "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
+                                   not_before, not_after)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(certificate.serial)
+    .bind(certificate.holder.as_str())
+    .bind(request)
+    .bind(kind)
+    .bind(manager)
+    .bind(certificate.organisation)
+    .bind(certificate.subject)
+    .bind(certificate.subject.to_lowercase())
+    .bind(certificate.tbs)
+    .bind(certificate.not_before)
+    .bind(certificate.not_after)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The serial numbers and to-be-signed bytes of all that were recorded and not signed; one that was revoked in the
+/// meantime is not signed any more.
+pub async fn unsigned(connection: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
+    Ok(sqlx::query_as("SELECT serial, tbs FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id")
+        .fetch_all(connection)
+        .await?)
+}
+
+/// Adds the signed certificate; one that is there stays.
+pub async fn complete(connection: &mut Connection, serial: &str, der: &[u8]) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE certificates SET der = ? WHERE serial = ? AND der IS NULL")
+        .bind(der)
+        .bind(serial)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The certificate with a serial number.
+pub async fn find(connection: &mut Connection, serial: &str) -> Result<Option<CertificateRow>, DatabaseError> {
+    Ok(sqlx::query_as("SELECT * FROM certificates WHERE serial = ?").bind(serial).fetch_optional(connection).await?)
+}
+
+/// The certificate that answers a request.
+pub async fn find_by_request(
+    connection: &mut Connection,
+    number: RequestNumber,
+) -> Result<Option<CertificateRow>, DatabaseError> {
+    Ok(sqlx::query_as("SELECT * FROM certificates WHERE request = ?").bind(number).fetch_optional(connection).await?)
+}
+
+/// The serial numbers of a manager's certificates that are not revoked.
+pub async fn of_manager(connection: &mut Connection, id: u64) -> Result<Vec<String>, DatabaseError> {
+    Ok(sqlx::query_scalar("SELECT serial FROM certificates WHERE manager = ? AND revoked_at IS NULL")
+        .bind(row_number(id))
+        .fetch_all(connection)
+        .await?)
+}
+
+/// What a list shows.
+#[derive(Debug, Default)]
+pub struct Filter<'a> {
+    /// Only certificates of this organisation.
+    pub organisation: Option<&'a str>,
+    /// Only certificates whose subject or serial number holds this text, in lower case.
+    pub search: Option<&'a str>,
+    /// Only positions above this one.
+    pub after: u64,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The rows that a filter lets through, oldest first.
+pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT * FROM certificates
+         WHERE id > ?1 AND (?2 IS NULL OR organisation = ?2)
+             AND (?3 IS NULL OR instr(search, ?3) > 0 OR instr(serial, ?3) > 0)
+         ORDER BY id LIMIT ?4",
+    )
+    .bind(row_number(filter.after))
+    .bind(filter.organisation)
+    .bind(filter.search)
+    .bind(filter.limit)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Marks a certificate as revoked; one that is stays as it is.
+pub async fn revoke(
+    connection: &mut Connection,
+    serial: &str,
+    now: Moment,
+    by: &str,
+    revocation: &Revocation,
+) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "UPDATE certificates SET revoked_at = ?, revoked_by = ?, revocation_code = ?, revocation_reason = ?
+         WHERE serial = ? AND revoked_at IS NULL",
+    )
+    .bind(now)
+    .bind(by)
+    .bind(revocation.code.as_str())
+    .bind(&revocation.reason)
+    .bind(serial)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The revoked certificates that end after a time.
+pub async fn revoked(
+    connection: &mut Connection,
+    ending_after: Moment,
+) -> Result<Vec<(String, Moment, RevocationCode)>, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT serial, revoked_at, revocation_code FROM certificates
+         WHERE revoked_at IS NOT NULL AND not_after > ? ORDER BY id",
+    )
+    .bind(ending_after)
+    .fetch_all(connection)
+    .await?)
+}

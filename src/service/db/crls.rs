@@ -1,0 +1,36 @@
+//! The revocation lists.
+
+use sqlx::FromRow;
+
+use super::{Connection, DatabaseError, Moment};
+
+/// A revocation list.
+#[derive(Debug, FromRow)]
+pub struct CrlRow {
+    /// Its number.
+    pub number: i64,
+    /// The list.
+    pub der: Vec<u8>,
+    /// When it was made.
+    pub this_update: Moment,
+    /// When the next one is made at the latest.
+    pub next_update: Moment,
+}
+
+/// The newest one.
+pub async fn latest(connection: &mut Connection) -> Result<Option<CrlRow>, DatabaseError> {
+    Ok(sqlx::query_as("SELECT * FROM crls ORDER BY number DESC LIMIT 1").fetch_optional(connection).await?)
+}
+
+/// Adds one; older ones, which nobody asks for, make room.
+pub async fn insert(connection: &mut Connection, crl: &CrlRow) -> Result<(), DatabaseError> {
+    sqlx::query("INSERT INTO crls (number, der, this_update, next_update) VALUES (?, ?, ?, ?)")
+        .bind(crl.number)
+        .bind(&crl.der)
+        .bind(crl.this_update)
+        .bind(crl.next_update)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("DELETE FROM crls WHERE number < ?").bind(crl.number).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The managers.
+
+use sqlx::FromRow;
+
+use super::{Connection, DatabaseError, Moment, row_number};
+use crate::protocol::messages::{Manager, NewManager};
+use crate::protocol::request::Role;
+
+/// A manager.
+#[derive(Debug, FromRow)]
+struct ManagerRow {
+    id: i64,
+    name: String,
+    email: String,
+    role: Role,
+    organisation: Option<String>,
+    disabled_at: Option<Moment>,
+}
+
+impl From<ManagerRow> for Manager {
+    fn from(row: ManagerRow) -> Self {
+        Self {
+            id: row.id.unsigned_abs(),
+            name: row.name,
+            email: row.email,
+            role: row.role,
+            organisation: row.organisation,
+            disabled: row.disabled_at.is_some(),
+        }
+    }
+}
+
+/// Adds one and returns its number; an e-mail address of another manager in office is a duplicate.
+pub async fn insert(connection: &mut Connection, manager: &NewManager, now: Moment) -> Result<u64, DatabaseError> {
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO managers (name, email, role, organisation, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
+    )
+    .bind(&manager.name)
+    .bind(&manager.email)
+    .bind(manager.role.as_str())
+    .bind(&manager.organisation)
+    .bind(now)
+    .fetch_one(connection)
+    .await?;
+    Ok(id.unsigned_abs())
+}
+
+/// The manager with a number.
+pub async fn find(connection: &mut Connection, id: u64) -> Result<Option<Manager>, DatabaseError> {
+    let row: Option<ManagerRow> =
+        sqlx::query_as("SELECT * FROM managers WHERE id = ?").bind(row_number(id)).fetch_optional(connection).await?;
+    Ok(row.map(Manager::from))
+}
+
+/// All of them, oldest first.
+pub async fn all(connection: &mut Connection) -> Result<Vec<Manager>, DatabaseError> {
+    let rows: Vec<ManagerRow> = sqlx::query_as("SELECT * FROM managers ORDER BY id").fetch_all(connection).await?;
+    Ok(rows.into_iter().map(Manager::from).collect())
+}
+
+/// Takes a manager out of office.
+pub async fn disable(connection: &mut Connection, id: u64, now: Moment) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE managers SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL")
+        .bind(now)
+        .bind(row_number(id))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

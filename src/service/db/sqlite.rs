@@ -1,0 +1,86 @@
+//! The one database file: opening, migrating, reading and writing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Sqlite, Transaction};
+
+use super::DatabaseError;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations");
+
+/// How long a write waits for another process (a command beside the running service) to finish its own.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Enough to read while a write goes on; each one costs a thread and a page cache.
+const READERS: u32 = 4;
+
+/// The open database.
+#[derive(Debug)]
+pub struct Database {
+    /// One connection: within this process writes queue here, not in SQLite's busy loop.
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Database {
+    /// Makes a new, empty database.
+    pub async fn create(path: &Path) -> Result<Self, DatabaseError> {
+        Self::connect(path, true).await
+    }
+
+    /// Opens an existing database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Missing`], [`DatabaseError::Newer`] or [`DatabaseError::Unusable`].
+    pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
+        if path.exists() {
+            Self::connect(path, false).await
+        } else {
+            Err(DatabaseError::Missing { path: path.to_owned() })
+        }
+    }
+
+    async fn connect(path: &Path, create: bool) -> Result<Self, DatabaseError> {
+        let unusable = |cause| DatabaseError::Unusable { path: path.to_owned(), cause };
+        // FULL, because with NORMAL a power cut may take back what was acknowledged (sqlite.org/pragma.html).
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(create)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let pool =
+            |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| unusable(error.into()))?;
+        MIGRATIONS.run(&writer).await.map_err(|error| match error {
+            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+                DatabaseError::Newer { path: path.to_owned() }
+            }
+            error => unusable(error.into()),
+        })?;
+        let readers = pool(READERS).connect_lazy_with(options.read_only(true));
+        Ok(Self { writer, readers })
+    }
+
+    /// A connection to read with.
+    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, DatabaseError> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, DatabaseError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Closes the database; what was committed moves from the log into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,232 @@
+//! Files that must survive a crash and keep a secret: written whole or not at all, synced, owner-only where they must be.
+//!
+//! Knows nothing of what the files hold.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::Builder;
+use zeroize::Zeroizing;
+
+use crate::locales::Text;
+
+const OWNER_ONLY_FOLDER: u32 = 0o700;
+const OWNER_ONLY_FILE: u32 = 0o600;
+const PUBLIC_FILE: u32 = 0o644;
+
+/// Why a file or folder cannot be read or made. The cause stands in the text, for a person to read, so it is no `source`
+/// that would be printed a second time.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum FileError {
+    /// Something is there already and is not overwritten.
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Nothing is there.
+    Missing {
+        /// What was looked for.
+        path: PathBuf,
+    },
+    /// A secret that other accounts of the machine may read.
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The system refused.
+    System {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+impl FileError {
+    /// The error with its fix, for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Exists { path } => Text::new("file-exists").with("path", path.display()),
+            Self::Missing { path } => Text::new("file-missing").with("path", path.display()),
+            Self::TooOpen { path, mode } => {
+                Text::new("file-too-open").with("path", path.display()).with("mode", format_args!("{mode:04o}"))
+            }
+            Self::System { path, cause } => Text::new("file-system").with("path", path.display()).with("cause", cause),
+        }
+    }
+
+    fn new(path: &Path, cause: io::Error) -> Self {
+        let path = path.to_owned();
+        match cause.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Self::Exists { path },
+            io::ErrorKind::NotFound => Self::Missing { path },
+            _ => Self::System { path, cause },
+        }
+    }
+}
+
+/// Makes a folder, with those above it, that only its owner can enter; one that is there stays as it is.
+pub fn ensure_folder(folder: &Path) -> Result<(), FileError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, OWNER_ONLY_FOLDER);
+    builder.create(folder).and_then(|()| sync_folder(parent(folder))).map_err(|cause| FileError::new(folder, cause))
+}
+
+/// Makes an owner-only folder with all that `fill` puts into it, or nothing: it is filled under another name beside
+/// its place and moved there when everything is synced.
+///
+/// # Errors
+/// Besides those of `fill`: [`FileError::Exists`] where something other than an empty folder is there.
+pub fn create_folder<E: From<FileError>>(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    let parent = parent(folder);
+    let occupied = fs::read_dir(folder)
+        .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |mut entries| entries.next().is_some());
+    if occupied {
+        return Err(FileError::Exists { path: folder.to_owned() }.into());
+    }
+    ensure_folder(parent)?;
+    let staging = temporary(OWNER_ONLY_FOLDER).tempdir_in(parent).map_err(|cause| FileError::new(parent, cause))?;
+    fill(staging.path())?;
+    sync_folder(staging.path()).map_err(|cause| FileError::new(folder, cause))?;
+    // Moving over an empty folder succeeds, over a full one fails: what appeared meanwhile is not lost.
+    let staging = staging.keep();
+    fs::rename(&staging, folder).and_then(|()| sync_folder(parent)).map_err(|cause| {
+        // What was not moved would lie about with its secrets.
+        let _ = fs::remove_dir_all(&staging);
+        FileError::new(folder, cause).into()
+    })
+}
+
+/// Writes a secret that only the owner can read from the moment it exists. Never overwrites.
+pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    write(path, content, OWNER_ONLY_FILE, |file| file.persist_noclobber(path))
+}
+
+/// Writes a file that everybody may read, in place of one that may be there.
+pub fn write_public(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    write(path, content, PUBLIC_FILE, |file| file.persist(path))
+}
+
+fn write(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    persist: impl FnOnce(tempfile::NamedTempFile) -> Result<File, tempfile::PersistError>,
+) -> Result<(), FileError> {
+    let folder = parent(path);
+    let attempt = || {
+        let mut file = temporary(mode).tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        persist(file)?;
+        sync_folder(folder)
+    };
+    attempt().map_err(|cause| FileError::new(path, cause))
+}
+
+/// Reads a secret, which nobody but its owner may be able to read.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let mut content = Zeroizing::new(Vec::new());
+    let mut file = File::open(path).map_err(|cause| FileError::new(path, cause))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let mode = file.metadata().map_err(|cause| FileError::new(path, cause))?.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(FileError::TooOpen { path: path.to_owned(), mode });
+        }
+    }
+    file.read_to_end(&mut content).map_err(|cause| FileError::new(path, cause))?;
+    Ok(content)
+}
+
+/// Reads a file that is no secret.
+pub fn read_public(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(|cause| FileError::new(path, cause))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A new name is durable when its folder is.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// A temporary file or folder with these permissions from the start; elsewhere than on Unix, its folder's rights apply.
+fn temporary(mode: u32) -> Builder<'static, 'static> {
+    let mut builder = Builder::new();
+    builder.prefix(".ptc-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o777)
+    }
+
+    #[test]
+    fn secrets_are_the_owners_and_are_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write_secret(&path, b"one").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert!(matches!(write_secret(&path, b"two"), Err(FileError::Exists { .. })));
+        assert_eq!(read_secret(&path).unwrap().as_slice(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file is left over");
+    }
+
+    #[test]
+    fn secrets_that_others_can_read_are_refused_with_the_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        for (mode, refused) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o660, true)] {
+            let _ = fs::remove_file(&path);
+            write_secret(&path, b"secret").unwrap();
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(matches!(read_secret(&path), Err(FileError::TooOpen { .. })), refused, "{mode:o}");
+        }
+        let text = read_secret(&path).unwrap_err().text();
+        let hint = text.hint(crate::locales::Language::English).unwrap();
+        assert!(hint.contains("chmod") && hint.contains(path.to_str().unwrap()), "{hint}");
+    }
+
+    #[test]
+    fn folders_are_made_whole_or_not_at_all() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("a/b");
+        let fail = create_folder(&folder, |staging| {
+            write_secret(&staging.join("first"), b"1")?;
+            Err(FileError::Missing { path: "second".into() })
+        });
+        assert!(matches!(fail, Err(FileError::Missing { .. })));
+        assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 0, "remains are left over");
+        create_folder(&folder, |staging| write_secret(&staging.join("first"), b"1")).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        let again = create_folder(&folder, |staging| write_secret(&staging.join("first"), b"2"));
+        assert!(matches!(again, Err(FileError::Exists { .. })), "{again:?}");
+        assert_eq!(fs::read(folder.join("first")).unwrap(), b"1");
+    }
+}

@@ -1,0 +1,213 @@
+//! Makes an installation: settings, database, CA, the listeners' certificate, the package signer, the first manager.
+//!
+//! The home appears whole or not at all. The first manager's folder is filled before; where it is there and the home is
+//! not, an installation was interrupted, and the next one goes on with the key in it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde_json::json;
+use tokio::runtime::Builder;
+
+use super::app::{App, Clock, OpenError};
+use super::audit;
+use super::auth::{Action, Actor, Object};
+use super::ca::{Algorithm, Ca, CaError, Profile, Serial, Template};
+use super::config::{Home, Settings, SettingsError, host};
+use super::credential::CredentialError;
+use super::db::certificates::{self, Holder};
+use super::db::{Database, DatabaseError, Moment};
+use super::error::Failure;
+use super::files::{self, FileError};
+use super::handover;
+use super::package::Signer;
+use super::registration::{Issuer, record_certificate, sign_recorded};
+use super::tls;
+use crate::locales::Text;
+use crate::protocol::messages::{Manager, NewManager};
+use crate::protocol::request::Role;
+use crate::protocol::secret::sha256_hex;
+use crate::protocol::subject::Subject;
+
+/// What the settings file starts with.
+const SETTINGS_HEADER: &str =
+    "# Settings of a PTC enrollment service. config/enrollment.toml explains each of them.\n\n";
+
+/// Why there is no installation.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum InstallError {
+    /// Something is in the way, or a file cannot be written.
+    File(#[from] FileError),
+    /// The settings.
+    Settings(#[from] SettingsError),
+    /// A setting cannot be written.
+    Serialization(#[from] toml::ser::Error),
+    /// The runtime for the database.
+    Runtime(#[from] std::io::Error),
+    /// The database.
+    Database(#[from] DatabaseError),
+    /// The CA.
+    Ca(#[from] CaError),
+    /// A key or certificate.
+    Credential(#[from] CredentialError),
+    /// The installation does not open.
+    Open(#[from] OpenError),
+    /// The first manager cannot be added.
+    Registration(#[from] Failure),
+}
+
+impl InstallError {
+    /// The error with its fix, for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::File(error) => error.text(),
+            Self::Settings(error) => error.text(),
+            Self::Serialization(error) => Text::new("install-failed").with("cause", error),
+            Self::Runtime(error) => Text::new("install-failed").with("cause", error),
+            Self::Database(error) => error.text(),
+            Self::Ca(error) => error.text(),
+            Self::Credential(error) => error.text(),
+            Self::Open(error) => error.text(),
+            Self::Registration(error) => error.text(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for InstallError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// What to install.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The settings.
+    pub settings: Settings,
+    /// The keys of the CA.
+    pub algorithm: Algorithm,
+    /// Name of the first PTC manager.
+    pub manager_name: String,
+    /// Their e-mail address.
+    pub manager_email: String,
+    /// The folder for their key and certificate.
+    pub manager_out: PathBuf,
+    /// The account of the one who installs.
+    pub account: String,
+}
+
+/// What was installed.
+#[derive(Debug)]
+pub struct Installed {
+    /// The first PTC manager.
+    pub manager: Manager,
+    /// SHA-256 of the root certificate, by which its holders can compare it.
+    pub trust_anchor_sha256: String,
+}
+
+/// Makes an installation. Blocks; not to be called from within a runtime.
+///
+/// # Errors
+/// [`FileError::Exists`] where one is there already.
+pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, InstallError> {
+    plan.settings.check()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut installed = None;
+    files::create_folder(home.folder(), |staging| {
+        installed = Some(runtime.block_on(fill(&Home::new(staging), plan, clock))?);
+        Ok::<(), InstallError>(())
+    })?;
+    // The folder was filled, or there was an error before.
+    installed.ok_or_else(|| InstallError::Registration(Failure::Inconsistent { what: "the installation" }))
+}
+
+async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, InstallError> {
+    let settings = format!("{SETTINGS_HEADER}{}", toml::to_string(&plan.settings)?);
+    files::write_public(&home.settings(), settings.as_bytes())?;
+    let ca = Ca::create(&home.ca(), plan.algorithm, &plan.settings.environment, clock.now())?;
+    // Made with its rights before SQLite opens it; the log beside it gets the same (sqlite.org/wal.html).
+    files::write_secret(&home.database(), b"")?;
+    let database = Database::create(&home.database()).await?;
+    let operator = Actor::Operator { account: plan.account.clone() };
+    certify_itself(home, plan, &ca, &database, &operator, Moment(clock.now())).await?;
+    database.close().await;
+
+    let app = App::open(home.clone(), clock.clone()).await?;
+    let manager = NewManager {
+        name: plan.manager_name.clone(),
+        email: plan.manager_email.clone(),
+        role: Role::PtcManager,
+        organisation: None,
+        csr: handover::prepare(&plan.manager_out)?,
+    };
+    let added = app.add_manager(&operator, &manager).await?;
+    app.publish_crl(&operator).await?;
+    app.database().close().await;
+    handover::complete(&plan.manager_out, &added.issued)?;
+    Ok(Installed { manager: added.manager, trust_anchor_sha256: sha256_hex(app.ca().root()) })
+}
+
+/// Issues the service's own certificates, recorded like all others.
+async fn certify_itself(
+    home: &Home,
+    plan: &Plan,
+    ca: &Ca,
+    database: &Database,
+    operator: &Actor,
+    now: Moment,
+) -> Result<(), InstallError> {
+    let issuer = Issuer { ca, serials: &Serial::random, now };
+    let environment = &plan.settings.environment;
+    let listeners = service_template(&plan.settings, tls::prepare(&home.tls())?);
+    let signer = Signer::template(&home.package_signer(), environment)?;
+    let mut transaction = database.write().await?;
+    let detail = json!({ "environment": environment, "root_sha256": sha256_hex(ca.root()) });
+    audit::record(&mut transaction, now, operator, Action::Install, &Object::Everything, detail).await?;
+    let listeners = record_certificate(&issuer, &mut transaction, &listeners, Holder::Service, None).await?;
+    let signer = record_certificate(&issuer, &mut transaction, &signer, Holder::PackageSigner, None).await?;
+    transaction.commit().await?;
+    sign_recorded(ca, database, now).await?;
+    let mut connection = database.read().await?;
+    for (serial, holder) in [(listeners, Holder::Service), (signer, Holder::PackageSigner)] {
+        let row = certificates::find(&mut connection, &serial.to_string()).await?;
+        let certificate =
+            row.and_then(|row| row.der).ok_or(Failure::Inconsistent { what: "a certificate that was just signed" })?;
+        let chain = [certificate.as_slice(), ca.issuing()];
+        match holder {
+            Holder::Service => tls::install(&home.tls(), &chain).map(|_| ())?,
+            _ => Signer::install(&home.package_signer(), &chain).map(|_| ())?,
+        }
+    }
+    Ok(())
+}
+
+/// The listeners' certificate: every host under which they are reached.
+fn service_template(settings: &Settings, public_key: Vec<u8>) -> Template {
+    let mut dns_names = Vec::new();
+    let mut ip_addresses: Vec<IpAddr> = Vec::new();
+    for host in [&settings.public_url, &settings.secure_url].into_iter().filter_map(|url| host(url)) {
+        match host.parse() {
+            Ok(address) if !ip_addresses.contains(&address) => ip_addresses.push(address),
+            Ok(_) => {}
+            Err(_) if dns_names.iter().any(|name| name == host) => {}
+            Err(_) => dns_names.push(host.to_ascii_lowercase()),
+        }
+    }
+    Template {
+        profile: Profile::Service,
+        subject: Subject {
+            country: String::new(),
+            region: String::new(),
+            locality: String::new(),
+            organisation: "PTC".to_owned(),
+            organisational_unit: String::new(),
+            common_name: format!("PTC {} Enrollment Service", settings.environment),
+        },
+        dns_names,
+        ip_addresses,
+        emails: Vec::new(),
+        public_key,
+        crl_url: Some(settings.crl_url()),
+    }
+}

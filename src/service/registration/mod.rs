@@ -1,0 +1,127 @@
+//! The registration authority: every decision and every change of state, on [`App`].
+//!
+//! One way through each of them: find, [`App::allow`], check within a transaction that holds the right to write, change,
+//! audit, commit. Handlers and commands call these functions and add nothing; the CA and the database decide nothing.
+
+mod decision;
+mod directory;
+mod identification;
+mod issuing;
+mod reading;
+mod submission;
+
+use serde_json::Value;
+
+use super::app::App;
+use super::audit;
+use super::auth::{Action, Actor, Object, authorize};
+use super::db::certificates::{self, CertificateRow};
+use super::db::requests::RequestRow;
+use super::db::{Connection, Moment, organisations};
+use super::error::{Failure, Refusal};
+use crate::locales::Text;
+use crate::protocol::messages::{Der, Issued, RequestStatus};
+use crate::protocol::problem::ProblemCode;
+use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
+
+pub use self::directory::CreatedPackage;
+pub use self::identification::Caller;
+pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
+pub use self::reading::{CertificateQuery, RequestQuery};
+pub use self::submission::Submitted;
+
+impl App {
+    /// Lets an actor do something, or audits that a manager or machine reached for what is not theirs.
+    pub(super) async fn allow(&self, actor: &Actor, action: Action, object: &Object<'_>) -> Result<(), Failure> {
+        let Err(refusal) = authorize(actor, action, object) else { return Ok(()) };
+        let known = matches!(actor, Actor::Manager(_) | Actor::Machine { .. });
+        if known && matches!(refusal.code(), ProblemCode::NotFound | ProblemCode::Forbidden) {
+            log::warn!("refused: actor={} action={} object={object}", inert(actor), action.as_str());
+            let mut transaction = self.database.write().await?;
+            let detail = audit::refused(refusal.code());
+            audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;
+            transaction.commit().await?;
+        }
+        Err(refusal.into())
+    }
+
+    /// The request as its client sees it.
+    async fn status(&self, connection: &mut Connection, row: &RequestRow) -> Result<RequestStatus, Failure> {
+        let issued = match row.state.has_valid_certificate() {
+            true => certificates::find_by_request(connection, row.number).await?.and_then(|row| self.issued(row)),
+            false => None,
+        };
+        Ok(RequestStatus {
+            number: row.number,
+            kind: row.kind,
+            common_name: row.common_name.clone(),
+            state: row.state,
+            approver: row.kind.approver(),
+            submitted_at: row.submitted_at.0,
+            decided_at: row.decided_at.map(|moment| moment.0),
+            reason: row.reason.clone(),
+            replaces: row.replaces,
+            replaced_by: row.replaced_by,
+            issued,
+        })
+    }
+
+    /// A certificate with its chain, once it is signed.
+    fn issued(&self, row: CertificateRow) -> Option<Issued> {
+        let chain = vec![Der(self.ca.issuing().to_vec()), Der(self.ca.root().to_vec())];
+        row.der.map(|der| Issued { serial: row.serial, certificate: Der(der), chain })
+    }
+}
+
+/// A row that was there a moment ago, or that the caller need not know of.
+fn found<T>(row: Option<T>) -> Result<T, Refusal> {
+    row.ok_or_else(Refusal::not_found)
+}
+
+/// An actor's name, safe to log.
+fn inert(actor: &Actor) -> String {
+    crate::protocol::text::printable(&actor.to_string()).into_owned()
+}
+
+/// The request as the object of an action.
+fn object(row: &RequestRow) -> Object<'_> {
+    Object::Request { number: row.number, organisation: &row.organisation, kind: row.kind }
+}
+
+/// A stored CSR, checked again as if it came now: the rules may have become stricter.
+async fn check_again(
+    connection: &mut Connection,
+    row: &RequestRow,
+) -> Result<Result<CheckedCsr, Vec<Finding>>, Failure> {
+    let organisation = organisations::find(connection, &row.organisation)
+        .await?
+        .ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
+    let name = organisation.subject_name();
+    let expectation = Expectation { kind: row.kind, organisation: &name, country: &organisation.country };
+    Ok(check_csr(&row.csr, &expectation))
+}
+
+/// Refuses a text that is longer than it may be; all else about it is taken as it is.
+fn check_length(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+    match text.chars().count() <= limit {
+        true => Ok(()),
+        false => Err(Refusal::invalid_field(field, Text::new("expected-at-most").with("limit", limit))),
+    }
+}
+
+/// Adds an audit entry in a change's own transaction.
+async fn record(
+    app: &App,
+    transaction: &mut Connection,
+    actor: &Actor,
+    action: Action,
+    object: &Object<'_>,
+    detail: Value,
+) -> Result<(), Failure> {
+    Ok(audit::record(transaction, app.now(), actor, action, object, detail).await?)
+}
+
+/// A moment some days away.
+fn days_from(moment: Moment, days: i64) -> Moment {
+    Moment(moment.0 + time::Duration::days(days))
+}

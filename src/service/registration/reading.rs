@@ -1,0 +1,206 @@
+//! What managers see: lists, a request with its evidence, certificates, the audit record.
+
+use serde::Deserialize;
+use unicode_security::MixedScript;
+use utoipa::IntoParams;
+
+use super::{check_again, found, issuing, object};
+use crate::protocol::messages::{
+    AuditEntry, CertificateSummary, Der, Page, RequestDetail, RequestSummary, ServiceInfo,
+};
+use crate::protocol::request::{RequestNumber, Role, State};
+use crate::protocol::rules::{CheckedCsr, Finding, Rule, csr_subject};
+use crate::service::app::App;
+use crate::service::audit;
+use crate::service::auth::{Action, Actor, Object};
+use crate::service::db::requests::{self, RequestRow};
+use crate::service::db::{Connection, certificates};
+use crate::service::error::{Failure, Refusal};
+
+/// The most rows on one page.
+const PAGE_LIMIT: u32 = 200;
+const PAGE: u32 = 50;
+
+/// Which requests to list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RequestQuery {
+    /// Only requests in this state.
+    pub state: Option<State>,
+    /// Only requests of the organisation with this code.
+    pub organisation: Option<String>,
+    /// Only requests whose common name, contact or machine holds this text, or whose number it is.
+    pub search: Option<String>,
+    /// The `next` of the page before.
+    pub after: Option<u64>,
+    /// At most so many rows: 50 unless said otherwise, at most 200.
+    pub limit: Option<u32>,
+}
+
+/// Which certificates, or entries of the audit record, to list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CertificateQuery {
+    /// Only certificates of the organisation with this code.
+    pub organisation: Option<String>,
+    /// Only certificates whose subject or serial number holds this text.
+    pub search: Option<String>,
+    /// The `next` of the page before.
+    pub after: Option<u64>,
+    /// At most so many rows: 50 unless said otherwise, at most 200.
+    pub limit: Option<u32>,
+}
+
+impl App {
+    /// Who answers here.
+    pub fn info(&self) -> ServiceInfo {
+        ServiceInfo {
+            environment: self.settings.environment.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            time: self.clock.now(),
+            secure_url: self.settings.secure_url.clone(),
+        }
+    }
+
+    /// Requests, lowest number first: who waits longest comes first.
+    pub async fn list_requests(&self, actor: &Actor, query: &RequestQuery) -> Result<Page<RequestSummary>, Failure> {
+        let organisation = self.scope(actor, Action::ListRequests, query.organisation.as_deref()).await?;
+        let limit = limit(query.limit)?;
+        let search = query.search.as_deref().map(str::to_lowercase);
+        let filter = requests::Filter {
+            state: query.state,
+            organisation: organisation.as_deref(),
+            search: search.as_deref(),
+            after: query.after.unwrap_or_default(),
+            limit: limit + 1,
+        };
+        self.expire().await?;
+        let items = requests::list(&mut *self.database.read().await?, &filter).await?;
+        Ok(page(items, limit, |item| item.number.0))
+    }
+
+    /// A request with everything that is needed to decide on it.
+    pub async fn request(&self, actor: &Actor, number: RequestNumber) -> Result<RequestDetail, Failure> {
+        let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
+        self.allow(actor, Action::ReadRequest, &object(&row)).await?;
+        self.expire().await?;
+        let mut connection = self.database.read().await?;
+        let row = found(requests::find(&mut connection, number).await?)?;
+        let csr = check_again(&mut connection, &row).await?;
+        let warnings = warnings(&mut connection, actor, &row, &csr).await?;
+        Ok(RequestDetail {
+            status: self.status(&mut connection, &row).await?,
+            organisation: row.organisation,
+            subject: csr_subject(&row.csr).unwrap_or_default(),
+            key: csr.map(|csr| csr.key().to_string()).unwrap_or_default(),
+            csr_sha256: row.csr_sha256,
+            csr: Der(row.csr),
+            machine: row.machine,
+            contact: row.contact,
+            warnings,
+            decided_by: row.decided_by,
+        })
+    }
+
+    /// Certificates, oldest first.
+    pub async fn list_certificates(
+        &self,
+        actor: &Actor,
+        query: &CertificateQuery,
+    ) -> Result<Page<CertificateSummary>, Failure> {
+        let organisation = self.scope(actor, Action::ListCertificates, query.organisation.as_deref()).await?;
+        let limit = limit(query.limit)?;
+        let search = query.search.as_deref().map(str::to_lowercase);
+        let filter = certificates::Filter {
+            organisation: organisation.as_deref(),
+            search: search.as_deref(),
+            after: query.after.unwrap_or_default(),
+            limit: limit + 1,
+        };
+        let rows = certificates::list(&mut *self.database.read().await?, &filter).await?;
+        let Page { items, next } = page(rows, limit, |row| row.id.unsigned_abs());
+        Ok(Page { items: items.into_iter().map(CertificateSummary::from).collect(), next })
+    }
+
+    /// A certificate.
+    pub async fn certificate(&self, actor: &Actor, serial: &str) -> Result<CertificateSummary, Failure> {
+        let row = found(certificates::find(&mut *self.database.read().await?, serial).await?)?;
+        self.allow(actor, Action::ReadCertificate, &issuing::object(&row)).await?;
+        Ok(row.into())
+    }
+
+    /// The audit record, oldest entry first.
+    pub async fn audit_record(
+        &self,
+        actor: &Actor,
+        after: u64,
+        wanted: Option<u32>,
+    ) -> Result<Page<AuditEntry>, Failure> {
+        self.allow(actor, Action::ReadAudit, &Object::Everything).await?;
+        let limit = limit(wanted)?;
+        let items = audit::list(&mut *self.database.read().await?, after, limit + 1).await?;
+        Ok(page(items, limit, |entry| entry.sequence))
+    }
+
+    /// Which organisation's things an actor may list: the one asked for, else their own, else all.
+    async fn scope(&self, actor: &Actor, action: Action, asked: Option<&str>) -> Result<Option<String>, Failure> {
+        let own = match actor {
+            Actor::Manager(manager) => manager.organisation.as_deref(),
+            _ => None,
+        };
+        let scope = asked.or(own);
+        let object = scope.map_or(Object::Everything, Object::Organisation);
+        self.allow(actor, action, &object).await?;
+        Ok(scope.map(str::to_owned))
+    }
+}
+
+fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {
+    match wanted.unwrap_or(PAGE) {
+        limit @ 1..=PAGE_LIMIT => Ok(limit),
+        _ => Err(Refusal::malformed(format_args!("limit: 1 – {PAGE_LIMIT}"))),
+    }
+}
+
+/// The page of rows of which one more than the limit was asked for.
+fn page<T>(mut items: Vec<T>, limit: u32, position: impl Fn(&T) -> u64) -> Page<T> {
+    let limit = limit as usize;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(position);
+    Page { items, next }
+}
+
+/// What the approver should look at.
+async fn warnings(
+    connection: &mut Connection,
+    actor: &Actor,
+    row: &RequestRow,
+    csr: &Result<CheckedCsr, Vec<Finding>>,
+) -> Result<Vec<Finding>, Failure> {
+    let mut warnings = match csr {
+        Ok(csr) => csr.dns_names().iter().filter_map(|host| mixed_script(host)).collect(),
+        // The rules became stricter since it came; it cannot be approved.
+        Err(findings) => findings.clone(),
+    };
+    if let Some((number, organisation)) = requests::find_same_key(connection, row).await? {
+        // That another organisation uses the key is alarming; whose request it is stays theirs.
+        let foreign = matches!(actor, Actor::Manager(manager) if manager.role == Role::RegistrationManager)
+            && organisation != row.organisation;
+        let found = if foreign { String::new() } else { number.to_string() };
+        warnings.push(Finding::new(Rule::DuplicateKey, "key", found, ""));
+    }
+    if let Some(number) = requests::find_same_mac_address(connection, row).await? {
+        warnings.push(Finding::new(Rule::DuplicateMac, "machine.mac_address", number.to_string(), ""));
+    }
+    Ok(warnings)
+}
+
+/// A label that mixes scripts may pass for another one (UTS #39 §5.1).
+fn mixed_script(host: &str) -> Option<Finding> {
+    let (unicode, _) = idna::domain_to_unicode(host);
+    let mixed = unicode.split('.').any(|label| !label.is_single_script());
+    mixed.then(|| Finding::new(Rule::MixedScript, "subject.CN", format!("{unicode} ({host})"), ""))
+}

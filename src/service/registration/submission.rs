@@ -1,0 +1,299 @@
+//! What a client does: submit, follow, report; and what time does to a request that nobody decides on.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{check_length, days_from, found, object, record};
+use crate::locales::{self, Text};
+use crate::protocol::messages::{
+    Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, MACHINE_FIELD_LIMIT, MachineDetails, Outcome, RequestStatus,
+    Submission, TELEPHONE_LIMIT,
+};
+use crate::protocol::request::{Kind, RequestNumber, State};
+use crate::protocol::rules::{CheckedCsr, Expectation, check_csr};
+use crate::protocol::secret::{Secret, sha256_hex};
+use crate::protocol::subject::{check_email, identity};
+use crate::service::app::App;
+use crate::service::auth::{Action, Actor, Object};
+use crate::service::db::packages::PackageRow;
+use crate::service::db::requests::{self, Decision, NewRequest, RequestRow};
+use crate::service::db::{Connection, Moment, organisations, packages};
+use crate::service::error::{Failure, Refusal};
+
+/// The answer to a submission.
+#[derive(Debug)]
+pub struct Submitted {
+    /// The request as it stands now.
+    pub status: RequestStatus,
+    /// Whether this submission made it, rather than an earlier one with the same idempotency key.
+    pub created: bool,
+}
+
+impl App {
+    /// The install package whose enrollment secret this is.
+    pub async fn package_of(&self, secret: &Secret) -> Result<PackageRow, Failure> {
+        let mut connection = self.database.read().await?;
+        let package = packages::find_by_secret(&mut connection, secret).await?;
+        let package = package.ok_or_else(Refusal::unauthenticated)?;
+        if package.disabled_at.is_some() {
+            return Err(Refusal::forbidden(Text::new("forbidden-package-disabled")).into());
+        }
+        Ok(package)
+    }
+
+    /// The holder of a request's token. A wrong token and a number that nobody has look alike.
+    pub async fn holder_of(&self, number: RequestNumber, token: &Secret) -> Result<Actor, Failure> {
+        let row = requests::find(&mut *self.database.read().await?, number).await?;
+        match row {
+            Some(row) if row.token_sha256.matches(token) => Ok(Actor::RequestHolder { number }),
+            _ => Err(Refusal::not_found().into()),
+        }
+    }
+
+    /// Takes a request into the queue. When this returns, the request is on disk.
+    ///
+    /// The same submission with the same key gives the same request, however often and at the same time it comes.
+    pub async fn submit(
+        &self,
+        package: &PackageRow,
+        idempotency_key: Option<&str>,
+        submission: &Submission,
+    ) -> Result<Submitted, Failure> {
+        let actor = Actor::Package { id: package.id, organisation: package.organisation.clone() };
+        self.allow(&actor, Action::Submit, &Object::Organisation(&package.organisation)).await?;
+        check_idempotency_key(idempotency_key)?;
+        // The body as it was understood: the order of its members and white space do not make another one.
+        let body_sha256 = sha256_hex(as_json(submission)?.as_bytes());
+        if let Some(key) = idempotency_key {
+            let mut connection = self.database.read().await?;
+            if let Some(row) = requests::find_by_idempotency_key(&mut connection, package.id, key).await? {
+                return self.repeated(&mut connection, &row, &body_sha256).await;
+            }
+        }
+        check_kind(package, submission.kind)?;
+        check_details(&submission.machine, &submission.contact)?;
+        let organisation = organisations::find(&mut *self.database.read().await?, &package.organisation)
+            .await?
+            .ok_or(Failure::Inconsistent { what: "an install package's organisation" })?;
+        let expectation = Expectation {
+            kind: submission.kind,
+            organisation: &organisation.subject_name(),
+            country: &organisation.country,
+        };
+        let csr = check_csr(&submission.csr.0, &expectation).map_err(Refusal::csr_refused)?;
+
+        let mut transaction = self.database.write().await?;
+        if let Some(key) = idempotency_key {
+            if let Some(row) = requests::find_by_idempotency_key(&mut transaction, package.id, key).await? {
+                return self.repeated(&mut transaction, &row, &body_sha256).await;
+            }
+        }
+        self.expire_overdue(&mut transaction).await?;
+        let arrival = Arrival { package, idempotency_key, submission, csr: &csr, body_sha256: &body_sha256 };
+        let number = self.queue(&mut transaction, &actor, &arrival).await?;
+        transaction.commit().await?;
+        log::info!("request accepted: number={number} organisation={} kind={}", package.organisation, submission.kind);
+
+        if self.auto_approve {
+            self.auto_approve(number).await;
+        }
+        let mut connection = self.database.read().await?;
+        let row = found(requests::find(&mut connection, number).await?)?;
+        Ok(Submitted { status: self.status(&mut connection, &row).await?, created: true })
+    }
+
+    /// The answer to a submission that came before.
+    async fn repeated(
+        &self,
+        connection: &mut Connection,
+        row: &RequestRow,
+        body_sha256: &str,
+    ) -> Result<Submitted, Failure> {
+        if row.body_sha256 != body_sha256 {
+            return Err(Refusal::idempotency_mismatch().into());
+        }
+        Ok(Submitted { status: self.status(connection, row).await?, created: false })
+    }
+
+    /// Writes a new request, in the place of an older one of the same identity.
+    async fn queue(
+        &self,
+        transaction: &mut Connection,
+        actor: &Actor,
+        arrival: &Arrival<'_>,
+    ) -> Result<RequestNumber, Failure> {
+        let Arrival { package, idempotency_key, submission, csr, body_sha256 } = *arrival;
+        let (kind, organisation) = (submission.kind, package.organisation.as_str());
+        let common_name = csr.subject().common_name.as_str();
+        let identity = identity(common_name);
+        let replaces = requests::find_pending(transaction, organisation, kind, &identity).await?;
+        let now = self.now();
+        if let Some(older) = replaces {
+            let by = actor.to_string();
+            let cancelled = Decision { state: State::Cancelled, at: now, by: &by, reason: None };
+            requests::decide(transaction, older, &cancelled).await?;
+        }
+        let (machine, contact) = (&submission.machine, &submission.contact);
+        let csr_sha256 = submission.csr.sha256();
+        let number = requests::insert(
+            transaction,
+            &NewRequest {
+                organisation,
+                package: package.id,
+                kind,
+                common_name,
+                identity: &identity,
+                csr: csr.der(),
+                csr_sha256: &csr_sha256,
+                key_sha256: &sha256_hex(csr.public_key()),
+                token_sha256: &submission.token_sha256,
+                idempotency_key,
+                body_sha256,
+                machine: &as_json(machine)?,
+                contact: &as_json(contact)?,
+                mac_address: &hexadecimal_digits(&machine.mac_address),
+                search: &search_text(common_name, machine, contact),
+                submitted_at: now,
+                replaces,
+            },
+        )
+        .await?;
+        let new = Object::Request { number, organisation, kind };
+        record(self, transaction, actor, Action::Submit, &new, json!({ "csr_sha256": csr_sha256 })).await?;
+        if let Some(older) = replaces {
+            requests::link_replacement(transaction, older, number).await?;
+            let old = Object::Request { number: older, organisation, kind };
+            record(self, transaction, actor, Action::Cancel, &old, json!({ "replaced_by": number })).await?;
+        }
+        Ok(number)
+    }
+
+    /// Where a request stands, for its holder.
+    pub async fn follow(&self, actor: &Actor, number: RequestNumber) -> Result<RequestStatus, Failure> {
+        let mut row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
+        self.allow(actor, Action::FollowRequest, &object(&row)).await?;
+        if row.state == State::Pending && row.submitted_at < self.oldest_alive() {
+            self.expire().await?;
+            row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
+        }
+        let status = self.status(&mut *self.database.read().await?, &row).await?;
+        if row.state.has_valid_certificate() && status.issued.is_none() {
+            // Recorded and not signed: the service stopped in between.
+            self.sign_recorded().await?;
+            return self.status(&mut *self.database.read().await?, &row).await;
+        }
+        Ok(status)
+    }
+
+    /// Notes that the client holds its certificate. Reporting it again changes nothing.
+    pub async fn report(
+        &self,
+        actor: &Actor,
+        number: RequestNumber,
+        outcome: &Outcome,
+    ) -> Result<RequestStatus, Failure> {
+        let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
+        self.allow(actor, Action::ReportOutcome, &object(&row)).await?;
+        if outcome.state != row.kind.outcome() {
+            let expected = Text::new("expected-outcome").with("state", row.kind.outcome());
+            return Err(Refusal::invalid_field("state", expected).into());
+        }
+        let mut transaction = self.database.write().await?;
+        let mut row = found(requests::find(&mut transaction, number).await?)?;
+        if row.state != outcome.state {
+            if !row.state.may_become(outcome.state) {
+                let present = Text::new("conflict-state").with_text("state", locales::state(row.state));
+                return Err(Refusal::state_conflict(present).into());
+            }
+            requests::report(&mut transaction, number, outcome.state).await?;
+            let detail = json!({ "state": outcome.state });
+            record(self, &mut transaction, actor, Action::ReportOutcome, &object(&row), detail).await?;
+            row.state = outcome.state;
+        }
+        let status = self.status(&mut transaction, &row).await?;
+        transaction.commit().await?;
+        Ok(status)
+    }
+
+    /// Ends the requests that nobody decided on in time.
+    pub async fn expire(&self) -> Result<(), Failure> {
+        let mut transaction = self.database.write().await?;
+        self.expire_overdue(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// The same in a transaction of the caller's.
+    pub(super) async fn expire_overdue(&self, transaction: &mut Connection) -> Result<(), Failure> {
+        let actor = Actor::Service;
+        for (number, organisation, kind) in requests::overdue(transaction, self.oldest_alive()).await? {
+            let by = actor.to_string();
+            let expired = Decision { state: State::Expired, at: self.now(), by: &by, reason: None };
+            requests::decide(transaction, number, &expired).await?;
+            let object = Object::Request { number, organisation: &organisation, kind };
+            record(self, transaction, &actor, Action::Expire, &object, json!({})).await?;
+        }
+        Ok(())
+    }
+
+    fn oldest_alive(&self) -> Moment {
+        days_from(self.now(), -i64::from(self.settings.request_lifetime_days))
+    }
+}
+
+/// A checked submission on its way into the queue.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    package: &'a PackageRow,
+    idempotency_key: Option<&'a str>,
+    submission: &'a Submission,
+    csr: &'a CheckedCsr,
+    body_sha256: &'a str,
+}
+
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|_| Failure::Inconsistent { what: "a submission" })
+}
+
+fn check_idempotency_key(key: Option<&str>) -> Result<(), Refusal> {
+    let good = key.is_none_or(|key| (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+    match good {
+        true => Ok(()),
+        false => Err(Refusal::invalid_field(IDEMPOTENCY_KEY, Text::new("expected-idempotency-key"))),
+    }
+}
+
+fn check_kind(package: &PackageRow, kind: Kind) -> Result<(), Refusal> {
+    let allowed = kind == package.kind || kind == Kind::ExternalServer && package.external_requests;
+    if allowed { Ok(()) } else { Err(Refusal::kind_not_allowed(kind)) }
+}
+
+/// Lengths, and that an e-mail address is one. Everything else is evidence and kept as it came.
+fn check_details(machine: &MachineDetails, contact: &Contact) -> Result<(), Refusal> {
+    for (field, text) in [
+        ("machine.host_name", &machine.host_name),
+        ("machine.mac_address", &machine.mac_address),
+        ("machine.nic_id", &machine.nic_id),
+        ("machine.processor_id", &machine.processor_id),
+        ("machine.os_version", &machine.os_version),
+        ("machine.os_type", &machine.os_type),
+    ] {
+        check_length(field, text, MACHINE_FIELD_LIMIT)?;
+    }
+    check_length("contact.telephone", &contact.telephone, TELEPHONE_LIMIT)?;
+    check_length("contact.description", &contact.description, DESCRIPTION_LIMIT)?;
+    if !contact.email.is_empty() && check_email(&contact.email).is_err() {
+        return Err(Refusal::invalid_field("contact.email", Text::new("expected-email")));
+    }
+    Ok(())
+}
+
+/// One address has many spellings: with colons, hyphens or dots, in either case.
+fn hexadecimal_digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect()
+}
+
+fn search_text(common_name: &str, machine: &MachineDetails, contact: &Contact) -> String {
+    [common_name, &contact.email, &contact.telephone, &contact.description, &machine.host_name, &machine.mac_address]
+        .join("\n")
+        .to_lowercase()
+}

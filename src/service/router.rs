@@ -1,0 +1,99 @@
+//! Every route, in one table per listener, and the OpenAPI document that describes it.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::api::{JSON, administration, frame, manager, public};
+use super::app::App;
+use crate::protocol::messages::API;
+
+/// Where each listener describes itself.
+const DESCRIPTION: &str = "/openapi.json";
+
+/// The routes of the public listener.
+fn public_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(public::submit))
+        .routes(routes!(public::follow))
+        .routes(routes!(public::report))
+        .routes(routes!(public::service))
+        .routes(routes!(public::chain))
+        .routes(routes!(public::crl))
+}
+
+/// The routes of the secure listener.
+fn secure_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(manager::test))
+        .routes(routes!(manager::requests))
+        .routes(routes!(manager::request))
+        .routes(routes!(manager::approve))
+        .routes(routes!(manager::reject))
+        .routes(routes!(manager::certificates))
+        .routes(routes!(manager::certificate))
+        .routes(routes!(manager::revoke))
+        .routes(routes!(administration::organisations, administration::add_organisation))
+        .routes(routes!(administration::managers, administration::add_manager))
+        .routes(routes!(administration::disable_manager))
+        .routes(routes!(administration::create_package))
+        .routes(routes!(administration::audit))
+}
+
+/// The public listener's router.
+pub fn public(app: Arc<App>) -> Router {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(public_routes(), "public listener"));
+    let router: Router<Arc<App>> = OpenApiRouter::new().nest(API, public_routes()).into();
+    router
+        .route(&format!("{API}{DESCRIPTION}"), get(async || describe(&DOCUMENT)))
+        .fallback(frame::not_found)
+        .method_not_allowed_fallback(frame::method_not_allowed)
+        .layer(from_fn(frame::frame))
+        .with_state(app)
+}
+
+/// The secure listener's router: the guard stands before every route.
+pub fn secure(app: Arc<App>) -> Router {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(secure_routes(), "secure listener"));
+    let router: Router<Arc<App>> = OpenApiRouter::new().nest(API, secure_routes()).into();
+    router
+        .route(&format!("{API}{DESCRIPTION}"), get(async || describe(&DOCUMENT)))
+        .fallback(frame::not_found)
+        .method_not_allowed_fallback(frame::method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), frame::guard))
+        .layer(from_fn(frame::frame))
+        .with_state(app)
+}
+
+fn describe(document: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, JSON)], document)
+}
+
+/// The description of a listener's routes, made when somebody first asks for it.
+fn document(routes: OpenApiRouter<Arc<App>>, listener: &str) -> String {
+    let information = InfoBuilder::new()
+        .title(format!("PTC Enroll, {listener}"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Certificate enrollment. Errors are problem documents (RFC 9457)."))
+        .build();
+    let api: OpenApi = OpenApiBuilder::new().info(information).build();
+    let mut api = OpenApiRouter::<Arc<App>>::with_openapi(api).nest(API, routes).into_openapi();
+    let components = api.components.get_or_insert_default();
+    for (name, description) in [
+        ("enrollment-secret", "The install package's enrollment secret"),
+        ("request-token", "The token whose SHA-256 the submission named"),
+    ] {
+        let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        components.add_security_scheme(name, SecurityScheme::Http(scheme));
+    }
+    // The types that derive a schema always become JSON.
+    api.to_json().unwrap_or_default()
+}

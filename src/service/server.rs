@@ -1,0 +1,129 @@
+//! The running service: both listeners and what happens by itself from time to time.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::app::App;
+use super::credential::CredentialError;
+use super::error::Failure;
+use super::listener::{self, Limits};
+use super::router;
+use super::tls::{self, TlsError};
+use crate::locales::Text;
+
+/// How often the service looks for what is due: requests to expire, certificates to sign, a list to renew.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum ServeError {
+    /// A listener's address cannot be had.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The listeners' key or certificate.
+    Credential(#[from] CredentialError),
+    /// The TLS configuration.
+    Tls(#[from] TlsError),
+    /// What was left undone cannot be done.
+    Resume(#[from] Failure),
+}
+
+impl ServeError {
+    /// The error with its fix, for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Listen { address, cause } => Text::new("serve-listen").with("address", address).with("cause", cause),
+            Self::Credential(error) => error.text(),
+            Self::Tls(error) => error.text(),
+            Self::Resume(error) => error.text(),
+        }
+    }
+}
+
+/// The service, running until [`Running::stop`].
+#[derive(Debug)]
+pub struct Running {
+    /// Where the public listener listens.
+    pub public: SocketAddr,
+    /// Where the secure listener listens.
+    pub secure: SocketAddr,
+    app: Arc<App>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Accepts nothing more, lets running requests finish, and closes the database.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A task that panicked has said so already.
+            let _ = task.await;
+        }
+        self.app.database().close().await;
+    }
+}
+
+/// Starts the service: finishes what an earlier run left undone, then listens.
+pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError> {
+    let credential = tls::load(&app.home().tls())?;
+    let public_tls = tls::public_config(&credential)?;
+    let secure_tls = tls::secure_config(&credential, &[app.ca().issuing()])?;
+    let (public_listener, public) = bind(app.settings().public_listen).await?;
+    let (secure_listener, secure) = bind(app.settings().secure_listen).await?;
+    app.sign_recorded().await?;
+    app.refresh_crl().await?;
+
+    let (stop, stopped) = watch::channel(false);
+    let accept = |listener, tls, router| tokio::spawn(listener::serve(listener, tls, router, limits, stopped.clone()));
+    let tasks = vec![
+        accept(public_listener, public_tls, router::public(app.clone())),
+        accept(secure_listener, secure_tls, router::secure(app.clone())),
+        tokio::spawn(rounds(app.clone(), stopped.clone())),
+    ];
+    log::info!("service started: environment={} public={public} secure={secure}", app.settings().environment);
+    Ok(Running { public, secure, app, stop, tasks })
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |cause| ServeError::Listen { address, cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Does from time to time what is due. What fails is tried again in the next round.
+async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = interval(ROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once, when everything has just been done.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        attempt("expire requests", app.expire()).await;
+        attempt("sign certificates", app.sign_recorded()).await;
+        attempt("renew the revocation list", app.refresh_crl()).await;
+    }
+}
+
+async fn attempt(what: &str, work: impl Future<Output = Result<(), Failure>>) {
+    if let Err(error) = work.await {
+        log::error!("not done, will be tried again: what={what} cause={error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! What networks do to a client, each with its exit code, and nothing lost.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::proxy::Fault;
+use crate::support::site::{FIELDS, Run, Site};
+
+#[test]
+fn passing_faults_are_outlived() {
+    let site = Site::builder().behind_proxy().start();
+    let proxy = site.proxy.as_ref().unwrap();
+    let machine = site.workstation("pc");
+    proxy.next([Fault::LoseAnswer, Fault::busy(1), Fault::LoseRequest, Fault::Truncate]);
+    machine.submit();
+    assert_eq!(site.requests().len(), 1, "a repeated submission was doubled");
+    site.approve(1);
+    // A third of the replies is lost.
+    proxy.next((0..30).map(|index| if index % 3 == 0 { Fault::LoseAnswer } else { Fault::Pass }));
+    machine.run(["fetch"]).exits(0);
+    assert_eq!(site.requests()[0]["state"], "installed");
+}
+
+#[test]
+fn lasting_faults_are_named_and_lose_nothing() {
+    let site = Site::builder().behind_proxy().start();
+    let proxy = site.proxy.as_ref().unwrap();
+    let machine = site.workstation("pc");
+    let json_of_somebody = Fault::answer("200 OK", "application/json", "", r#"{"hello":"world"}"#);
+    let redirect = Fault::answer("302 Found", "text/html", "Location: http://portal.example/\r\n", "");
+    let endless = Fault::answer("200 OK", "application/json", "", &" ".repeat(2_000_000));
+    for (fault, words) in [
+        (Fault::portal(), "text/html"),
+        (redirect, "http://portal.example/"),
+        (json_of_somebody, "Somebody else answers"),
+        (endless, "bytes"),
+        (Fault::LoseRequest, "cannot be reached"),
+        (Fault::busy(0), "busy"),
+    ] {
+        proxy.next(std::iter::repeat_n(fault, 5));
+        let run = machine.run(["submit"].iter().chain(&FIELDS)).exits(6);
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+    }
+    // The first key was kept all along, and is the one that is finally sent.
+    assert_eq!((machine.keys().len(), machine.records().len()), (1, 1));
+    machine.submit();
+    assert_eq!((site.requests().len(), machine.keys().len()), (1, 1));
+}
+
+#[test]
+fn no_secret_travels_in_a_url() {
+    let site = Site::builder().behind_proxy().start();
+    let machine = site.workstation("pc");
+    machine.submit();
+    machine.run(["fetch"]).exits(5);
+    let seen = site.proxy.as_ref().unwrap().seen();
+    assert_eq!(seen, ["POST /api/v1/requests HTTP/1.1", "GET /api/v1/requests/1 HTTP/1.1"]);
+}
+
+#[test]
+fn a_service_that_is_not_there_ends_with_6() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    machine.submit();
+    let site = site.stopped();
+    let run = machine.run(["fetch"]).exits(6);
+    assert!(run.stderr.is_empty() && run.stdout.contains("cannot be reached"), "{}{}", run.stdout, run.stderr);
+    let run = machine.run(["submit"].iter().chain(&FIELDS)).exits(6);
+    assert!(run.stderr.contains("nothing is lost"), "{}", run.stderr);
+    machine.run(["status"]).exits(0);
+    drop(site);
+}
+
+#[test]
+fn another_service_at_the_same_place_is_not_trusted() {
+    let site = Site::builder().behind_proxy().start();
+    let other = Site::builder().behind_proxy().start();
+    let machine = site.workstation("pc");
+    // The machine's package points to the first site's port; the name there leads to the second one now.
+    let from = format!("127.0.0.1:{}", site.proxy.as_ref().unwrap().port);
+    let to = format!("127.0.0.1:{}", other.proxy.as_ref().unwrap().port);
+    let relay = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", relay.local_addr().unwrap());
+    std::thread::spawn(move || relay_connects(&relay, &from, &to));
+    let run = Run::of(machine.command(["submit"].iter().chain(&FIELDS)).env("HTTPS_PROXY", proxy)).exits(7);
+    assert!(run.stderr.contains("is not trusted"), "{}", run.stderr);
+}
+
+/// An HTTP proxy that takes `CONNECT from` and leads it to `to`.
+fn relay_connects(listener: &std::net::TcpListener, from: &str, to: &str) {
+    use std::io::{BufRead, BufReader, Write, copy};
+    use std::net::TcpStream;
+    for inside in listener.incoming().flatten() {
+        let mut reader = BufReader::new(inside.try_clone().unwrap());
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        assert!(line.starts_with(&format!("CONNECT {from}")), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+        }
+        let outside = TcpStream::connect(to).unwrap();
+        let (mut to_inside, mut to_outside) = (inside.try_clone().unwrap(), outside.try_clone().unwrap());
+        to_inside.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        std::thread::spawn(move || copy(&mut &outside, &mut to_inside));
+        std::thread::spawn(move || copy(&mut reader, &mut to_outside));
+    }
+}
+
+#[test]
+fn a_clock_that_is_off_is_told_with_the_amount() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    machine.submit();
+    site.approve(1);
+    machine.run(["fetch"]).exits(0);
+    let faketime = |offset: &str, arguments: &[&str]| {
+        let client = machine.command(arguments);
+        let mut command = Command::new("faketime");
+        command.args(["-f", offset]).arg(client.get_program()).args(client.get_args());
+        Run::of(&mut command)
+    };
+    let run = faketime("+1h", &["test"]).exits(0);
+    assert!(run.stdout.contains("ahead of the service") && run.stdout.contains("Set the clock"), "{}", run.stdout);
+    assert!(run.stdout.contains("1 h") || run.stdout.contains("59 min"), "{}", run.stdout);
+    // Before the certificate of the service begins there is no connection, so the limit tells the amount.
+    let run = faketime("-1h", &["test"]).exits(7);
+    assert!(run.stderr.contains("is not valid at the time of this machine’s clock"), "{}", run.stderr);
+    assert!(run.stderr.contains("min"), "{}", run.stderr);
+}
+
+#[test]
+fn secrets_are_in_no_output_and_no_log() {
+    let site = Site::builder().behind_proxy().start();
+    let machine = site.workstation("pc");
+    let submit = ["-vv", "submit"].iter().chain(&FIELDS);
+    let runs = [
+        Run::of(machine.command(submit).env("RUST_LOG", "trace")),
+        Run::of(machine.command(["-vv", "fetch"]).env("RUST_LOG", "trace")),
+    ];
+    let secret = fs::read_to_string(machine.home.join("config/test/enrollment-secret")).unwrap();
+    let token = machine.records()[0]["token"].as_str().unwrap().to_owned();
+    let key = fs::read_to_string(&machine.keys()[0]).unwrap();
+    let key = key.lines().nth(1).unwrap();
+    let mut said: String = runs.iter().map(|run| format!("{}{}", run.stdout, run.stderr)).collect();
+    said.push_str(&fs::read_to_string(machine.home.join("enroll.log")).unwrap());
+    said.push_str(&site.log());
+    for hidden in [secret.trim(), &token, key] {
+        assert!(hidden.len() > 40 && !said.contains(hidden), "a secret was written out");
+    }
+    assert!(said.contains("event=submitted"), "{said}");
+}

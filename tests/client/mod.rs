@@ -1,0 +1,15 @@
+//! `ptc-enroll` as its user meets it: the real program, most of the time against the real service.
+
+mod command_line;
+#[cfg(feature = "service")]
+mod crash;
+#[cfg(feature = "service")]
+mod enrollment;
+#[cfg(feature = "service")]
+mod external;
+#[cfg(feature = "service")]
+mod faults;
+#[cfg(feature = "service")]
+mod files;
+#[cfg(feature = "service")]
+mod packages;

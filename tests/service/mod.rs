@@ -1,0 +1,5 @@
+//! The service's parts, each from outside.
+
+mod ca;
+mod listener;
+mod package;

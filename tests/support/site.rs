@@ -1,0 +1,257 @@
+//! A whole site in a temporary folder: the real service on ports of its own, and machines that enrol with it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::proxy::{Proxy, Reserved};
+
+const CLIENT: &str = env!("CARGO_BIN_EXE_ptc-enroll");
+const SERVICE: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Runs a command to its end; a signal counts as code -1.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Insists on an exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// How a site is set up.
+pub struct Builder {
+    proxy: Option<Reserved>,
+    serve: Vec<&'static str>,
+}
+
+/// A running service.
+pub struct Site {
+    folder: TempDir,
+    child: Child,
+    pub proxy: Option<Proxy>,
+}
+
+impl Builder {
+    /// Puts a faulty network in front of the public listener.
+    pub fn behind_proxy(mut self) -> Self {
+        self.proxy = Some(Proxy::reserve());
+        self
+    }
+
+    /// Adds flags to `serve`.
+    pub fn serve(mut self, flags: &[&'static str]) -> Self {
+        self.serve.extend(flags);
+        self
+    }
+
+    /// Makes the installation and one organisation, and starts the service.
+    pub fn start(self) -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("service");
+        let (public_port, secure_port) = (free_port(), free_port());
+        let url = |port: u16| format!("https://127.0.0.1:{port}");
+        let public_url = url(self.proxy.as_ref().map_or(public_port, |proxy| proxy.port));
+        let init = [
+            "init",
+            "--environment=test",
+            &format!("--public-url={public_url}"),
+            &format!("--secure-url={}", url(secure_port)),
+            &format!("--public-listen=127.0.0.1:{public_port}"),
+            &format!("--secure-listen=127.0.0.1:{secure_port}"),
+            "--manager-name=Perrine Centrale",
+            "--manager-email=perrine@ptc.example",
+            &format!("--manager-out={}", folder.path().join("ptc-manager").display()),
+        ];
+        service(&home, init).exits(0);
+        service(&home, ["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+        let mut child = Command::new(SERVICE)
+            .arg("--home")
+            .arg(&home)
+            .arg("serve")
+            .args(&self.serve)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(folder.path().join("service.log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        for _ in 0..2 {
+            let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("listener ready on"));
+            assert!(line.is_some(), "{}", fs::read_to_string(folder.path().join("service.log")).unwrap());
+        }
+        let anchor = home.join("ca").join("root.crt.pem");
+        let proxy = self.proxy.map(|proxy| proxy.start(public_port, &home.join("tls"), &anchor));
+        Site { folder, child, proxy }
+    }
+}
+
+impl Site {
+    /// A site with everything as usual.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// A site to set up.
+    pub fn builder() -> Builder {
+        Builder { proxy: None, serve: Vec::new() }
+    }
+
+    /// The site with its service stopped.
+    pub fn stopped(mut self) -> Self {
+        self.stop();
+        self
+    }
+
+    fn stop(&mut self) {
+        // By its own process id; one that has ended already is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Runs a command of the service's administrator.
+    pub fn admin<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+        service(&self.folder.path().join("service"), arguments)
+    }
+
+    /// A folder for whatever a test needs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the service logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("service.log")).unwrap()
+    }
+
+    /// The root certificate.
+    pub fn anchor(&self) -> PathBuf {
+        self.folder.path().join("service/ca/root.crt.pem")
+    }
+
+    /// A workstation with a package of its own.
+    pub fn workstation(&self, name: &str) -> Machine {
+        self.machine(name, &["--kind=workstation", "--store=machine", "--external-requests"])
+    }
+
+    /// A machine with a package of its own in a home of that name.
+    pub fn machine(&self, name: &str, package: &[&str]) -> Machine {
+        let home = self.folder.path().join(name);
+        let out = format!("--out={}", home.display());
+        let create = ["package", "create", "--organisation=J1CFRA", &out];
+        self.admin(create.into_iter().chain(package.iter().copied())).exits(0);
+        Machine { home, program: PathBuf::from(CLIENT) }
+    }
+
+    /// The requests as the administrator sees them.
+    pub fn requests(&self) -> Vec<Value> {
+        let list = self.admin(["--output=json", "request", "list"]).exits(0).json();
+        list["result"]["items"].as_array().unwrap_or_else(|| panic!("{list}")).clone()
+    }
+
+    /// Approves a request.
+    pub fn approve(&self, number: u64) {
+        self.admin(["request", "approve", &number.to_string()]).exits(0);
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A machine: a home with a package, and the real client.
+pub struct Machine {
+    pub home: PathBuf,
+    pub program: PathBuf,
+}
+
+/// The fields that every submission here gives.
+pub const FIELDS: [&str; 4] =
+    ["--email=admin@poste.example", "--locality=Paris", "--key=ec-p256", "--common-name=PC-7"];
+
+impl Machine {
+    /// The client with a command line, still to be run.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["--lang=en", "--home"]).arg(&self.home).args(arguments);
+        command
+    }
+
+    /// Runs the client.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        Run::of(&mut self.command(arguments))
+    }
+
+    /// Submits, and says under which number.
+    #[track_caller]
+    pub fn submit(&self) -> u64 {
+        let run = self.run(["--output=json", "submit"].iter().chain(&FIELDS)).exits(0);
+        run.json()["result"]["request"]["number"].as_u64().unwrap()
+    }
+
+    /// Where the file store of the machine is.
+    pub fn store(&self) -> PathBuf {
+        self.home.join("store/machine/test")
+    }
+
+    /// The keys in the store.
+    pub fn keys(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.store()) else { return Vec::new() };
+        entries
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.file_type().unwrap().is_dir())
+            .map(|entry| entry.path().join("key.pem"))
+            .filter(|key| key.exists())
+            .collect()
+    }
+
+    /// The records in the journal, as JSON.
+    pub fn records(&self) -> Vec<Value> {
+        let Ok(entries) = fs::read_dir(self.home.join("state/test")) else { return Vec::new() };
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+            .collect()
+    }
+}
+
+fn service<'a>(home: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+    Run::of(Command::new(SERVICE).args(["--lang=en", "--home"]).arg(home).args(arguments))
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
