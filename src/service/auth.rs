@@ -144,16 +144,16 @@ pub enum Object<'a> {
     Everything,
     /// An organisation and what belongs to it.
     Organisation(&'a str),
-    /// A request.
+    /// A request, or a number that none has.
     Request {
         /// Its number.
         number: RequestNumber,
         /// Code of its organisation.
-        organisation: &'a str,
+        organisation: Option<&'a str>,
         /// What its certificate is for.
-        kind: Kind,
+        kind: Option<Kind>,
     },
-    /// A certificate.
+    /// A certificate, or a serial number that none has.
     Certificate {
         /// Its serial number.
         serial: &'a str,
@@ -174,8 +174,8 @@ impl Object<'_> {
     /// The organisation concerned.
     pub const fn organisation(&self) -> Option<&str> {
         match self {
-            Self::Organisation(code) | Self::Request { organisation: code, .. } => Some(code),
-            Self::Certificate { organisation, .. } => *organisation,
+            Self::Organisation(code) => Some(code),
+            Self::Request { organisation, .. } | Self::Certificate { organisation, .. } => *organisation,
             Self::Everything | Self::Manager(_) | Self::Package(_) | Self::Crl(_) => None,
         }
     }
@@ -183,8 +183,7 @@ impl Object<'_> {
     /// The kind of request, where there is one.
     const fn kind(&self) -> Option<Kind> {
         match self {
-            Self::Request { kind, .. } => Some(*kind),
-            Self::Certificate { kind, .. } => *kind,
+            Self::Request { kind, .. } | Self::Certificate { kind, .. } => *kind,
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{check_again, check_length, found, object, record, record_certificate};
+use super::{check_again, check_length, found, record, record_certificate, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::messages::{Approval, REASON_LIMIT, Rejection};
 use crate::protocol::request::{RequestNumber, State};
@@ -21,8 +21,7 @@ impl App {
     /// The decision, the serial number and the to-be-signed certificate are recorded together, before anything is
     /// signed. A service that stops in between signs what was recorded when it comes back.
     pub async fn approve(&self, actor: &Actor, number: RequestNumber, approval: &Approval) -> Result<(), Failure> {
-        let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        self.allow(actor, Action::Approve, &object(&row)).await?;
+        self.reach_request(actor, Action::Approve, number).await?;
         self.expire().await?;
 
         let mut transaction = self.database.write().await?;
@@ -40,7 +39,7 @@ impl App {
         let approved = Decision { state: State::Approved, at: self.now(), by: &decided_by, reason: None };
         requests::decide(&mut transaction, number, &approved).await?;
         let detail = json!({ "csr_sha256": row.csr_sha256, "serial": serial.to_string() });
-        record(self, &mut transaction, actor, Action::Approve, &object(&row), detail).await?;
+        record(self, &mut transaction, actor, Action::Approve, &row_object(&row), detail).await?;
         transaction.commit().await?;
 
         self.sign_recorded().await
@@ -48,8 +47,7 @@ impl App {
 
     /// Says no, and why.
     pub async fn reject(&self, actor: &Actor, number: RequestNumber, rejection: &Rejection) -> Result<(), Failure> {
-        let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        self.allow(actor, Action::Reject, &object(&row)).await?;
+        self.reach_request(actor, Action::Reject, number).await?;
         if rejection.reason.trim().is_empty() {
             return Err(Refusal::invalid_field("reason", Text::new("expected-reason")).into());
         }
@@ -63,7 +61,7 @@ impl App {
         let rejected = Decision { state: State::Rejected, at: self.now(), by: &decided_by, reason };
         requests::decide(&mut transaction, number, &rejected).await?;
         let detail = json!({ "reason": rejection.reason });
-        record(self, &mut transaction, actor, Action::Reject, &object(&row), detail).await?;
+        record(self, &mut transaction, actor, Action::Reject, &row_object(&row), detail).await?;
         Ok(transaction.commit().await?)
     }
 

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::prelude::FromDer;
 
-use super::{check_length, days_from, found, inert, record};
+use super::{certificate_object, check_length, days_from, found, inert, record};
 use crate::locales::Text;
 use crate::protocol::messages::{CertificateSummary, REASON_LIMIT, Revocation};
 use crate::protocol::request::State;
@@ -112,7 +112,7 @@ pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<
         certificates::complete(&mut transaction, &serial, &der).await?;
         let row = found(certificates::find(&mut transaction, &serial).await?)?;
         let detail = json!({ "subject": row.subject });
-        audit::record(&mut transaction, now, &Actor::Service, Action::Issue, &object(&row), detail).await?;
+        audit::record(&mut transaction, now, &Actor::Service, Action::Issue, &certificate_object(&row), detail).await?;
         log::info!("certificate signed: serial={serial}");
     }
     Ok(transaction.commit().await?)
@@ -136,8 +136,7 @@ impl App {
         serial: &str,
         revocation: &Revocation,
     ) -> Result<CertificateSummary, Failure> {
-        let row = found(certificates::find(&mut *self.database.read().await?, serial).await?)?;
-        self.allow(actor, Action::Revoke, &object(&row)).await?;
+        self.reach_certificate(actor, Action::Revoke, serial).await?;
         check_length("reason", &revocation.reason, REASON_LIMIT)?;
 
         let mut transaction = self.database.write().await?;
@@ -174,7 +173,7 @@ impl App {
             }
         }
         let detail = json!({ "code": revocation.code, "reason": revocation.reason, "request": row.request });
-        record(self, transaction, actor, Action::Revoke, &object(row), detail).await
+        record(self, transaction, actor, Action::Revoke, &certificate_object(row), detail).await
     }
 
     /// The newest revocation list.
@@ -234,9 +233,4 @@ impl App {
         record(self, transaction, actor, Action::PublishCrl, &object, json!({ "revoked": revoked.len() })).await?;
         Ok(row.into())
     }
-}
-
-/// The certificate as the object of an action.
-pub(super) fn object(row: &CertificateRow) -> Object<'_> {
-    Object::Certificate { serial: &row.serial, organisation: row.organisation.as_deref(), kind: row.kind }
 }

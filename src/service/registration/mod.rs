@@ -16,12 +16,13 @@ use super::app::App;
 use super::audit;
 use super::auth::{Action, Actor, Object, authorize};
 use super::db::certificates::{self, CertificateRow};
-use super::db::requests::RequestRow;
+use super::db::requests::{self, RequestRow};
 use super::db::{Connection, Moment, organisations};
 use super::error::{Failure, Refusal};
 use crate::locales::Text;
 use crate::protocol::messages::{Der, Issued, RequestStatus};
 use crate::protocol::problem::ProblemCode;
+use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
 pub use self::directory::CreatedPackage;
@@ -43,6 +44,22 @@ impl App {
             transaction.commit().await?;
         }
         Err(refusal.into())
+    }
+
+    /// A request that an actor may do something to. For those who may not, it makes no difference whether it exists.
+    async fn reach_request(&self, actor: &Actor, action: Action, number: RequestNumber) -> Result<RequestRow, Failure> {
+        let row = requests::find(&mut *self.database.read().await?, number).await?;
+        let nothing = Object::Request { number, organisation: None, kind: None };
+        self.allow(actor, action, &row.as_ref().map_or(nothing, row_object)).await?;
+        Ok(found(row)?)
+    }
+
+    /// The same for a certificate.
+    async fn reach_certificate(&self, actor: &Actor, action: Action, serial: &str) -> Result<CertificateRow, Failure> {
+        let row = certificates::find(&mut *self.database.read().await?, serial).await?;
+        let nothing = Object::Certificate { serial, organisation: None, kind: None };
+        self.allow(actor, action, &row.as_ref().map_or(nothing, certificate_object)).await?;
+        Ok(found(row)?)
     }
 
     /// The request as its client sees it.
@@ -84,8 +101,17 @@ fn inert(actor: &Actor) -> String {
 }
 
 /// The request as the object of an action.
-fn object(row: &RequestRow) -> Object<'_> {
-    Object::Request { number: row.number, organisation: &row.organisation, kind: row.kind }
+fn row_object(row: &RequestRow) -> Object<'_> {
+    request_object(row.number, &row.organisation, row.kind)
+}
+
+fn request_object(number: RequestNumber, organisation: &str, kind: Kind) -> Object<'_> {
+    Object::Request { number, organisation: Some(organisation), kind: Some(kind) }
+}
+
+/// The certificate as the object of an action.
+fn certificate_object(row: &CertificateRow) -> Object<'_> {
+    Object::Certificate { serial: &row.serial, organisation: row.organisation.as_deref(), kind: row.kind }
 }
 
 /// A stored CSR, checked again as if it came now: the rules may have become stricter.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use unicode_security::MixedScript;
 use utoipa::IntoParams;
 
-use super::{check_again, found, issuing, object};
+use super::{check_again, found};
 use crate::protocol::messages::{
     AuditEntry, CertificateSummary, Der, Page, RequestDetail, RequestSummary, ServiceInfo,
 };
@@ -83,8 +83,7 @@ impl App {
 
     /// A request with everything that is needed to decide on it.
     pub async fn request(&self, actor: &Actor, number: RequestNumber) -> Result<RequestDetail, Failure> {
-        let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        self.allow(actor, Action::ReadRequest, &object(&row)).await?;
+        self.reach_request(actor, Action::ReadRequest, number).await?;
         self.expire().await?;
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
@@ -126,9 +125,7 @@ impl App {
 
     /// A certificate.
     pub async fn certificate(&self, actor: &Actor, serial: &str) -> Result<CertificateSummary, Failure> {
-        let row = found(certificates::find(&mut *self.database.read().await?, serial).await?)?;
-        self.allow(actor, Action::ReadCertificate, &issuing::object(&row)).await?;
-        Ok(row.into())
+        Ok(self.reach_certificate(actor, Action::ReadCertificate, serial).await?.into())
     }
 
     /// The audit record, oldest entry first.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::{check_length, days_from, found, object, record};
+use super::{check_length, days_from, found, record, request_object, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::messages::{
     Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, MACHINE_FIELD_LIMIT, MachineDetails, Outcome, RequestStatus,
@@ -158,11 +158,11 @@ impl App {
             },
         )
         .await?;
-        let new = Object::Request { number, organisation, kind };
+        let new = request_object(number, organisation, kind);
         record(self, transaction, actor, Action::Submit, &new, json!({ "csr_sha256": csr_sha256 })).await?;
         if let Some(older) = replaces {
             requests::link_replacement(transaction, older, number).await?;
-            let old = Object::Request { number: older, organisation, kind };
+            let old = request_object(older, organisation, kind);
             record(self, transaction, actor, Action::Cancel, &old, json!({ "replaced_by": number })).await?;
         }
         Ok(number)
@@ -171,7 +171,7 @@ impl App {
     /// Where a request stands, for its holder.
     pub async fn follow(&self, actor: &Actor, number: RequestNumber) -> Result<RequestStatus, Failure> {
         let mut row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        self.allow(actor, Action::FollowRequest, &object(&row)).await?;
+        self.allow(actor, Action::FollowRequest, &row_object(&row)).await?;
         if row.state == State::Pending && row.submitted_at < self.oldest_alive() {
             self.expire().await?;
             row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
@@ -193,7 +193,7 @@ impl App {
         outcome: &Outcome,
     ) -> Result<RequestStatus, Failure> {
         let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        self.allow(actor, Action::ReportOutcome, &object(&row)).await?;
+        self.allow(actor, Action::ReportOutcome, &row_object(&row)).await?;
         if outcome.state != row.kind.outcome() {
             let expected = Text::new("expected-outcome").with("state", row.kind.outcome());
             return Err(Refusal::invalid_field("state", expected).into());
@@ -207,7 +207,7 @@ impl App {
             }
             requests::report(&mut transaction, number, outcome.state).await?;
             let detail = json!({ "state": outcome.state });
-            record(self, &mut transaction, actor, Action::ReportOutcome, &object(&row), detail).await?;
+            record(self, &mut transaction, actor, Action::ReportOutcome, &row_object(&row), detail).await?;
             row.state = outcome.state;
         }
         let status = self.status(&mut transaction, &row).await?;
@@ -229,7 +229,7 @@ impl App {
             let by = actor.to_string();
             let expired = Decision { state: State::Expired, at: self.now(), by: &by, reason: None };
             requests::decide(transaction, number, &expired).await?;
-            let object = Object::Request { number, organisation: &organisation, kind };
+            let object = request_object(number, &organisation, kind);
             record(self, transaction, &actor, Action::Expire, &object, json!({})).await?;
         }
         Ok(())
