@@ -4,7 +4,7 @@
 
 mod client;
 mod layout;
+mod protocol;
 #[cfg(feature = "service")]
 mod service;
-#[cfg(feature = "service")]
 mod support;

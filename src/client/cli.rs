@@ -19,7 +19,7 @@ use crate::protocol::subject::NameFormat;
 
 /// Obtains, installs and tests PTC certificates for this machine and for external servers.
 #[derive(Debug, Parser)]
-#[command(name = "ptc-enroll", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "ptc-enroll", version, max_term_width = 100, after_help = EXAMPLES, args_override_self = true)]
 pub struct Arguments {
     #[command(flatten)]
     #[allow(missing_docs)]

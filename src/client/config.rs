@@ -193,7 +193,7 @@ impl MachineFields {
                 if word.is_empty() {
                     KeyAlgorithm::default()
                 } else {
-                    word.parse().map_err(|_| invalid("--key", &word, Text::new("expected-key")))?
+                    word.parse().map_err(|_| invalid("--key", &word, Text::new("wanted-key")))?
                 }
             }
         };
@@ -204,10 +204,10 @@ impl MachineFields {
             None
         } else if config.package.settings.kind.named_by_host() {
             let host = subject::host_name(&common_name);
-            Some(host.map_err(|_| invalid("--common-name", &common_name, Text::new("expected-host-name")))?)
+            Some(host.map_err(|_| invalid("--common-name", &common_name, Text::new("wanted-host-name")))?)
         } else {
             subject::check_machine_name(&common_name)
-                .map_err(|_| invalid("--common-name", &common_name, Text::new("expected-machine-name")))?;
+                .map_err(|_| invalid("--common-name", &common_name, Text::new("wanted-machine-name")))?;
             Some(common_name)
         };
         let contact = source.contact(
@@ -320,7 +320,7 @@ impl Source {
         defaults: &crate::protocol::package::Defaults,
     ) -> Result<Contact, ConfigError> {
         let email = self.field("--email", email, &defaults.email, Need::Required)?;
-        subject::check_email(&email).map_err(|_| invalid("--email", &email, Text::new("expected-email")))?;
+        subject::check_email(&email).map_err(|_| invalid("--email", &email, Text::new("wanted-email")))?;
         let telephone = self.field("--telephone", telephone, &defaults.telephone, Need::Optional)?;
         check_text("--telephone", &telephone, 64)?;
         let description = self.field("--description", description, &defaults.description, Need::Asked)?;
@@ -351,13 +351,13 @@ fn check_text(field: &'static str, value: &str, limit: usize) -> Result<(), Conf
     match subject::check_text(value, limit) {
         Ok(()) | Err(BadName::Empty) => Ok(()),
         Err(BadName::TooLong) => Err(too_long(field, value, limit)),
-        Err(BadName::Character | BadName::NotPublic) => Err(invalid(field, value, Text::new("expected-plain-text"))),
+        Err(BadName::Character | BadName::NotPublic) => Err(invalid(field, value, Text::new("wanted-plain-text"))),
     }
 }
 
 fn too_long(field: &'static str, value: &str, limit: usize) -> ConfigError {
     let shown: String = value.chars().take(40).chain(['…']).collect();
-    invalid(field, &shown, Text::new("expected-at-most").with("limit", limit))
+    invalid(field, &shown, Text::new("wanted-at-most").with("limit", limit))
 }
 
 fn invalid(field: &'static str, value: &str, expected: Text) -> ConfigError {

@@ -201,7 +201,9 @@ impl Journal {
                 records.push(record);
             }
         }
-        records.sort_by(|left, right| (left.number(), &left.id).cmp(&(right.number(), &right.id)));
+        // What has no number yet was made last.
+        let age = |record: &Record| (record.number().is_none(), record.number());
+        records.sort_by(|left, right| age(left).cmp(&age(right)).then_with(|| left.id.cmp(&right.id)));
         Ok(records)
     }
 

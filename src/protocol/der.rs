@@ -17,6 +17,24 @@ pub(crate) enum NotDer {
     Form,
 }
 
+/// One value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Value<'a> {
+    /// Class, form and number in one octet.
+    pub(crate) tag: u8,
+    /// What the length announces.
+    pub(crate) content: &'a [u8],
+}
+
+/// The values that stand one after the other in these bytes, up to the first that cannot be read.
+pub(crate) fn values(mut bytes: &[u8]) -> impl Iterator<Item = Value<'_>> {
+    std::iter::from_fn(move || {
+        let (value, rest) = split(bytes).ok()?;
+        bytes = rest;
+        Some(value)
+    })
+}
+
 /// Checks that the bytes are exactly one DER value.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), NotDer> {
     let rest = value(bytes, 0)?;
@@ -28,13 +46,7 @@ fn value(bytes: &[u8], depth: u8) -> Result<&[u8], NotDer> {
     if depth > DEPTH_LIMIT {
         return Err(NotDer::Form);
     }
-    let (&tag, rest) = bytes.split_first().ok_or(NotDer::Truncated)?;
-    // No type of RFC 2986 or RFC 5280 has a tag number above 30 (X.690 §8.1.2.4).
-    if tag & 0x1f == 0x1f {
-        return Err(NotDer::Form);
-    }
-    let (length, rest) = length(rest)?;
-    let (mut content, rest) = rest.split_at_checked(length).ok_or(NotDer::Truncated)?;
+    let (Value { tag, mut content }, rest) = split(bytes)?;
     let constructed = tag & 0x20 != 0;
     let universal = tag & 0xc0 == 0;
     if universal {
@@ -46,6 +58,18 @@ fn value(bytes: &[u8], depth: u8) -> Result<&[u8], NotDer> {
         }
     }
     Ok(rest)
+}
+
+/// The first value and what follows it.
+fn split(bytes: &[u8]) -> Result<(Value<'_>, &[u8]), NotDer> {
+    let (&tag, rest) = bytes.split_first().ok_or(NotDer::Truncated)?;
+    // No type of RFC 2986 or RFC 5280 has a tag number above 30 (X.690 §8.1.2.4).
+    if tag & 0x1f == 0x1f {
+        return Err(NotDer::Form);
+    }
+    let (length, rest) = length(rest)?;
+    let (content, rest) = rest.split_at_checked(length).ok_or(NotDer::Truncated)?;
+    Ok((Value { tag, content }, rest))
 }
 
 /// Lengths are definite and as short as can be (X.690 §10.1).
@@ -66,6 +90,8 @@ fn length(bytes: &[u8]) -> Result<(usize, &[u8]), NotDer> {
 /// The rules for single universal types that matter to what is read here.
 fn primitive_rules(tag: u8, content: &[u8]) -> Result<(), NotDer> {
     let good = match tag {
+        // End of contents, a mark of BER's (X.690 §8.1.5).
+        0x00 => false,
         // BOOLEAN: one octet, all zeros or all ones (X.690 §11.1).
         0x01 => matches!(content, [0x00 | 0xff]),
         // INTEGER: as short as can be (X.690 §8.3.2).
@@ -115,6 +141,7 @@ mod tests {
             (&[0x01, 0x01, 0x01], Err(NotDer::Form)),
             (&[0x03, 0x02, 0x03, 0xff], Err(NotDer::Form)),
             (&[0x24, 0x02, 0x04, 0x00], Err(NotDer::Form)),
+            (&[0x30, 0x02, 0x00, 0x00], Err(NotDer::Form)),
             (&[], Err(NotDer::Truncated)),
             (&deep, Err(NotDer::Form)),
         ] {

@@ -2,6 +2,7 @@
 //!
 //! Serde types and pure functions only. Nothing here opens a file or a socket, or asks for the time.
 
+mod csr_form;
 pub(crate) mod der;
 pub mod messages;
 pub mod package;
@@ -11,3 +12,4 @@ pub mod rules;
 pub mod secret;
 pub mod subject;
 pub mod text;
+mod weak_key;

@@ -1,27 +1,35 @@
 //! What a CSR must hold. The client asks before it sends, the service before it queues: the same code for both.
 
+use std::collections::HashSet;
+
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
-use x509_parser::der_parser::asn1_rs::Oid;
+use x509_parser::der_parser::asn1_rs::{Oid, Tag};
 use x509_parser::der_parser::oid;
 use x509_parser::extensions::{GeneralName, KeyUsage, ParsedExtension};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
-use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
+use super::csr_form::{characters, is_binary_private_key, is_pem_private_key, is_pkcs10, rsa_public_key};
 use super::der::{self, NotDer};
 use super::request::Kind;
 use super::subject::{self, ATTRIBUTES, BadName, NameFormat, Subject};
 use super::text::printable;
+use super::weak_key::weakness;
 
 /// The largest CSR that is read, in bytes. One with RSA-4096 and every field filled is under 3 KiB.
 pub const CSR_LIMIT: usize = 64 * 1024;
 
 /// More host names than any server here has.
 const SAN_LIMIT: usize = 100;
+
+/// More findings than anybody reads; a CSR made of nothing but faults gets no answer larger than itself.
+const FINDING_LIMIT: usize = 100;
 
 /// What a CSR is measured against.
 #[derive(Debug, Clone, Copy)]
@@ -223,39 +231,28 @@ pub fn read_csr(bytes: &[u8]) -> Result<Vec<u8>, Finding> {
     if bytes.len() > CSR_LIMIT {
         return finding(Rule::TooLarge, &format!("{} bytes", bytes.len()));
     }
-    if !bytes.windows(11).any(|window| window == b"-----BEGIN ") {
-        // PrivateKeyInfo (RFC 5958), RSAPrivateKey and ECPrivateKey start with a version where a CSR has a SEQUENCE.
-        let body = bytes.iter().skip(1).position(|byte| *byte == 0x02);
-        let private = bytes.first() == Some(&0x30) && body.is_some_and(|at| at <= 4) && bytes.len() > 40;
+    let text = characters(bytes);
+    if is_pem_private_key(&text) || is_binary_private_key(bytes) {
+        return finding(Rule::PrivateKey, "a private key");
+    }
+    if !text.windows(11).any(|window| window == b"-----BEGIN ") {
         return match bytes.first() {
-            _ if private && !starts_like_csr(bytes) => finding(Rule::PrivateKey, "a private key"),
             Some(0x30) => Ok(bytes.to_vec()),
             _ => finding(Rule::NotACsr, "neither PEM nor DER"),
         };
     }
-    let blocks: Vec<_> = Pem::iter_from_buffer(bytes).collect();
-    let labels = bytes.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"-----BEGIN "));
-    if labels.clone().any(|line| line.windows(11).any(|window| window == b"PRIVATE KEY")) {
-        return finding(Rule::PrivateKey, "a private key");
-    }
+    let blocks: Vec<_> = Pem::iter_from_buffer(&text).collect();
     match blocks.as_slice() {
         [Ok(block)] if matches!(block.label.as_str(), "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST") => {
-            Ok(block.contents.clone())
+            match is_binary_private_key(&block.contents) {
+                true => finding(Rule::PrivateKey, "a private key"),
+                false => Ok(block.contents.clone()),
+            }
         }
         [Ok(block)] => finding(Rule::NotACsr, &format!("PEM {}", block.label)),
         [] | [Err(_)] => finding(Rule::Truncated, "PEM that does not end or is not base64"),
         _ => finding(Rule::NotACsr, &format!("{} PEM blocks", blocks.len())),
     }
-}
-
-/// Whether the outer SEQUENCE holds another one, as a CSR's does.
-fn starts_like_csr(bytes: &[u8]) -> bool {
-    let content = match bytes.get(1) {
-        Some(length) if *length < 0x80 => 2,
-        Some(length) => 2 + usize::from(length & 0x7f),
-        None => return false,
-    };
-    bytes.get(content) == Some(&0x30)
 }
 
 /// Checks a DER CSR against every rule.
@@ -268,9 +265,10 @@ pub fn check_csr(der: &[u8], expectation: &Expectation<'_>) -> Result<CheckedCsr
     let mut findings = Vec::new();
     let info = &csr.certification_request_info;
     let key = check_key(&info.subject_pki, &mut findings);
-    check_signature(&csr, key.is_some(), &mut findings);
+    check_signature(&csr, key, &mut findings);
     let subject = check_subject(&info.subject, expectation, &mut findings);
-    let requested = check_extensions(&csr, key, expectation, &mut findings);
+    let requested = check_extensions(&csr, expectation, &mut findings);
+    findings.truncate(FINDING_LIMIT);
     match (key, subject) {
         (Some(key), Some(subject)) if findings.is_empty() => {
             let mut dns_names = Vec::new();
@@ -300,7 +298,7 @@ pub fn check_csr_key(der: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
     let mut findings = Vec::new();
     let info = &csr.certification_request_info.subject_pki;
     let key = check_key(info, &mut findings);
-    check_signature(&csr, key.is_some(), &mut findings);
+    check_signature(&csr, key, &mut findings);
     if findings.is_empty() { Ok(info.raw.to_vec()) } else { Err(findings) }
 }
 
@@ -319,9 +317,9 @@ fn readable_der(bytes: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
 }
 
 fn parse(der: &[u8]) -> Result<X509CertificationRequest<'_>, Vec<Finding>> {
-    X509CertificationRequest::from_der(der)
-        .map(|(_, csr)| csr)
-        .map_err(|_| vec![Finding::new(Rule::NotACsr, "csr", "another DER structure", "PKCS #10 (RFC 2986)")])
+    let csr = is_pkcs10(der).then(|| X509CertificationRequest::from_der(der).ok()).flatten();
+    csr.map(|(_, csr)| csr)
+        .ok_or_else(|| vec![Finding::new(Rule::NotACsr, "csr", "another DER structure", "PKCS #10 (RFC 2986)")])
 }
 
 const RSA_ENCRYPTION: Oid<'static> = oid!(1.2.840.113549.1.1.1);
@@ -336,11 +334,18 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
         None
     };
     let algorithm = &info.algorithm.algorithm;
+    let parameters = info.algorithm.parameters.as_ref();
+    let public_key = info.subject_public_key.data.as_ref();
     if *algorithm == EC_PUBLIC_KEY {
-        let curve = info.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+        let curve = parameters.and_then(|parameters| parameters.as_oid().ok());
+        // Uncompressed points are those that every reader knows (RFC 5480 §2.2).
+        let uncompressed = |bytes: usize| public_key.first() == Some(&0x04) && public_key.len() == 1 + 2 * bytes;
         return match curve {
-            Some(curve) if curve == SECP256R1 => Some(KeyKind::P256),
-            Some(curve) if curve == SECP384R1 => Some(KeyKind::P384),
+            Some(curve) if curve == SECP256R1 && uncompressed(32) => Some(KeyKind::P256),
+            Some(curve) if curve == SECP384R1 && uncompressed(48) => Some(KeyKind::P384),
+            Some(curve) if curve == SECP256R1 || curve == SECP384R1 => {
+                refuse(Rule::KeyType, "EC with a compressed or unreadable point", "an uncompressed point")
+            }
             Some(curve) => refuse(Rule::KeyType, &format!("EC {}", curve.to_id_string()), KEYS),
             None => refuse(Rule::KeyType, "EC without a named curve", KEYS),
         };
@@ -348,18 +353,27 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
     if *algorithm != RSA_ENCRYPTION {
         return refuse(Rule::KeyType, &algorithm.to_id_string(), KEYS);
     }
-    let Ok(PublicKey::RSA(rsa)) = info.parsed() else {
+    // RFC 3279 §2.3.1: the parameters are NULL. The certificate will carry these bytes as they are.
+    if parameters.is_none_or(|parameters| parameters.tag() != Tag::Null) {
+        return refuse(Rule::KeyType, "RSA with parameters other than NULL", "NULL");
+    }
+    let Some((modulus, exponent)) = rsa_public_key(public_key) else {
         return refuse(Rule::KeyType, "an unreadable RSA key", KEYS);
     };
-    let modulus = BigUint::from_bytes_be(rsa.modulus);
+    let modulus = BigUint::from_bytes_be(modulus);
     let bits = match modulus.bits() {
         bits @ (2048 | 3072 | 4096) => bits as u16,
         bits => return refuse(Rule::KeyType, &format!("RSA {bits}"), KEYS),
     };
-    let exponent = BigUint::from_bytes_be(rsa.exponent);
     // FIPS 186-5 §5.1 (a): odd, above 2^16; 2^32 and more is nobody's habit and slow to verify.
-    if exponent.bits() > 32 || exponent < BigUint::from(65_537_u32) || !exponent.bit(0) {
-        return refuse(Rule::WeakKey, &format!("public exponent {exponent}"), "65537");
+    match BigUint::from_bytes_be(exponent) {
+        exponent if exponent.bits() > 32 => {
+            return refuse(Rule::WeakKey, &format!("public exponent of {} bits", exponent.bits()), "65537");
+        }
+        exponent if exponent < BigUint::from(65_537_u32) || !exponent.bit(0) => {
+            return refuse(Rule::WeakKey, &format!("public exponent {exponent}"), "65537");
+        }
+        _ => {}
     }
     match weakness(&modulus) {
         Some(weakness) => refuse(Rule::WeakKey, weakness, "a modulus of two large primes far apart"),
@@ -367,126 +381,124 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
     }
 }
 
-/// Whether a modulus falls to trial division or to Fermat's method.
-fn weakness(modulus: &BigUint) -> Option<&'static str> {
-    // The odd primes below 752, as the CA/Browser Forum's Baseline Requirements §6.1.6 ask.
-    const SMALL: u32 = 752;
-    if !modulus.bit(0) {
-        return Some("an even modulus");
-    }
-    let small_factor = (3..SMALL).step_by(2).any(|divisor| {
-        // Composite divisors cost little and need no table.
-        modulus % divisor == BigUint::ZERO
-    });
-    if small_factor {
-        return Some("a modulus with a small factor");
-    }
-    // Fermat: n = a² - b². For p and q close together, a is the root of n or one of the next few numbers
-    // (Baseline Requirements §6.1.1.3: 100 rounds).
-    let mut a = modulus.sqrt();
-    if &a * &a < *modulus {
-        a += 1_u32;
-    }
-    let mut square = &a * &a - modulus;
-    for _ in 0..100 {
-        if could_be_square(&square) {
-            let root = square.sqrt();
-            if &root * &root == square {
-                return Some("a modulus of two primes close together");
-            }
-        }
-        square += &a * 2_u32 + 1_u32;
-        a += 1_u32;
-    }
-    None
-}
+/// SHA-256, SHA-384 and SHA-512 with RSA (RFC 4055 §5), and with ECDSA (RFC 5758 §3.2).
+static RSA_SIGNATURES: [Oid<'static>; 3] =
+    [oid!(1.2.840.113549.1.1.11), oid!(1.2.840.113549.1.1.12), oid!(1.2.840.113549.1.1.13)];
+static ECDSA_SIGNATURES: [Oid<'static>; 3] =
+    [oid!(1.2.840.10045.4.3.2), oid!(1.2.840.10045.4.3.3), oid!(1.2.840.10045.4.3.4)];
 
-/// Turns away most numbers that are not squares without taking a root: a square is 0, 1, 4, 9, 16 … modulo 64.
-fn could_be_square(number: &BigUint) -> bool {
-    let low = number.iter_u64_digits().next().unwrap_or_default();
-    let residue = |modulus: u64, value: u64| (0..modulus).any(|root| root * root % modulus == value);
-    const OTHERS: u32 = 63 * 65 * 11;
-    residue(64, low % 64) && {
-        let rest = (number % OTHERS).iter_u64_digits().next().unwrap_or_default();
-        [63, 65, 11].into_iter().all(|modulus| residue(modulus, rest % modulus))
-    }
-}
-
-/// SHA-2 with RSA (RFC 4055 §5) and with ECDSA (RFC 5758 §3.2).
-static SIGNATURES: [Oid<'static>; 6] = [
-    oid!(1.2.840.113549.1.1.11),
-    oid!(1.2.840.113549.1.1.12),
-    oid!(1.2.840.113549.1.1.13),
-    oid!(1.2.840.10045.4.3.2),
-    oid!(1.2.840.10045.4.3.3),
-    oid!(1.2.840.10045.4.3.4),
-];
-
-fn check_signature(csr: &X509CertificationRequest<'_>, key_is_good: bool, findings: &mut Vec<Finding>) {
+fn check_signature(csr: &X509CertificationRequest<'_>, key: Option<KeyKind>, findings: &mut Vec<Finding>) {
     let algorithm = &csr.signature_algorithm.algorithm;
-    if !SIGNATURES.contains(algorithm) {
+    let parameters = csr.signature_algorithm.parameters.as_ref();
+    let with_rsa = RSA_SIGNATURES.contains(algorithm);
+    let known = with_rsa || ECDSA_SIGNATURES.contains(algorithm);
+    // RFC 4055 §5: NULL, and absent is to be accepted too; RFC 5758 §3.2: absent.
+    if !known || !parameters.is_none_or(|parameters| with_rsa && parameters.tag() == Tag::Null) {
         let expected = "SHA-256, SHA-384 or SHA-512 with RSA or ECDSA";
         findings.push(Finding::new(Rule::SignatureAlgorithm, "signature", algorithm.to_id_string(), expected));
-    } else if key_is_good && csr.verify_signature().is_err() {
+        return;
+    }
+    let Some(key) = key else { return };
+    let public_key = &csr.certification_request_info.subject_pki.subject_public_key.data;
+    let verifies = verifier(algorithm, key).is_some_and(|verifier| {
+        UnparsedPublicKey::new(verifier, public_key)
+            .verify(csr.certification_request_info.raw, &csr.signature_value.data)
+            .is_ok()
+    });
+    if !verifies {
         findings.push(Finding::new(Rule::Signature, "signature", "", "the signature of the CSR's own key"));
     }
+}
+
+/// What verifies a signature of this algorithm by this key, if the two belong together. `x509-parser` has the same for
+/// most, but none for ECDSA with SHA-512.
+fn verifier(algorithm: &Oid<'_>, key: KeyKind) -> Option<&'static dyn VerificationAlgorithm> {
+    let (algorithms, verifiers): (_, [&'static dyn VerificationAlgorithm; 3]) = match key {
+        KeyKind::Rsa(_) => (
+            &RSA_SIGNATURES,
+            [
+                &signature::RSA_PKCS1_2048_8192_SHA256,
+                &signature::RSA_PKCS1_2048_8192_SHA384,
+                &signature::RSA_PKCS1_2048_8192_SHA512,
+            ],
+        ),
+        KeyKind::P256 => (
+            &ECDSA_SIGNATURES,
+            [
+                &signature::ECDSA_P256_SHA256_ASN1,
+                &signature::ECDSA_P256_SHA384_ASN1,
+                &signature::ECDSA_P256_SHA512_ASN1,
+            ],
+        ),
+        KeyKind::P384 => (
+            &ECDSA_SIGNATURES,
+            [
+                &signature::ECDSA_P384_SHA256_ASN1,
+                &signature::ECDSA_P384_SHA384_ASN1,
+                &signature::ECDSA_P384_SHA512_ASN1,
+            ],
+        ),
+    };
+    algorithms.iter().zip(verifiers).find_map(|(known, verifier)| (known == algorithm).then_some(verifier))
 }
 
 /// The subject, if nothing is wrong with it.
 fn check_subject(name: &X509Name<'_>, expectation: &Expectation<'_>, findings: &mut Vec<Finding>) -> Option<Subject> {
     let before = findings.len();
     let mut values: [Option<String>; 6] = Default::default();
+    // What exactly the six must be, where the package or the kind decides that; in the order of `ATTRIBUTES`.
+    let unit = expectation.kind.organisational_unit();
+    let fixed = [Some(expectation.country), None, None, Some(expectation.organisation), Some(unit), None];
     for set in name.iter() {
         if set.iter().count() != 1 {
             findings.push(Finding::new(Rule::SubjectRepeated, "subject", "several attributes in one RDN", "one each"));
         }
         for part in set.iter() {
-            let position = ATTRIBUTES[..6].iter().position(|known| {
-                subject::attribute(part.attr_type()).is_some_and(|attribute| attribute.short == known.short)
-            });
+            let known = subject::attribute(part.attr_type());
+            let position = ATTRIBUTES[..6].iter().position(|own| known.is_some_and(|known| known.short == own.short));
             let Some(position) = position else {
-                let label = subject::attribute(part.attr_type())
-                    .map_or_else(|| part.attr_type().to_id_string(), |known| known.short.to_owned());
+                let label = known.map_or_else(|| part.attr_type().to_id_string(), |known| known.short.to_owned());
                 findings.push(Finding::new(Rule::SubjectUnexpected, "subject", label, "C, ST, L, O, OU, CN"));
                 continue;
             };
             let attribute = &ATTRIBUTES[position];
             let field = format!("subject.{}", attribute.short);
-            let Ok(text) = part.as_str() else {
-                findings.push(Finding::new(Rule::BadText, field, "", "UTF8String or PrintableString"));
+            let value = &mut values[position];
+            if value.is_some() {
+                findings.push(Finding::new(Rule::SubjectRepeated, field, part.as_str().unwrap_or_default(), "once"));
                 continue;
+            }
+            // macOS writes accents apart from their letters; the name is the same (RFC 5280 §7.1).
+            let text: String = part.as_str().unwrap_or_default().nfc().collect();
+            let fault = match fixed[position] {
+                _ if part.as_str().is_err() => Some((Rule::BadText, "UTF8String or PrintableString".to_owned())),
+                Some(expected) => text.chars().ne(expected.nfc()).then(|| (Rule::SubjectMismatch, expected.to_owned())),
+                None => subject::check_text(&text, attribute.limit).err().map(|bad| match bad {
+                    BadName::Empty => (Rule::SubjectMissing, String::new()),
+                    BadName::TooLong => (Rule::TooLong, format!("≤ {}", attribute.limit)),
+                    BadName::Character | BadName::NotPublic => (Rule::BadText, String::new()),
+                }),
             };
-            if values[position].is_some() {
-                findings.push(Finding::new(Rule::SubjectRepeated, field, text, "once"));
-                continue;
+            match fault {
+                Some((rule, expected)) => findings.push(Finding::new(rule, field, &text, expected)),
+                None if attribute.short == "CN" => check_common_name(&text, expectation.kind, findings),
+                None => {}
             }
-            match subject::check_text(text, attribute.limit) {
-                Ok(()) => {}
-                Err(BadName::Empty) => findings.push(Finding::new(Rule::SubjectMissing, field, "", "")),
-                Err(BadName::TooLong) => {
-                    findings.push(Finding::new(Rule::TooLong, field, text, format!("≤ {}", attribute.limit)));
-                }
-                Err(BadName::Character | BadName::NotPublic) => {
-                    findings.push(Finding::new(Rule::BadText, field, text, ""));
-                }
-            }
-            values[position] = Some(text.to_owned());
+            *value = Some(text);
         }
     }
-    let unit = expectation.kind.organisational_unit();
-    for (position, expected) in [(0, expectation.country), (3, expectation.organisation), (4, unit)] {
-        let field = format!("subject.{}", ATTRIBUTES[position].short);
-        match &values[position] {
-            None => findings.push(Finding::new(Rule::SubjectMissing, field, "", expected)),
-            Some(found) if found != expected => {
-                findings.push(Finding::new(Rule::SubjectMismatch, field, found, expected));
-            }
-            Some(_) => {}
+    for ((attribute, value), expected) in ATTRIBUTES.iter().zip(&values).zip(fixed) {
+        if value.is_none() && (expected.is_some() || attribute.short == "CN") {
+            let field = format!("subject.{}", attribute.short);
+            findings.push(Finding::new(Rule::SubjectMissing, field, "", expected.unwrap_or_default()));
         }
     }
     let [country, region, locality, organisation, organisational_unit, common_name] =
         values.map(Option::unwrap_or_default);
-    let common_name = check_common_name(common_name, expectation.kind, findings);
+    let common_name = match expectation.kind.named_by_host() {
+        true => canonical_host(&common_name).unwrap_or_default(),
+        false => common_name,
+    };
     (findings.len() == before).then_some(Subject {
         country,
         region,
@@ -497,20 +509,21 @@ fn check_subject(name: &X509Name<'_>, expectation: &Expectation<'_>, findings: &
     })
 }
 
-fn check_common_name(name: String, kind: Kind, findings: &mut Vec<Finding>) -> String {
+fn check_common_name(name: &str, kind: Kind, findings: &mut Vec<Finding>) {
     const FIELD: &str = "subject.CN";
-    if name.is_empty() {
-        findings.push(Finding::new(Rule::SubjectMissing, FIELD, "", ""));
-    } else if kind.named_by_host() {
-        // A URL is a way to say it on a command line, not a name to certify.
-        match subject::host_name(&name) {
-            Ok(host) if !name.contains(['/', ':', '?', '#']) => return host,
-            _ => findings.push(Finding::new(Rule::NotAHostName, FIELD, &name, "server.operator.example")),
+    if kind.named_by_host() {
+        if canonical_host(name).is_none() {
+            findings.push(Finding::new(Rule::NotAHostName, FIELD, name, "server.operator.example"));
         }
-    } else if subject::check_machine_name(&name).is_err() {
-        findings.push(Finding::new(Rule::NotAMachineName, FIELD, &name, "A–Z a–z 0–9 - _ ."));
+    } else if subject::check_machine_name(name).is_err() {
+        findings.push(Finding::new(Rule::NotAMachineName, FIELD, name, "A–Z a–z 0–9 - _ ."));
     }
-    name
+}
+
+/// A host name in its one form. A URL is a way to say it on a command line, not a name to certify.
+fn canonical_host(name: &str) -> Option<String> {
+    let bare = !name.contains(['/', ':', '?', '#']) && !name.contains(char::is_whitespace);
+    bare.then(|| subject::host_name(name).ok()).flatten()
 }
 
 /// What the CSR's extensions ask for and the profile may use.
@@ -525,23 +538,23 @@ const SERVER_AUTH: &str = "serverAuth";
 
 fn check_extensions(
     csr: &X509CertificationRequest<'_>,
-    key: Option<KeyKind>,
     expectation: &Expectation<'_>,
     findings: &mut Vec<Finding>,
 ) -> Requested {
     let mut requested = Requested::default();
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut requests = 0;
     let mut key_usage = None;
     let mut extended_key_usage = None;
     for attribute in csr.certification_request_info.iter_attributes() {
         let ParsedCriAttribute::ExtensionRequest(request) = attribute.parsed_attribute() else { continue };
+        requests += 1;
         for extension in &request.extensions {
             let oid = extension.oid.to_id_string();
-            if seen.contains(&oid) {
+            if !seen.insert(&extension.oid) {
                 findings.push(Finding::new(Rule::BadExtension, format!("extension.{oid}"), "", "once"));
                 continue;
             }
-            seen.push(oid.clone());
             let readable = !extension.value.is_empty() && der::check(extension.value).is_ok();
             match extension.parsed_extension() {
                 _ if !readable => {
@@ -573,7 +586,7 @@ fn check_extensions(
                 {
                     findings.push(Finding::new(Rule::CaRights, "extension.basicConstraints", "CA:TRUE", "CA:FALSE"));
                 }
-                ParsedExtension::SubjectKeyIdentifier(_) => {}
+                ParsedExtension::BasicConstraints(_) | ParsedExtension::SubjectKeyIdentifier(_) => {}
                 ParsedExtension::ParseError { .. } => {
                     findings.push(Finding::new(Rule::BadExtension, format!("extension.{oid}"), "", "RFC 5280 §4.2"));
                 }
@@ -585,7 +598,12 @@ fn check_extensions(
             }
         }
     }
-    check_key_usage(key_usage, key, findings);
+    // RFC 2985 §5.4.2: extensionRequest is SINGLE VALUE, so that nothing hides in a second one.
+    if requests > 1 {
+        findings.push(Finding::new(Rule::BadExtension, "extensionRequest", format!("{requests} times"), "once"));
+    }
+    let with_rsa = csr.certification_request_info.subject_pki.algorithm.algorithm == RSA_ENCRYPTION;
+    check_key_usage(key_usage, with_rsa, findings);
     let expected = if expectation.kind == Kind::ExternalServer { SERVER_AUTH } else { CLIENT_AUTH };
     match extended_key_usage {
         Some(names) if names == [expected] => {}
@@ -597,7 +615,7 @@ fn check_extensions(
     requested
 }
 
-fn check_key_usage(usage: Option<KeyUsage>, key: Option<KeyKind>, findings: &mut Vec<Finding>) {
+fn check_key_usage(usage: Option<KeyUsage>, with_rsa: bool, findings: &mut Vec<Finding>) {
     const FIELD: &str = "extension.keyUsage";
     let bits = usage.map_or(0, |usage| usage.flags);
     let names: Vec<&str> =
@@ -607,14 +625,12 @@ fn check_key_usage(usage: Option<KeyUsage>, key: Option<KeyKind>, findings: &mut
         return;
     }
     // Encipherment has no meaning with an EC key (RFC 8813 §3), so its CSR may leave that out.
-    let elliptic = matches!(key, Some(KeyKind::P256 | KeyKind::P384));
-    let good = if elliptic {
-        names.first() == Some(&KEY_USAGES[0]) && names.iter().all(|name| ACCEPTED_WITH_EC.contains(name))
-    } else {
-        names == RSA_KEY_USAGES
+    let good = match with_rsa {
+        true => names == RSA_KEY_USAGES,
+        false => names.first() == Some(&KEY_USAGES[0]) && names.iter().all(|name| ACCEPTED_WITH_EC.contains(name)),
     };
     if !good {
-        let expected = if elliptic { KEY_USAGES[0].to_owned() } else { RSA_KEY_USAGES.join(", ") };
+        let expected = if with_rsa { RSA_KEY_USAGES.join(", ") } else { KEY_USAGES[0].to_owned() };
         findings.push(Finding::new(Rule::KeyUsage, FIELD, names.join(", "), expected));
     }
 }
@@ -647,9 +663,9 @@ fn check_names(names: &[GeneralName<'_>], kind: Kind, requested: &mut Requested,
                 Ok(()) => requested.emails.push((*email).to_owned()),
                 Err(_) => findings.push(Finding::new(Rule::NotAnEmail, FIELD, email, "name@operator.example")),
             },
-            GeneralName::DNSName(host) if kind.named_by_host() => match subject::host_name(host) {
-                Ok(canonical) if !host.contains(['/', ':', '?', '#']) => requested.dns_names.push(canonical),
-                _ => findings.push(Finding::new(Rule::NotAHostName, FIELD, host, "server.operator.example")),
+            GeneralName::DNSName(host) if kind.named_by_host() => match canonical_host(host) {
+                Some(canonical) => requested.dns_names.push(canonical),
+                None => findings.push(Finding::new(Rule::NotAHostName, FIELD, host, "server.operator.example")),
             },
             other => {
                 let expected = if kind.named_by_host() { "dNSName, rfc822Name" } else { "rfc822Name" };

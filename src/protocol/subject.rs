@@ -1,13 +1,13 @@
 //! Distinguished names: what a subject holds, how common names are made and compared, and how names are printed.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use rcgen::string::PrintableString;
 use rcgen::{DistinguishedName, DnType, DnValue};
 use unicode_normalization::UnicodeNormalization;
-use x509_parser::der_parser::asn1_rs::Oid;
+use x509_parser::der_parser::asn1_rs::{Oid, ToDer};
 use x509_parser::der_parser::oid;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
@@ -96,9 +96,10 @@ pub(crate) fn attribute(oid: &Oid<'_>) -> Option<&'static Attribute> {
 pub enum NameFormat {
     /// As .NET prints `X509Certificate2.Subject`: last part first, `S` for the region, quotes.
     Windows,
-    /// RFC 4514: last part first, backslashes.
+    /// RFC 4514, and as `openssl x509 -subject -nameopt RFC2253,utf8,-esc_msb` prints it: last part first, backslashes.
     Rfc4514,
-    /// As `openssl x509 -subject` prints it: first part first, quotes.
+    /// As `openssl x509 -subject -nameopt oneline,utf8,-esc_msb` prints it: first part first, quotes. That is the
+    /// form of OpenSSL 1.1 and 3.0, with accents as they are.
     Openssl,
 }
 
@@ -114,41 +115,43 @@ impl NameFormat {
 
     /// Prints a name.
     pub fn print(self, name: &X509Name<'_>) -> String {
+        let (between_sets, between_parts) = match self {
+            Self::Windows | Self::Openssl => (", ", " + "),
+            Self::Rfc4514 => (",", "+"),
+        };
         let mut sets: Vec<String> = name
             .iter()
             .map(|set| {
-                let parts: Vec<String> = set.iter().map(|part| self.part(part)).collect();
-                parts.join(if matches!(self, Self::Rfc4514) { "+" } else { " + " })
+                let mut parts: Vec<String> = set.iter().map(|part| self.part(part)).collect();
+                if self == Self::Rfc4514 {
+                    parts.reverse();
+                }
+                parts.join(between_parts)
             })
             .collect();
-        if !matches!(self, Self::Openssl) {
+        if self != Self::Openssl {
             sets.reverse();
         }
-        sets.join(if matches!(self, Self::Rfc4514) { "," } else { ", " })
+        sets.join(between_sets)
     }
 
     fn part(self, part: &AttributeTypeAndValue<'_>) -> String {
         let known = attribute(part.attr_type());
-        let Ok(text) = part.as_str() else {
-            // RFC 4514 §2.4: what is not a string is printed as the hexadecimal form of its encoding.
-            let oid = part.attr_type().to_id_string();
-            return format!("{oid}=#{}", super::secret::hex(part.as_slice()));
+        let label = match (self, known) {
+            (Self::Windows, Some(known)) => known.windows.to_owned(),
+            (Self::Windows, None) => format!("OID.{}", part.attr_type()),
+            (_, Some(known)) => known.short.to_owned(),
+            (_, None) => part.attr_type().to_id_string(),
         };
-        let oid = || part.attr_type().to_id_string();
-        match self {
-            Self::Windows => {
-                let label = known.map_or_else(|| format!("OID.{}", oid()), |known| known.windows.to_owned());
-                format!("{label}={}", quoted(text, ",+=\"\n<>#;", "\"\""))
-            }
-            Self::Rfc4514 => {
-                let label = known.map_or_else(oid, |known| known.short.to_owned());
-                format!("{label}={}", escaped(text))
-            }
-            Self::Openssl => {
-                let label = known.map_or_else(oid, |known| known.short.to_owned());
-                format!("{label} = {}", quoted(text, ",+\"\\<>;", "\\\""))
-            }
-        }
+        let equals = if self == Self::Openssl { " = " } else { "=" };
+        let value = match (self, part.as_str()) {
+            (Self::Windows, Ok(text)) => quoted_for_windows(text),
+            (Self::Rfc4514, Ok(text)) if known.is_some() => escaped_for_rfc4514(text),
+            (Self::Openssl, Ok(text)) => quoted_for_openssl(text),
+            // RFC 4514 §2.4: a value that is no string, or of a type without a name, is the `#` and its encoding.
+            _ => format!("#{}", super::secret::hex(&part.attr_value().to_der_vec().unwrap_or_default()).to_uppercase()),
+        };
+        format!("{label}{equals}{value}")
     }
 }
 
@@ -166,28 +169,48 @@ impl FromStr for NameFormat {
     }
 }
 
-/// Puts a value into quotes where one of `special` or white space at an end asks for it.
-fn quoted(text: &str, special: &str, quote: &str) -> String {
-    let edges = text.starts_with([' ', '#']) || text.ends_with(' ');
-    if edges || text.contains(|character| special.contains(character)) {
-        format!("\"{}\"", text.replace('"', quote))
-    } else {
-        text.to_owned()
+/// The rules of `CertNameToStr`, which .NET follows on every system (`NeedsQuoting` in its `X500NameEncoder`).
+fn quoted_for_windows(text: &str) -> String {
+    let space = |character: char| matches!(character, ' ' | '\t'..='\r');
+    let quotes = text.is_empty() || text.starts_with(space) || text.ends_with(space);
+    match quotes || text.contains([',', '+', '=', '"', '\n', '<', '>', '#', ';']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
     }
 }
 
+/// OpenSSL's `esc_2253,esc_ctrl,esc_quote`: quotes around a value that RFC 2253 would escape in.
+fn quoted_for_openssl(text: &str) -> String {
+    let quotes = text.starts_with(['#', ' ']) || text.ends_with(' ') || text.contains([',', '+', '<', '>', ';']);
+    let escaped = escaped(text, |character, _| matches!(character, '"' | '\\'));
+    if quotes { format!("\"{escaped}\"") } else { escaped }
+}
+
 /// RFC 4514 §2.4.
-fn escaped(text: &str) -> String {
-    let last = text.chars().count().saturating_sub(1);
+fn escaped_for_rfc4514(text: &str) -> String {
+    escaped(text, |character, index| match character {
+        '"' | '+' | ',' | ';' | '<' | '>' | '\\' => true,
+        '#' => index == 0,
+        ' ' => index == 0 || index + 1 == text.len(),
+        _ => false,
+    })
+}
+
+/// Puts a backslash before some characters, and writes what acts or hides as the hexadecimal digits of its UTF-8 octets
+/// (RFC 4514 §2.4 allows that for every character).
+fn escaped(text: &str, is_special: impl Fn(char, usize) -> bool) -> String {
     let mut value = String::with_capacity(text.len() + 4);
-    for (index, character) in text.chars().enumerate() {
-        match character {
-            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => value.extend(['\\', character]),
-            '#' if index == 0 => value.push_str("\\#"),
-            ' ' if index == 0 || index == last => value.push_str("\\ "),
-            '\0' => value.push_str("\\00"),
-            _ => value.push(character),
+    for (index, character) in text.char_indices() {
+        if acts_or_hides(character) {
+            for octet in character.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(value, "\\{octet:02X}");
+            }
+            continue;
         }
+        if is_special(character, index) {
+            value.push('\\');
+        }
+        value.push(character);
     }
     value
 }

@@ -173,10 +173,8 @@ fn output_is_for_programs_too() {
 #[test]
 fn fields_come_from_flags_answers_variables_and_the_package_in_that_order() {
     let site = Site::start();
-    let machine = site.machine(
-        "pc",
-        &["--kind=workstation", "--store=machine", "--default=locality=Package", "--default=region=Package"],
-    );
+    let machine =
+        site.machine("pc", &["--kind=workstation", "--store=machine", "--locality=Package", "--region=Package"]);
     let answers = site.folder().join("answers.toml");
     let dry_run = |flags: &[&str], variable: Option<&str>| {
         let mut command =

@@ -12,4 +12,6 @@ mod faults;
 #[cfg(feature = "service")]
 mod files;
 #[cfg(feature = "service")]
+mod installation;
+#[cfg(feature = "service")]
 mod packages;

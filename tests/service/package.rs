@@ -136,10 +136,11 @@ fn what_was_changed_or_is_foreign_is_refused() {
         ("a foreign anchor", jws.to_owned(), stranger.ca.root(), NOW, BadManifest::Signer),
         ("a foreign signer", manifest(&foreign).to_owned(), root, NOW, BadManifest::Signer),
         ("after the signer's end", jws.to_owned(), root, later, BadManifest::Signer),
-        ("before the signer's start", jws.to_owned(), root, NOW - Duration::HOUR, BadManifest::Signer),
     ] {
         assert_eq!(Manifest::verify(&jws, anchor, now), Err(expected), "{name}");
     }
+    // A clock that is behind does not make a package look forged.
+    assert!(Manifest::verify(jws, root, NOW - Duration::HOUR).is_ok());
 }
 
 #[test]

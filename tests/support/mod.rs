@@ -1,6 +1,12 @@
-//! What several tests build on: real services, real clients, faults between them, verifiers that were not written here.
+//! What several tests build on: CSRs of any shape, real services, real clients, faults between them, verifiers that were
+//! not written here.
 
+pub(crate) mod csr;
+#[cfg(feature = "service")]
 pub mod proxy;
+#[cfg(feature = "service")]
 pub mod service;
+#[cfg(feature = "service")]
 pub mod site;
+#[cfg(feature = "service")]
 pub(crate) mod verifiers;

@@ -24,6 +24,8 @@ pub enum Fault {
     Truncate,
     /// Something else answers.
     Answer(String),
+    /// The answer arrives with one text put in the place of another.
+    Swap(String, String),
 }
 
 impl Fault {
@@ -143,6 +145,18 @@ fn serve(
                 let answer = forward()?;
                 inside.get_mut().write_all(&answer[..answer.len() - 20])?;
                 return inside.get_mut().flush();
+            }
+            Fault::Swap(from, to) => {
+                let answer = String::from_utf8(forward()?).map_err(io::Error::other)?;
+                let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+                assert!(body.contains(&from), "nothing to swap in {body}");
+                let body = body.replace(&from, &to);
+                let head: String = head
+                    .split("\r\n")
+                    .filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"))
+                    .map(|line| format!("{line}\r\n"))
+                    .collect();
+                write!(inside.get_mut(), "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
             }
             Fault::Answer(answer) => {
                 inside.get_mut().write_all(answer.as_bytes())?;

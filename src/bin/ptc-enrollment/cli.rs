@@ -47,6 +47,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     /// Make an installation: settings, database, CA, first PTC manager
     Init(InitArguments),
+    /// Show everything on loopback, in a fresh folder
+    Demo(DemoArguments),
     /// Run the service
     Serve(ServeArguments),
     /// Organisations
@@ -106,6 +108,18 @@ pub(crate) struct InitArguments {
     /// A new folder for their key and certificate
     #[arg(long, value_name = "DIR")]
     pub(crate) manager_out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ptc-enrollment demo          starts everything and says what to type next\n  \
+    ptc-enrollment demo --run    enrols this very machine, step by step, and ends")]
+pub(crate) struct DemoArguments {
+    /// Go through submit, approve, fetch, test, subject and an external CSR, then end
+    #[arg(long)]
+    pub(crate) run: bool,
+    /// Folder to make and keep [default: one in the temporary folder, gone at the end]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

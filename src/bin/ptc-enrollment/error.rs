@@ -31,6 +31,8 @@ pub(crate) enum CommandError {
     Package(#[from] PackageError),
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
+    #[error(transparent)]
+    Demo(#[from] anyhow::Error),
     #[error("the audit record is broken at entry {sequence}")]
     AuditBroken { sequence: u64 },
 }
@@ -68,6 +70,7 @@ impl CommandError {
             Self::Credential(error) => error.text(),
             Self::Package(error) => error.text(),
             Self::System(error) => Text::new("system-refused").with("cause", error),
+            Self::Demo(error) => Text::new("demo-failed").with("cause", format!("{error:#}")),
             Self::AuditBroken { sequence } => Text::new("audit-broken").with("sequence", sequence),
         }
     }
@@ -112,7 +115,7 @@ impl CommandError {
             Self::File(_) => Exit::Input,
             Self::Credential(error) => of_credential(error),
             Self::Package(_) => Exit::Key,
-            Self::System(_) => Exit::Unexpected,
+            Self::System(_) | Self::Demo(_) => Exit::Unexpected,
             Self::AuditBroken { .. } => Exit::Refused,
         }
     }

@@ -5,6 +5,7 @@ mod certificate;
 mod cli;
 mod context;
 mod crl;
+mod demo;
 mod error;
 mod init;
 mod logging;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
 fn run(context: &Context, command: Command) -> Result<(), CommandError> {
     match command {
         Command::Init(arguments) => init::run(context, arguments),
+        Command::Demo(arguments) => demo::run(context, &arguments),
         Command::Serve(arguments) => threads()?.block_on(serve::run(context, arguments)),
         Command::Org(command) => thread()?.block_on(organisation::run(context, command)),
         Command::Package(command) => thread()?.block_on(package::run(context, command)),

@@ -41,19 +41,25 @@ pub(super) fn run(config: &Config, arguments: SubmitExternalArguments) -> Result
     let mut known = journal.records()?;
     let mut progress = None;
     let count = files.len();
-    let mut unreachable = false;
+    let mut unreachable: Option<Explanation> = None;
     for (index, file) in files.into_iter().enumerate() {
         let text = Text::new("sending").with("index", index + 1).with("count", count);
         progress.get_or_insert_with(|| Progress::start(&text, config.language)).show(&text, config.language);
-        let outcome = check(config, &file).and_then(|csr| {
-            if unreachable {
-                // What cannot be sent now is not even recorded, so that the next run starts where this one stopped.
-                return Err(Error::Api(ApiError::TimedOut { url: config.package.settings.service_url.clone() }));
+        let line = match (check(config, &file), &unreachable) {
+            // What cannot be sent now is not even recorded, so that the next run starts where this one stopped.
+            (Ok(_), Some(explanation)) => Line { file, outcome: Err((Exit::Unavailable, explanation.clone())) },
+            (Ok(csr), None) => {
+                let outcome = submit(config, &journal, &api, &fields, &mut known, &file, &csr);
+                let lost = matches!(outcome, Err(Error::Api(ApiError::Unreachable { .. } | ApiError::TimedOut { .. })));
+                let line = Line::new(config.language, file, outcome);
+                if lost {
+                    unreachable = line.outcome.as_ref().err().map(|(_, explanation)| explanation.clone());
+                }
+                line
             }
-            submit(config, &journal, &api, &fields, &mut known, &file, &csr)
-        });
-        unreachable |= matches!(outcome, Err(Error::Api(ApiError::Unreachable { .. } | ApiError::TimedOut { .. })));
-        lines.push(Line::new(config.language, file, outcome));
+            (Err(error), _) => Line::new(config.language, file, Err(error)),
+        };
+        lines.push(line);
     }
     Ok(ExternalReport { lines })
 }
@@ -83,10 +89,10 @@ fn submit(
 ) -> Result<Sent, Error> {
     let same = known.iter_mut().find(|record| record.submission.csr.0 == csr.der() && record.step != Step::Closed);
     if let Some(record) = same {
-        if record.step == Step::Prepared {
-            return pending::send(config, journal, api, record).map(Sent::Now);
-        }
-        return record.status.clone().map(Sent::Before).ok_or(Error::NoCertificate);
+        return match record.status.clone() {
+            Some(status) => Ok(Sent::Before(status)),
+            None => pending::send(config, journal, api, record).map(Sent::Now),
+        };
     }
     let token = Secret::random().map_err(|_| KeyError::Random)?;
     let submission = Submission {

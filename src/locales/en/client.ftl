@@ -51,12 +51,12 @@ error-invalid-field = { $field } “{ $value }” is not valid: expected is { $e
 error-no-external-requests = This install package does not allow requests for external servers.
     .hint = Ask the PTC manager for a package that does.
 
-expected-email = an e-mail address such as name@operator.example
-expected-host-name = a public host name or URL, such as api.operator.example, at most 64 characters
-expected-machine-name = at most 64 ASCII letters, digits, “-”, “_” and “.”
-expected-key = rsa-2048, rsa-3072, rsa-4096, ec-p256 or ec-p384
-expected-plain-text = plain text without control or invisible characters
-expected-at-most = at most { $limit } characters
+wanted-email = an e-mail address such as name@operator.example
+wanted-host-name = a public host name or URL, such as api.operator.example, at most 64 characters
+wanted-machine-name = at most 64 ASCII letters, digits, “-”, “_” and “.”
+wanted-key = rsa-2048, rsa-3072, rsa-4096, ec-p256 or ec-p384
+wanted-plain-text = plain text without control or invisible characters
+wanted-at-most = at most { $limit } characters
 
 error-no-adapter = This machine has no network adapter to name it by.
     .hint = Give it a name with “--common-name”.
@@ -173,11 +173,6 @@ fetch-next-installed = Next: run “ptc-enroll test”.
 
 status-nothing = No requests are known here.
 state-not-sent = Not sent yet
-column-request = Request
-column-state = State
-column-kind = Kind
-column-submitted = Submitted (UTC)
-column-common-name = Common name
 
 subject-copied = The name is on the clipboard.
 

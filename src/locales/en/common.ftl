@@ -60,3 +60,9 @@ rule-unknown-critical = a critical extension that is not known here
 rule-mixed-script = the name mixes scripts whose letters look alike
 rule-duplicate-key = the same key is used by another request
 rule-duplicate-mac = the same MAC address is named by another request
+
+column-common-name = Common name
+column-kind = Kind
+column-request = Request
+column-state = State
+column-submitted = Submitted (UTC)

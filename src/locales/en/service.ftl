@@ -216,10 +216,6 @@ audit-intact =
 # Titles of columns.
 column-number = Number
 column-organisation = Organisation
-column-kind = Kind
-column-state = State
-column-submitted = Submitted
-column-common-name = Common name
 column-email = E-mail
 column-code = Code
 column-country = Country
@@ -230,7 +226,6 @@ column-external = External
 column-created = Created
 column-disabled = Disabled
 column-serial = Serial number
-column-request = Request
 column-not-after = Valid until
 column-revoked = Revoked
 column-subject = Subject
@@ -257,3 +252,25 @@ column-actor = Actor
 column-action = Action
 column-object = Object
 column-detail = Detail
+
+# demo
+
+demo-client = Building the client that belongs to this service …
+demo-no-client = The client { $path } is not there.
+    .hint = Build it with “cargo build --bin ptc-enroll”, or put it beside this program.
+demo-building = A PTC Enroll demo: service, CA, one organisation, its install package and both managers, in { $folder }
+demo-ready = Everything runs. Paste these lines into another terminal, one after the other:
+demo-stop = Ctrl-C here ends the demo and removes its folder (unless “--folder” chose it).
+demo-stopping = The demo ends.
+demo-step-submit = make a key and a request for this machine
+demo-step-queue = see the queue as the registration manager, over mutual TLS
+demo-step-approve = approve it
+demo-step-fetch = install the certificate
+demo-step-test = prove that it works
+demo-step-subject = print its subject name
+demo-step-audit = check the record of all decisions
+demo-approve = [{ $manager }] approves request { $number } over mutual TLS: { $subject } ({ $key }, CSR SHA-256 { $sha256 })
+demo-external = The administrator of { $host } made a key and a CSR there, and sent the CSR: { $file }
+demo-done = Done: this machine is enrolled and tested, and the external server’s certificate is downloaded.
+demo-failed = The demo failed: { $cause }
+    .hint = Read what was printed above; run it again with “--folder DIR” to look at its files.

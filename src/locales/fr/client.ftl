@@ -51,12 +51,12 @@ error-invalid-field = { $field } « { $value } » n’est pas valable : il faut 
 error-no-external-requests = Ce paquet d’installation ne permet pas de demandes pour des serveurs externes.
     .hint = Demandez au gestionnaire du CTP un paquet qui le permet.
 
-expected-email = une adresse électronique, par exemple nom@operateur.example
-expected-host-name = un nom d’hôte public ou une URL, par exemple api.operateur.example, 64 caractères au plus
-expected-machine-name = 64 caractères au plus parmi les lettres ASCII, les chiffres, « - », « _ » et « . »
-expected-key = rsa-2048, rsa-3072, rsa-4096, ec-p256 ou ec-p384
-expected-plain-text = un texte simple sans caractère de contrôle ou invisible
-expected-at-most = { $limit } caractères au plus
+wanted-email = une adresse électronique, par exemple nom@operateur.example
+wanted-host-name = un nom d’hôte public ou une URL, par exemple api.operateur.example, 64 caractères au plus
+wanted-machine-name = 64 caractères au plus parmi les lettres ASCII, les chiffres, « - », « _ » et « . »
+wanted-key = rsa-2048, rsa-3072, rsa-4096, ec-p256 ou ec-p384
+wanted-plain-text = un texte simple sans caractère de contrôle ou invisible
+wanted-at-most = { $limit } caractères au plus
 
 error-no-adapter = Cette machine n’a pas de carte réseau d’après laquelle la nommer.
     .hint = Donnez-lui un nom avec « --common-name ».
@@ -173,11 +173,6 @@ fetch-next-installed = Suite : lancez « ptc-enroll test ».
 
 status-nothing = Aucune demande n’est connue ici.
 state-not-sent = Pas encore envoyée
-column-request = Demande
-column-state = État
-column-kind = Type
-column-submitted = Soumise (UTC)
-column-common-name = Nom commun
 
 subject-copied = Le nom est dans le presse-papiers.
 

@@ -60,3 +60,9 @@ rule-unknown-critical = une extension critique inconnue ici
 rule-mixed-script = le nom mélange des écritures dont les lettres se ressemblent
 rule-duplicate-key = la même clé est utilisée par une autre demande
 rule-duplicate-mac = la même adresse MAC est indiquée par une autre demande
+
+column-common-name = Nom commun
+column-kind = Type
+column-request = Demande
+column-state = État
+column-submitted = Soumise (UTC)

@@ -216,10 +216,6 @@ audit-intact =
 # Titres des colonnes.
 column-number = Numéro
 column-organisation = Organisation
-column-kind = Type
-column-state = État
-column-submitted = Déposée le
-column-common-name = Nom commun
 column-email = Courriel
 column-code = Code
 column-country = Pays
@@ -230,7 +226,6 @@ column-external = Externes
 column-created = Créé le
 column-disabled = Désactivé
 column-serial = Numéro de série
-column-request = Demande
 column-not-after = Valable jusqu’au
 column-revoked = Révoqué le
 column-subject = Sujet
@@ -257,3 +252,25 @@ column-actor = Acteur
 column-action = Action
 column-object = Objet
 column-detail = Détail
+
+# demo
+
+demo-client = Construction du client qui va avec ce service …
+demo-no-client = Le client { $path } n’est pas là.
+    .hint = Construisez-le avec « cargo build --bin ptc-enroll », ou placez-le à côté de ce programme.
+demo-building = Une démonstration de PTC Enroll : service, AC, une organisation, son paquet d’installation et les deux gestionnaires, dans { $folder }
+demo-ready = Tout fonctionne. Collez ces lignes dans un autre terminal, l’une après l’autre :
+demo-stop = Ctrl-C ici termine la démonstration et supprime son dossier (sauf s’il a été choisi par « --folder »).
+demo-stopping = La démonstration se termine.
+demo-step-submit = créer une clé et une demande pour cette machine
+demo-step-queue = voir la file d’attente en tant que gestionnaire d’enregistrement, en TLS mutuel
+demo-step-approve = l’approuver
+demo-step-fetch = installer le certificat
+demo-step-test = prouver qu’il fonctionne
+demo-step-subject = afficher le nom de son sujet
+demo-step-audit = vérifier le registre de toutes les décisions
+demo-approve = [{ $manager }] approuve la demande { $number } en TLS mutuel : { $subject } ({ $key }, SHA-256 du CSR { $sha256 })
+demo-external = L’administrateur de { $host } y a créé une clé et une demande (CSR), et a envoyé celle-ci : { $file }
+demo-done = Terminé : cette machine est enrôlée et testée, et le certificat du serveur externe est téléchargé.
+demo-failed = La démonstration a échoué : { $cause }
+    .hint = Lisez ce qui est affiché plus haut ; relancez avec « --folder DOSSIER » pour examiner ses fichiers.
