@@ -227,3 +227,29 @@ pub fn host(url: &str) -> Option<&str> {
     let good_host = check_text(host, 253).is_ok() && !host.contains(['/', '?', '#', '@', ' ', '\\']);
     (good_port && good_host).then(|| host.trim_matches(['[', ']']))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_host_and_port_of_an_https_url_are_taken() {
+        for (url, expected) in [
+            ("https://enroll.ptc.example", Some("enroll.ptc.example")),
+            ("https://enroll.ptc.example:8443", Some("enroll.ptc.example")),
+            ("https://127.0.0.1:8443", Some("127.0.0.1")),
+            ("https://[::1]:8443", Some("::1")),
+            ("https://[::1]", Some("::1")),
+            ("http://enroll.ptc.example", None),
+            ("https://", None),
+            ("https://:8443", None),
+            ("https://enroll.ptc.example:0", None),
+            ("https://enroll.ptc.example:99999", None),
+            ("https://enroll.ptc.example/path", None),
+            ("https://user@enroll.ptc.example", None),
+            ("https://enroll.ptc.example\n", None),
+        ] {
+            assert_eq!(host(url), expected, "{url}");
+        }
+    }
+}

@@ -42,7 +42,11 @@ impl App {
         record(self, &mut transaction, actor, Action::Approve, &row_object(&row), detail).await?;
         transaction.commit().await?;
 
-        self.sign_recorded().await
+        // From here on the request is approved, whatever happens; what is not signed now is signed later.
+        if let Err(error) = self.sign_recorded().await {
+            log::error!("certificate not signed yet: serial={serial} cause={error}");
+        }
+        Ok(())
     }
 
     /// Says no, and why.
