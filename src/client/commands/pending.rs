@@ -67,6 +67,7 @@ pub(super) fn send(
         }
         Err(error) => {
             let error = Error::Api(error);
+            config.events.record("submission-failed", &[("record", &record.id), ("message", &error)]);
             if lasting(&error) {
                 forget(config, journal, record)?;
             }
@@ -76,7 +77,7 @@ pub(super) fn send(
 }
 
 /// Whether the same submission would be refused again.
-fn lasting(error: &Error) -> bool {
+pub(super) fn lasting(error: &Error) -> bool {
     matches!(error, Error::Api(ApiError::Problem(_))) && Exit::from(error) != Exit::Unavailable
 }
 

@@ -41,12 +41,15 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
             continue;
         }
         // An earlier run was cut off. What it sent, if it did, has to be known before anything newer is sent.
-        let status = pending::send(config, &journal, &api, &mut record);
-        if record.wish == wish.digest() {
-            return Ok(SubmitReport { wish, status: Some(status?), resumed: true });
-        }
-        if let Err(error) = status {
-            config.events.record("unfinished-refused", &[("record", &record.id), ("message", &error)]);
+        match pending::send(config, &journal, &api, &mut record) {
+            Ok(status) if record.wish == wish.digest() => {
+                return Ok(SubmitReport { wish, status: Some(status), resumed: true });
+            }
+            Ok(_) => {}
+            // A refusal ended that one, and is nothing against this one; where the service does not answer, it would
+            // not answer this one either.
+            Err(error) if record.wish != wish.digest() && pending::lasting(&error) => {}
+            Err(error) => return Err(error),
         }
     }
 
