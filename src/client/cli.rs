@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::keys::KeyAlgorithm;
 use super::report::Output;
 use crate::locales::{Language, Text};
-use crate::protocol::request::StoreScope;
+use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::NameFormat;
 
 /// Obtains, installs and tests PTC certificates for this machine and for external servers.
@@ -79,6 +79,8 @@ pub enum Command {
     SubmitExternal(SubmitExternalArguments),
     /// List the requests known here, without network
     Status,
+    /// Drop the records of requests that were rejected, cancelled, revoked or expired
+    Forget(ForgetArguments),
     /// Write shell completions to stdout
     Completions {
         /// Shell to complete for
@@ -99,6 +101,7 @@ impl Command {
             Self::Subject(_) => "subject",
             Self::SubmitExternal(_) => "submit-external",
             Self::Status => "status",
+            Self::Forget(_) => "forget",
             Self::Completions { .. } => "completions",
             Self::HoldClipboard => "hold-clipboard",
         }
@@ -203,6 +206,19 @@ pub struct SubmitExternalArguments {
     /// Check the files, and send nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `forget`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  ptc-enroll forget 34
+
+Until then, fetch ends with 4 as long as the newest request for a name was rejected, expired or revoked.")]
+pub struct ForgetArguments {
+    /// Numbers of the requests
+    #[arg(required = true, value_name = "NUMBER")]
+    pub numbers: Vec<RequestNumber>,
 }
 
 /// Details of the external server, for the approver.

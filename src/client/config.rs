@@ -16,7 +16,7 @@ use super::package::{InstalledPackage, PackageError};
 use super::prompt;
 use crate::locales::{Language, Text};
 use crate::protocol::messages::{Contact, MachineDetails};
-use crate::protocol::request::StoreScope;
+use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::{self, BadName};
 
 /// Variables that give a field start like this.
@@ -98,6 +98,16 @@ pub enum ConfigError {
     },
     /// The package does not allow CSRs of external servers.
     NoExternalRequests,
+    /// No request of this number is known here.
+    NotKnown {
+        /// The number.
+        number: RequestNumber,
+    },
+    /// Something can still happen to the request.
+    StillOpen {
+        /// The number.
+        number: RequestNumber,
+    },
 }
 
 impl ConfigError {
@@ -117,6 +127,8 @@ impl ConfigError {
                 .with("value", value)
                 .with_text("expected", expected.clone()),
             Self::NoExternalRequests => Text::new("error-no-external-requests"),
+            Self::NotKnown { number } => Text::new("error-not-known").with("number", number),
+            Self::StillOpen { number } => Text::new("error-still-open").with("number", number),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -50,7 +50,18 @@ fn secure_routes() -> OpenApiRouter<Arc<App>> {
 
 /// The public listener's router.
 pub fn public(app: Arc<App>) -> Router {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(public_routes(), "public listener"));
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        let mut api = document(public_routes(), "public listener");
+        let components = api.components.get_or_insert_default();
+        for (name, description) in [
+            ("enrollment-secret", "The install package's enrollment secret"),
+            ("request-token", "The token whose SHA-256 the submission named"),
+        ] {
+            let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+        written(&api)
+    });
     let router: Router<Arc<App>> = OpenApiRouter::new().nest(API, public_routes()).into();
     router
         .route(&format!("{API}{DESCRIPTION}"), get(async || describe(&DOCUMENT)))
@@ -62,7 +73,14 @@ pub fn public(app: Arc<App>) -> Router {
 
 /// The secure listener's router: the guard stands before every route.
 pub fn secure(app: Arc<App>) -> Router {
-    static DOCUMENT: LazyLock<String> = LazyLock::new(|| document(secure_routes(), "secure listener"));
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        let mut api = document(secure_routes(), "secure listener");
+        let description = Some("A certificate that this service issued to a machine or manager".to_owned());
+        let scheme = SecurityScheme::MutualTls { description, deprecated: None, extensions: None };
+        api.components.get_or_insert_default().add_security_scheme("certificate", scheme);
+        api.security = Some(vec![SecurityRequirement::new::<_, [String; 0], String>("certificate", [])]);
+        written(&api)
+    });
     let router: Router<Arc<App>> = OpenApiRouter::new().nest(API, secure_routes()).into();
     router
         .route(&format!("{API}{DESCRIPTION}"), get(async || describe(&DOCUMENT)))
@@ -77,23 +95,18 @@ fn describe(document: &'static str) -> impl IntoResponse {
     ([(CONTENT_TYPE, JSON)], document)
 }
 
-/// The description of a listener's routes, made when somebody first asks for it.
-fn document(routes: OpenApiRouter<Arc<App>>, listener: &str) -> String {
+/// The description of a listener's routes.
+fn document(routes: OpenApiRouter<Arc<App>>, listener: &str) -> OpenApi {
     let information = InfoBuilder::new()
         .title(format!("PTC Enroll, {listener}"))
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some("Certificate enrollment. Errors are problem documents (RFC 9457)."))
         .build();
     let api: OpenApi = OpenApiBuilder::new().info(information).build();
-    let mut api = OpenApiRouter::<Arc<App>>::with_openapi(api).nest(API, routes).into_openapi();
-    let components = api.components.get_or_insert_default();
-    for (name, description) in [
-        ("enrollment-secret", "The install package's enrollment secret"),
-        ("request-token", "The token whose SHA-256 the submission named"),
-    ] {
-        let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
-        components.add_security_scheme(name, SecurityScheme::Http(scheme));
-    }
+    OpenApiRouter::<Arc<App>>::with_openapi(api).nest(API, routes).into_openapi()
+}
+
+fn written(api: &OpenApi) -> String {
     // The types that derive a schema always become JSON.
     api.to_json().unwrap_or_default()
 }

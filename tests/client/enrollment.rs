@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+
 use crate::support::site::{FIELDS, Run, Site};
 
 #[test]
@@ -73,6 +75,19 @@ fn every_key_is_taken_through() {
         let name = format!("--common-name=PC-{key}");
         let key = format!("--key={key}");
         machine.run(["submit", FIELDS[0], FIELDS[1], &key, &name]).exits(0);
+        let csr = site.folder().join("client.csr.der");
+        fs::write(&csr, BASE64_STANDARD.decode(machine.records()[0]["submission"]["csr"].as_str().unwrap()).unwrap())
+            .unwrap();
+        let verified = Run::of(
+            Command::new("openssl").args(["req", "-inform", "DER", "-verify", "-noout", "-text", "-in"]).arg(&csr),
+        );
+        assert_eq!(verified.code, 0, "{}", verified.stderr);
+        assert!(verified.stderr.contains("verify OK"), "{}", verified.stderr);
+        for part in
+            ["OU = Workstation", "email:admin@poste.example", "Digital Signature", "TLS Web Client Authentication"]
+        {
+            assert!(verified.stdout.contains(part), "{part} is missing in {}", verified.stdout);
+        }
         machine.run(["fetch", "--wait=30s"]).exits(0);
         machine.run(["test"]).exits(0);
     }
@@ -128,7 +143,16 @@ fn rejection_cancellation_and_revocation_reach_the_client_with_their_reason() {
     assert!(!run.stdout.contains('\u{1b}'), "an escape reached the terminal");
     assert!(machine.keys().is_empty(), "a rejected request left its key behind");
 
+    // It counts until a newer request or `forget` takes its place.
+    machine.run(["fetch"]).exits(4);
+    machine.run(["forget", "99"]).exits(3);
+    machine.run(["forget", &first.to_string()]).exits(0);
+    machine.run(["fetch"]).exits(0);
+    assert!(machine.records().is_empty());
+
     let second = machine.submit();
+    let open = machine.run(["forget", &second.to_string()]).exits(3);
+    assert!(open.stderr.contains("can still happen"), "{}", open.stderr);
     let run = machine.run(["submit"].iter().chain(&FIELDS)).exits(0);
     assert!(run.stdout.contains(&format!("It replaces request {second}, which is cancelled.")), "{}", run.stdout);
     let run = machine.run(["fetch"]).exits(5);

@@ -44,11 +44,14 @@ impl Context {
     }
 }
 
-/// The system's account, by the name it goes by and, where there is one, its number, which cannot be made up.
+/// The system's account: the name it goes by, where something says it, and on Unix its number, which cannot be made up.
 pub(crate) fn account() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| env::var(name).ok());
-    let name = name.unwrap_or_else(|| "?".to_owned());
     #[cfg(unix)]
-    let name = format!("{name} (uid {})", rustix::process::getuid().as_raw());
-    name
+    {
+        let uid = rustix::process::getuid().as_raw();
+        name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
+    }
+    #[cfg(not(unix))]
+    name.unwrap_or_else(|| "?".to_owned())
 }

@@ -2,6 +2,7 @@
 
 mod completions;
 mod fetch;
+mod forget;
 mod pending;
 mod status;
 mod subject;
@@ -45,6 +46,7 @@ pub fn run(arguments: Arguments, language: Language) -> Result<Outcome, Failure>
         Command::Test => boxed(test::run(&config)),
         Command::Subject(arguments) => boxed(subject::run(&config, &arguments)),
         Command::SubmitExternal(arguments) => boxed(submit_external::run(&config, arguments)),
+        Command::Forget(arguments) => boxed(forget::run(&config, &arguments)),
         Command::Status | Command::Completions { .. } | Command::HoldClipboard => boxed(status::run(&config)),
     };
     match report {

@@ -82,7 +82,7 @@ pub(super) fn lasting(error: &Error) -> bool {
 }
 
 /// Takes a record that came to nothing away, its key first, so that no key is ever without a record.
-fn forget(config: &Config, journal: &LockedJournal, record: &Record) -> Result<(), Error> {
+pub(super) fn forget(config: &Config, journal: &LockedJournal, record: &Record) -> Result<(), Error> {
     if let Some(scope) = record.store {
         store_of(config, scope).discard(&record.id)?;
     }

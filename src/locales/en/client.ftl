@@ -51,6 +51,11 @@ error-invalid-field = { $field } “{ $value }” is not valid: expected is { $e
 error-no-external-requests = This install package does not allow requests for external servers.
     .hint = Ask the PTC manager for a package that does.
 
+error-not-known = No request { $number } is known here.
+    .hint = “ptc-enroll status” lists the requests that are.
+error-still-open = Something can still happen to request { $number }, so its record is needed.
+    .hint = Run “ptc-enroll fetch” to bring it up to date.
+
 wanted-email = an e-mail address such as name@operator.example
 wanted-host-name = a public host name or URL, such as api.operator.example, at most 64 characters
 wanted-machine-name = at most 64 ASCII letters, digits, “-”, “_” and “.”
@@ -170,6 +175,8 @@ fetch-revoked = Request { $number } ({ $common_name }): the certificate was revo
 fetch-state = Request { $number } ({ $common_name }): { $state }.
 fetch-next-pending = Next: run “ptc-enroll fetch” again later, or “ptc-enroll fetch --wait 10m”.
 fetch-next-installed = Next: run “ptc-enroll test”.
+
+forget-done = The record of request { $number } is gone.
 
 status-nothing = No requests are known here.
 state-not-sent = Not sent yet

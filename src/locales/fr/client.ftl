@@ -51,6 +51,11 @@ error-invalid-field = { $field } « { $value } » n’est pas valable : il faut 
 error-no-external-requests = Ce paquet d’installation ne permet pas de demandes pour des serveurs externes.
     .hint = Demandez au gestionnaire du CTP un paquet qui le permet.
 
+error-not-known = Aucune demande { $number } n’est connue ici.
+    .hint = « ptc-enroll status » liste celles qui le sont.
+error-still-open = La demande { $number } peut encore évoluer ; son enregistrement est nécessaire.
+    .hint = Lancez « ptc-enroll fetch » pour la mettre à jour.
+
 wanted-email = une adresse électronique, par exemple nom@operateur.example
 wanted-host-name = un nom d’hôte public ou une URL, par exemple api.operateur.example, 64 caractères au plus
 wanted-machine-name = 64 caractères au plus parmi les lettres ASCII, les chiffres, « - », « _ » et « . »
@@ -170,6 +175,8 @@ fetch-revoked = Demande { $number } ({ $common_name }) : le certificat est révo
 fetch-state = Demande { $number } ({ $common_name }) : { $state }.
 fetch-next-pending = Suite : relancez « ptc-enroll fetch » plus tard, ou « ptc-enroll fetch --wait 10m ».
 fetch-next-installed = Suite : lancez « ptc-enroll test ».
+
+forget-done = L’enregistrement de la demande { $number } est supprimé.
 
 status-nothing = Aucune demande n’est connue ici.
 state-not-sent = Pas encore envoyée

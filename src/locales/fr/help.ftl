@@ -46,6 +46,12 @@ help-examples-submit-external =
     {"  "}ptc-enroll submit-external csrs/ --answers site.toml --output jsonl
     {"  "}ptc-enroll submit-external api.csr web.csr --dry-run
 help-status = Lister les demandes connues ici, sans réseau
+help-forget = Supprimer les enregistrements de demandes rejetées, annulées, révoquées ou expirées
+help-examples-forget =
+    Exemple :
+    {"  "}ptc-enroll forget 34
+
+    Jusque-là, fetch se termine par 4 tant que la dernière demande pour un nom est rejetée, expirée ou révoquée.
 help-completions = Écrire sur la sortie standard de quoi compléter les commandes dans un shell
 help-help = Afficher cette aide ou celle d’une commande
 
@@ -71,6 +77,7 @@ help-arg-dry_run = Montrer ce qui serait fait, sans rien envoyer
 help-arg-wait = Redemander jusqu’à ce que rien ne soit en attente, au plus aussi longtemps : 30s, 10m, 2h
 help-arg-format = Forme du nom : windows (comme l’affiche .NET), rfc4514 ou openssl
 help-arg-copy = Mettre aussi le nom dans le presse-papiers
+help-arg-numbers = Numéros des demandes
 help-arg-files = Demandes (CSR), PEM ou DER ; d’un dossier, tous les .csr, .req, .p10, .pem et .der qu’il contient
 help-arg-host_name = Nom d’hôte complet
 help-arg-mac_address = Adresse MAC
