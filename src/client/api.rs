@@ -23,6 +23,7 @@ use crate::protocol::messages::{API, IDEMPOTENCY_KEY, Identity as CallerIdentity
 use crate::protocol::problem::{self, Problem};
 use crate::protocol::request::{RequestNumber, State};
 use crate::protocol::secret::Secret;
+use crate::protocol::text::printable;
 
 /// No answer of the service is longer; what is longer is not from it.
 const ANSWER_LIMIT: u64 = 1024 * 1024;
@@ -33,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Why a call did not bring the answer that was asked for.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", self.text().unwrap_or(const { Text::new("error-unexpected") }))]
+#[error("{}", self.for_log())]
 pub enum ApiError {
     /// No connection, or it broke.
     Unreachable {
@@ -110,6 +111,19 @@ impl ApiError {
         })
     }
 
+    /// In English, for logs; of a problem also what support needs to find it.
+    fn for_log(&self) -> String {
+        match (self, self.text()) {
+            (Self::Problem(problem), _) => {
+                let detail = problem.detail.as_ref().unwrap_or(&problem.title);
+                printable(&format!("{} {} ({detail}; {})", problem.status, problem.r#type, problem.request_id))
+                    .into_owned()
+            }
+            (_, Some(text)) => text.to_string(),
+            (_, None) => String::new(),
+        }
+    }
+
     /// How long to wait before the same call may succeed; `None` where it never will.
     fn pause(&self, attempt: u32, retry_after: Option<Duration>) -> Option<Duration> {
         let passing = match self {
@@ -118,7 +132,7 @@ impl ApiError {
             Self::Untrusted { .. } | Self::UntrustedClock { .. } | Self::ClientCertificateRefused { .. } => false,
         };
         let growing = Duration::from_millis(200) * 2_u32.pow(attempt);
-        passing.then(|| retry_after.unwrap_or(growing).min(LONGEST_PAUSE))
+        passing.then(|| retry_after.unwrap_or(growing).max(growing).min(LONGEST_PAUSE))
     }
 }
 

@@ -277,13 +277,16 @@ impl Stop {
             return None;
         }
         let part = |kind| self.error.get(kind).map(ToString::to_string);
-        let argument = part(ContextKind::InvalidArg).or_else(|| part(ContextKind::InvalidSubcommand));
+        let argument = match self.error.kind() {
+            ErrorKind::MissingSubcommand => Some("<COMMAND>".to_owned()),
+            _ => part(ContextKind::InvalidArg).or_else(|| part(ContextKind::InvalidSubcommand)),
+        };
         let text = match self.error.kind() {
             ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
                 Text::new("usage-value").with("value", part(ContextKind::InvalidValue).unwrap_or_default())
             }
             ErrorKind::UnknownArgument => Text::new("usage-unknown"),
-            ErrorKind::MissingRequiredArgument => Text::new("usage-missing"),
+            ErrorKind::MissingRequiredArgument | ErrorKind::MissingSubcommand => Text::new("usage-missing"),
             ErrorKind::InvalidSubcommand => Text::new("usage-command"),
             _ => Text::new("usage-other"),
         };
@@ -330,16 +333,14 @@ fn in_language(command: clap::Command, language: Language) -> clap::Command {
         ("Options of every command", text("help-heading-global".to_owned())),
         ("Details of the server", text("help-heading-machine".to_owned())),
     ];
-    let own_options = text("help-heading-options".to_owned());
-    let own_arguments = text("help-heading-arguments".to_owned());
     let mut command = command.mut_args(|argument| {
         let help = text(format!("help-arg-{}", argument.get_id()));
         let heading = match argument.get_help_heading() {
             Some(heading) => {
                 headings.iter().find(|(english, _)| *english == heading).and_then(|(_, other)| other.clone())
             }
-            None if argument.is_positional() => own_arguments.clone(),
-            None => own_options.clone(),
+            // «Options» and «Arguments» are French, too.
+            None => None,
         };
         let argument = match help {
             Some(help) => argument.help(help).long_help(None),
@@ -350,6 +351,10 @@ fn in_language(command: clap::Command, language: Language) -> clap::Command {
             None => argument,
         }
     });
+    if let Some(help) = text("help-arg-help".to_owned()) {
+        let flag = clap::Arg::new("help").short('h').long("help").action(clap::ArgAction::Help).help(help);
+        command = command.disable_help_flag(true).arg(flag);
+    }
     if let Some(about) = text(format!("help-{name}")) {
         command = command.about(about).long_about(None);
     }

@@ -1,7 +1,7 @@
 //! Flags, answers file, environment variables and package defaults, made into one checked value, in that order.
 
 use std::env;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -19,6 +19,8 @@ use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::{self, BadName};
 
+/// No answers file is larger, in bytes; a device or pipe in its place must not take all memory.
+const ANSWERS_LIMIT: u64 = 256 * 1024;
 /// Variables that give a field start like this.
 const VARIABLE_PREFIX: &str = "PTC_ENROLL_";
 
@@ -163,8 +165,10 @@ struct AnsweredMachine {
 impl Answers {
     fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let content =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+        let mut content = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(ANSWERS_LIMIT).read_to_string(&mut content))
+            .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
         // PowerShell 5.1 and Notepad put a byte order mark in front.
         let content = content.strip_prefix('\u{feff}').unwrap_or(&content);
         toml::from_str(content)

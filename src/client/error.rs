@@ -4,6 +4,7 @@ use std::io;
 
 use super::api::ApiError;
 use super::config::ConfigError;
+use super::exit::Exit;
 use super::installation::InstallationError;
 use super::journal::JournalError;
 use super::keys::KeyError;
@@ -11,7 +12,8 @@ use super::machine::MachineError;
 use super::package::PackageError;
 use super::store::StoreError;
 use crate::locales::{self, Language, Text};
-use crate::protocol::rules::Finding;
+use crate::protocol::rules::{Finding, Rule};
+use crate::protocol::text::printable;
 
 /// One variant a seam; each seam's own enum says more.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +68,19 @@ impl Error {
             Self::Machine(error) => error.text(),
             Self::Installation(error) => error.text(),
             Self::Api(error) => return error.text(),
+            Self::Csr(findings) if findings.iter().any(|finding| finding.rule == Rule::PrivateKey.as_str()) => {
+                Text::new("error-private-key")
+            }
             Self::Csr(_) => Text::new("error-csr"),
             Self::NoCertificate => Text::new("error-no-certificate"),
             Self::Clipboard(reason) => Text::new("error-clipboard").with("reason", reason),
             Self::Output(reason) => Text::new("error-output").with("reason", reason),
         })
+    }
+
+    /// Whether the service did not answer, so that another call would fare the same.
+    pub fn is_no_answer(&self) -> bool {
+        matches!(self, Self::Api(_)) && matches!(Exit::from(self), Exit::Unavailable | Exit::Untrusted)
     }
 
     /// The error as it is shown.
@@ -83,9 +93,9 @@ impl Error {
         match (self, self.text()) {
             (Self::Api(ApiError::Problem(problem)), _) => Explanation {
                 code: problem.code().map_or_else(|| "problem".to_owned(), |code| code.as_str().to_owned()),
-                message: problem.detail.clone().unwrap_or_else(|| problem.title.clone()),
-                hint: problem.hint.clone(),
-                request_id: Some(problem.request_id.clone()).filter(|id| !id.is_empty()),
+                message: printable(problem.detail.as_ref().unwrap_or(&problem.title)).into_owned(),
+                hint: problem.hint.as_ref().map(|hint| printable(hint).into_owned()),
+                request_id: Some(printable(&problem.request_id).into_owned()).filter(|id| !id.is_empty()),
                 details: findings.iter().map(|finding| locales::finding(finding, language)).collect(),
             },
             (_, text) => {

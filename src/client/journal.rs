@@ -21,6 +21,8 @@ use crate::protocol::request::{RequestNumber, State, StoreScope};
 use crate::protocol::secret::{Secret, hex};
 use crate::protocol::subject;
 
+/// The names of files that are not complete start like this.
+const UNFINISHED: &str = ".ptc-";
 /// The one format of a record.
 const FORMAT: u32 = 1;
 
@@ -67,13 +69,13 @@ pub struct Record {
     pub store: Option<StoreScope>,
     /// The file that an external server's CSR came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<PathBuf>,
+    pub source: Option<String>,
     /// What the service said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<RequestStatus>,
     /// Where the certificate went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub location: Option<PathBuf>,
+    pub location: Option<String>,
 }
 
 impl Record {
@@ -90,7 +92,9 @@ impl Record {
         let mut random = [0_u8; 16];
         aws_lc_rs::rand::fill(&mut random)?;
         let idempotency_key = hex(&random);
-        let time = now.format(format_description!("[year][month][day]T[hour][minute][second]Z")).unwrap_or_default();
+        let time = now
+            .format(format_description!("[year][month][day]T[hour][minute][second].[subsecond digits:6]Z"))
+            .unwrap_or_default();
         Ok(Self {
             format: FORMAT,
             id: format!("{time}-{}", &idempotency_key[..12]),
@@ -194,7 +198,7 @@ impl Journal {
         let mut records = Vec::new();
         for entry in entries {
             let path = entry.map_err(|source| self.file_error(source))?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
+            if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
                 let content = fs::read(&path).map_err(|source| JournalError::File { path: path.clone(), source })?;
                 let record: Record = serde_json::from_slice(&content)
                     .map_err(|source| JournalError::Damaged { path: path.clone(), source })?;
@@ -217,7 +221,10 @@ impl Journal {
         let start = Instant::now();
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(LockedJournal { journal: self.clone(), _lock: lock }),
+                Ok(()) => {
+                    self.remove_unfinished();
+                    return Ok(LockedJournal { journal: self.clone(), _lock: lock });
+                }
                 Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
                     if let Some(waiting) = waiting.take() {
                         waiting();
@@ -227,6 +234,15 @@ impl Journal {
                 Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path }),
                 Err(TryLockError::Error(source)) => return Err(error(source)),
             }
+        }
+    }
+
+    /// Takes away what a run that was killed had not yet put in its place; it holds a token.
+    fn remove_unfinished(&self) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
+            // One that cannot be removed disturbs nobody, and is met again by the next run.
+            let _ = fs::remove_file(entry.path());
         }
     }
 
@@ -282,13 +298,21 @@ pub fn create_private_folder(folder: &Path) -> io::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    let existing = folder.ancestors().find(|ancestor| ancestor.is_dir()).map(Path::to_path_buf);
+    builder.create(folder)?;
+    // The new names are durable only once the folders that hold them are (fsync(2)).
+    match existing {
+        Some(existing) if existing != folder => {
+            folder.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(&existing)).try_for_each(sync_folder)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Replaces a file as a whole, owner-only from the moment it exists, and durably.
 pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     kill_point::pass("journal.before-rename");

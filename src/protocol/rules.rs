@@ -50,10 +50,10 @@ pub struct Finding {
     pub rule: String,
     /// Where: `subject.CN`, `key`, `extension.keyUsage`, ….
     pub field: String,
-    /// What is there.
+    /// What is there, as it stands or in signs that need no language.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub found: String,
-    /// What should be there.
+    /// What should be there, likewise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub expected: String,
 }
@@ -219,39 +219,39 @@ impl std::fmt::Display for KeyKind {
 }
 
 /// What [`KeyKind`]s are accepted, in words.
-const KEYS: &str = "RSA 2048, 3072 or 4096, EC P-256 or P-384";
+const KEYS: &str = "RSA 2048, 3072, 4096; EC P-256, P-384";
 
 /// The DER bytes of a file that holds a CSR as PEM or DER.
 ///
 /// # Errors
 /// A finding that says what the file holds instead. A private key is recognised and named, and never quoted.
 pub fn read_csr(bytes: &[u8]) -> Result<Vec<u8>, Finding> {
-    const EXPECTED: &str = "one PKCS #10 CSR, PEM or DER";
+    const EXPECTED: &str = "PKCS #10 (PEM, DER)";
     let finding = |rule, found: &str| Err(Finding::new(rule, "csr", found, EXPECTED));
     if bytes.len() > CSR_LIMIT {
-        return finding(Rule::TooLarge, &format!("{} bytes", bytes.len()));
+        return finding(Rule::TooLarge, &format!("{} B", bytes.len()));
     }
     let text = characters(bytes);
     if is_pem_private_key(&text) || is_binary_private_key(bytes) {
-        return finding(Rule::PrivateKey, "a private key");
+        return finding(Rule::PrivateKey, "");
     }
     if !text.windows(11).any(|window| window == b"-----BEGIN ") {
         return match bytes.first() {
             Some(0x30) => Ok(bytes.to_vec()),
-            _ => finding(Rule::NotACsr, "neither PEM nor DER"),
+            _ => finding(Rule::NotACsr, ""),
         };
     }
     let blocks: Vec<_> = Pem::iter_from_buffer(&text).collect();
     match blocks.as_slice() {
         [Ok(block)] if matches!(block.label.as_str(), "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST") => {
             match is_binary_private_key(&block.contents) {
-                true => finding(Rule::PrivateKey, "a private key"),
+                true => finding(Rule::PrivateKey, ""),
                 false => Ok(block.contents.clone()),
             }
         }
         [Ok(block)] => finding(Rule::NotACsr, &format!("PEM {}", block.label)),
-        [] | [Err(_)] => finding(Rule::Truncated, "PEM that does not end or is not base64"),
-        _ => finding(Rule::NotACsr, &format!("{} PEM blocks", blocks.len())),
+        [] | [Err(_)] => finding(Rule::Truncated, "PEM"),
+        _ => finding(Rule::NotACsr, &format!("{} × PEM", blocks.len())),
     }
 }
 
@@ -318,8 +318,7 @@ fn readable_der(bytes: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
 
 fn parse(der: &[u8]) -> Result<X509CertificationRequest<'_>, Vec<Finding>> {
     let csr = is_pkcs10(der).then(|| X509CertificationRequest::from_der(der).ok()).flatten();
-    csr.map(|(_, csr)| csr)
-        .ok_or_else(|| vec![Finding::new(Rule::NotACsr, "csr", "another DER structure", "PKCS #10 (RFC 2986)")])
+    csr.map(|(_, csr)| csr).ok_or_else(|| vec![Finding::new(Rule::NotACsr, "csr", "DER", "PKCS #10 (RFC 2986)")])
 }
 
 const RSA_ENCRYPTION: Oid<'static> = oid!(1.2.840.113549.1.1.1);
@@ -344,10 +343,10 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
             Some(curve) if curve == SECP256R1 && uncompressed(32) => Some(KeyKind::P256),
             Some(curve) if curve == SECP384R1 && uncompressed(48) => Some(KeyKind::P384),
             Some(curve) if curve == SECP256R1 || curve == SECP384R1 => {
-                refuse(Rule::KeyType, "EC with a compressed or unreadable point", "an uncompressed point")
+                refuse(Rule::KeyType, "EC, 02/03 ‖ X", "04 ‖ X ‖ Y (SEC 1 §2.3.3)")
             }
             Some(curve) => refuse(Rule::KeyType, &format!("EC {}", curve.to_id_string()), KEYS),
-            None => refuse(Rule::KeyType, "EC without a named curve", KEYS),
+            None => refuse(Rule::KeyType, "EC, ≠ namedCurve", KEYS),
         };
     }
     if *algorithm != RSA_ENCRYPTION {
@@ -355,10 +354,10 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
     }
     // RFC 3279 §2.3.1: the parameters are NULL. The certificate will carry these bytes as they are.
     if parameters.is_none_or(|parameters| parameters.tag() != Tag::Null) {
-        return refuse(Rule::KeyType, "RSA with parameters other than NULL", "NULL");
+        return refuse(Rule::KeyType, "RSA, parameters ≠ NULL", "NULL");
     }
     let Some((modulus, exponent)) = rsa_public_key(public_key) else {
-        return refuse(Rule::KeyType, "an unreadable RSA key", KEYS);
+        return refuse(Rule::KeyType, "RSA", KEYS);
     };
     let modulus = BigUint::from_bytes_be(modulus);
     let bits = match modulus.bits() {
@@ -368,15 +367,15 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
     // FIPS 186-5 §5.1 (a): odd, above 2^16; 2^32 and more is nobody's habit and slow to verify.
     match BigUint::from_bytes_be(exponent) {
         exponent if exponent.bits() > 32 => {
-            return refuse(Rule::WeakKey, &format!("public exponent of {} bits", exponent.bits()), "65537");
+            return refuse(Rule::WeakKey, &format!("e > 2^{}", exponent.bits() - 1), "e = 65537");
         }
         exponent if exponent < BigUint::from(65_537_u32) || !exponent.bit(0) => {
-            return refuse(Rule::WeakKey, &format!("public exponent {exponent}"), "65537");
+            return refuse(Rule::WeakKey, &format!("e = {exponent}"), "e = 65537");
         }
         _ => {}
     }
     match weakness(&modulus) {
-        Some(weakness) => refuse(Rule::WeakKey, weakness, "a modulus of two large primes far apart"),
+        Some(weakness) => refuse(Rule::WeakKey, weakness, "n = p · q"),
         None => Some(KeyKind::Rsa(bits)),
     }
 }
@@ -394,7 +393,7 @@ fn check_signature(csr: &X509CertificationRequest<'_>, key: Option<KeyKind>, fin
     let known = with_rsa || ECDSA_SIGNATURES.contains(algorithm);
     // RFC 4055 §5: NULL, and absent is to be accepted too; RFC 5758 §3.2: absent.
     if !known || !parameters.is_none_or(|parameters| with_rsa && parameters.tag() == Tag::Null) {
-        let expected = "SHA-256, SHA-384 or SHA-512 with RSA or ECDSA";
+        let expected = "SHA-256, SHA-384, SHA-512 (RSA, ECDSA)";
         findings.push(Finding::new(Rule::SignatureAlgorithm, "signature", algorithm.to_id_string(), expected));
         return;
     }
@@ -406,7 +405,7 @@ fn check_signature(csr: &X509CertificationRequest<'_>, key: Option<KeyKind>, fin
             .is_ok()
     });
     if !verifies {
-        findings.push(Finding::new(Rule::Signature, "signature", "", "the signature of the CSR's own key"));
+        findings.push(Finding::new(Rule::Signature, "signature", "", ""));
     }
 }
 
@@ -451,7 +450,7 @@ fn check_subject(name: &X509Name<'_>, expectation: &Expectation<'_>, findings: &
     let fixed = [Some(expectation.country), None, None, Some(expectation.organisation), Some(unit), None];
     for set in name.iter() {
         if set.iter().count() != 1 {
-            findings.push(Finding::new(Rule::SubjectRepeated, "subject", "several attributes in one RDN", "one each"));
+            findings.push(Finding::new(Rule::SubjectRepeated, "subject", "1 RDN", "1 × AttributeTypeAndValue"));
         }
         for part in set.iter() {
             let known = subject::attribute(part.attr_type());
@@ -465,7 +464,7 @@ fn check_subject(name: &X509Name<'_>, expectation: &Expectation<'_>, findings: &
             let field = format!("subject.{}", attribute.short);
             let value = &mut values[position];
             if value.is_some() {
-                findings.push(Finding::new(Rule::SubjectRepeated, field, part.as_str().unwrap_or_default(), "once"));
+                findings.push(Finding::new(Rule::SubjectRepeated, field, part.as_str().unwrap_or_default(), "1 ×"));
                 continue;
             }
             // macOS writes accents apart from their letters; the name is the same (RFC 5280 §7.1).
@@ -552,7 +551,7 @@ fn check_extensions(
         for extension in &request.extensions {
             let oid = extension.oid.to_id_string();
             if !seen.insert(&extension.oid) {
-                findings.push(Finding::new(Rule::BadExtension, format!("extension.{oid}"), "", "once"));
+                findings.push(Finding::new(Rule::BadExtension, format!("extension.{oid}"), "", "1 ×"));
                 continue;
             }
             let readable = !extension.value.is_empty() && der::check(extension.value).is_ok();
@@ -600,7 +599,7 @@ fn check_extensions(
     }
     // RFC 2985 §5.4.2: extensionRequest is SINGLE VALUE, so that nothing hides in a second one.
     if requests > 1 {
-        findings.push(Finding::new(Rule::BadExtension, "extensionRequest", format!("{requests} times"), "once"));
+        findings.push(Finding::new(Rule::BadExtension, "extensionRequest", format!("{requests} ×"), "1 ×"));
     }
     let with_rsa = csr.certification_request_info.subject_pki.algorithm.algorithm == RSA_ENCRYPTION;
     check_key_usage(key_usage, with_rsa, findings);
@@ -653,7 +652,7 @@ const ACCEPTED_WITH_EC: [&str; 4] = ["digitalSignature", "keyEncipherment", "dat
 fn check_names(names: &[GeneralName<'_>], kind: Kind, requested: &mut Requested, findings: &mut Vec<Finding>) {
     const FIELD: &str = "extension.subjectAltName";
     if names.is_empty() || names.len() > SAN_LIMIT {
-        let found = format!("{} names", names.len());
+        let found = format!("{} × GeneralName", names.len());
         findings.push(Finding::new(Rule::BadExtension, FIELD, found, format!("1 – {SAN_LIMIT}")));
         return;
     }

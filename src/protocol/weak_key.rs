@@ -5,13 +5,13 @@ use num_bigint::BigUint;
 /// Whether a modulus falls to trial division or to Fermat's method, and to which.
 pub(super) fn weakness(modulus: &BigUint) -> Option<&'static str> {
     if !modulus.bit(0) {
-        return Some("an even modulus");
+        return Some("n ≡ 0 (mod 2)");
     }
     if PRODUCTS.into_iter().any(|product| shares_a_factor(product, modulus)) {
-        return Some("a modulus with a small factor");
+        return Some("n ≡ 0 (mod p), p < 752");
     }
     if falls_to_fermat(modulus) {
-        return Some("a modulus of two primes close together");
+        return Some("p ≈ q (Fermat)");
     }
     None
 }
@@ -110,12 +110,12 @@ mod tests {
         let [left, right, next] = primes();
         for (modulus, expected) in [
             (&left * &right, None),
-            (&left * 751_u32 * &right, Some("a modulus with a small factor")),
-            (&left * 3_u32 * &right, Some("a modulus with a small factor")),
+            (&left * 751_u32 * &right, Some("n ≡ 0 (mod p), p < 752")),
+            (&left * 3_u32 * &right, Some("n ≡ 0 (mod p), p < 752")),
             (&left * 757_u32 * &right, None),
-            (&left * &right * 2_u32, Some("an even modulus")),
-            (&left * &next, Some("a modulus of two primes close together")),
-            (&left * &left, Some("a modulus of two primes close together")),
+            (&left * &right * 2_u32, Some("n ≡ 0 (mod 2)")),
+            (&left * &next, Some("p ≈ q (Fermat)")),
+            (&left * &left, Some("p ≈ q (Fermat)")),
         ] {
             assert_eq!(weakness(&modulus), expected, "{modulus:x}");
         }

@@ -122,3 +122,21 @@ fn two_runs_at_once_make_one_request_after_the_other() {
     machine.run(["fetch"]).exits(5);
     assert_eq!(machine.keys().len(), 1);
 }
+
+#[test]
+fn a_package_that_ended_meanwhile_costs_no_key() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    Run::of(machine.command(["submit"].iter().chain(&FIELDS)).env("PTC_ENROLL_KILL_AT", "submit.after-send"));
+    assert_eq!(site.requests().len(), 1);
+    let packages = site.admin(["--output=json", "package", "list"]).exits(0).json();
+    let id = packages["result"][0]["id"].as_u64().unwrap_or_else(|| panic!("{packages}"));
+    site.admin(["package", "disable", &id.to_string()]).exits(0);
+    // The request arrived before the end of the package: its answer still can be had, and its key is there.
+    machine.run(["fetch"]).exits(5);
+    site.approve(1);
+    machine.run(["fetch"]).exits(0);
+    // What is new is refused, and no key of an accepted request is lost by that.
+    machine.run(["submit"].iter().chain(&FIELDS)).exits(4);
+    machine.run(["test"]).exits(0);
+}

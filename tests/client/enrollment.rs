@@ -254,3 +254,23 @@ fn bad_fields_are_named_with_the_form_that_is_expected() {
     }
     assert!(site.requests().is_empty() && machine.keys().is_empty());
 }
+
+#[test]
+fn the_newest_certificate_becomes_the_current_one() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    // Both are approved before either is fetched; an approved request is not cancelled by a newer one.
+    for number in 1..=2 {
+        assert_eq!(machine.submit(), number);
+        site.approve(number);
+    }
+    machine.run(["fetch"]).exits(0);
+    let serial = Run::of(
+        Command::new("openssl")
+            .args(["x509", "-noout", "-serial", "-in"])
+            .arg(machine.store().join("current/certificate.pem")),
+    );
+    let tested = machine.run(["--output=json", "test"]).exits(0).json();
+    let tested = tested["result"]["serial"].as_str().unwrap().to_uppercase();
+    assert_eq!(serial.stdout.trim(), format!("serial={tested}"));
+}

@@ -150,3 +150,33 @@ fn secrets_are_in_no_output_and_no_log() {
     }
     assert!(said.contains("event=submitted"), "{said}");
 }
+
+#[test]
+fn a_service_that_does_not_answer_is_asked_once_for_all_requests() {
+    let site = Site::builder().behind_proxy().start();
+    let machine = site.workstation("pc");
+    for index in 0..5 {
+        let name = format!("--common-name=PC-{index}");
+        machine.run(["submit", FIELDS[0], FIELDS[1], FIELDS[2], &name]).exits(0);
+    }
+    let proxy = site.proxy.as_ref().unwrap();
+    let before = proxy.seen().len();
+    proxy.next(std::iter::repeat_n(Fault::portal(), 100));
+    let run = machine.run(["fetch"]).exits(6);
+    assert!(run.stdout.contains("PC-0") && run.stdout.contains("PC-4"), "{}", run.stdout);
+    assert!(proxy.seen().len() - before <= 5, "{:?}", proxy.seen());
+}
+
+#[test]
+fn problems_reach_terminal_and_log_with_their_number_and_without_escapes() {
+    let site = Site::builder().behind_proxy().start();
+    let machine = site.workstation("pc");
+    let body = "{\"type\":\"urn:ptc-enroll:problem:forbidden\",\"title\":\"no\",\"status\":403,\
+                \"detail\":\"\\u001b]0;pwn\\u0007\\u202e\",\"request_id\":\"id-7\"}";
+    let forbidden = Fault::answer("403 Forbidden", "application/problem+json", "", body);
+    site.proxy.as_ref().unwrap().next([forbidden]);
+    let run = machine.run(["submit"].iter().chain(&FIELDS)).exits(4);
+    assert!(run.stderr.contains("id-7") && !run.stderr.contains(['\u{1b}', '\u{202e}']), "{:?}", run.stderr);
+    let log = fs::read_to_string(machine.home.join("enroll.log")).unwrap();
+    assert!(log.contains("forbidden") && log.contains("id-7") && !log.contains('\u{1b}'), "{log}");
+}

@@ -157,3 +157,38 @@ fn a_closed_or_full_output_is_an_error() {
     assert_eq!(run.status.code(), Some(1));
     assert!(String::from_utf8(run.stderr).unwrap().contains("The output cannot be written"));
 }
+
+#[test]
+fn paths_that_are_not_utf_8_are_shown_as_well_as_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let site = Site::builder().serve(&["--auto-approve"]).start();
+    let mut machine = site.workstation("pc");
+    let home = site.folder().join(std::ffi::OsStr::from_bytes(b"h\xff"));
+    fs::rename(&machine.home, &home).unwrap();
+    machine.home = home.clone();
+    machine.submit();
+    machine.run(["--output=json", "fetch"]).exits(0).json();
+    machine.run(["fetch"]).exits(0);
+    machine.run(["--output=json", "test"]).exits(0).json();
+    let missing = home.join(std::ffi::OsStr::from_bytes(b"\xff.csr"));
+    let run = Run::of(machine.command(["--output=json", "submit-external", FIELDS[0]]).arg(missing)).exits(3);
+    assert!(run.json()["result"]["files"][0]["file"].as_str().unwrap().contains(".csr"));
+}
+
+#[test]
+fn what_a_killed_run_left_half_written_is_taken_away() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let submit = ["submit"].iter().chain(&FIELDS);
+    Run::of(machine.command(submit.clone()).env("PTC_ENROLL_KILL_AT", "journal.before-rename"));
+    let unfinished = || {
+        files(&machine.home.join("state"))
+            .into_iter()
+            .filter(|file| file.file_name().unwrap().to_string_lossy().starts_with(".ptc-"))
+            .count()
+    };
+    assert_eq!(unfinished(), 1);
+    machine.run(submit).exits(0);
+    assert_eq!(unfinished(), 0);
+}

@@ -27,6 +27,8 @@ use crate::protocol::subject;
 
 /// How soon to ask again where the service does not say.
 const PAUSE: Duration = Duration::from_secs(5);
+/// However soon the service wants to be asked again.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchReport, Error> {
     let api = pending::public_api(config);
@@ -48,27 +50,25 @@ pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchRe
             return Ok(FetchReport { lines });
         }
         progress.get_or_insert_with(|| Progress::start(&Text::new("waiting"), config.language));
-        thread::sleep(retry_after.unwrap_or(PAUSE).min(left));
+        thread::sleep(retry_after.unwrap_or(PAUSE).max(SHORTEST_PAUSE).min(left));
     }
 }
 
 /// Asks for every open request once, under the journal's lock.
 fn pass(config: &Config, api: &Api) -> Result<(Vec<Line>, Option<Duration>), Error> {
     let journal = pending::lock(config)?;
-    let mut records = journal.records()?;
+    let records = journal.records()?;
     let mut lines = Vec::with_capacity(records.len());
     let mut retry_after: Option<Duration> = None;
-    let mut unreachable = None;
-    // Newest first, so that what counts for an identity is seen first.
-    records.reverse();
-    let mut identities = HashSet::new();
+    let mut unanswered = None;
+    let newest = newest_of_identities(&records);
+    // Oldest first, so that the newest certificate is the last that becomes the current one.
     for mut record in records {
-        let newest = identities.insert((record.submission.kind, subject::identity(&record.common_name)));
-        let mut line = Line::new(&record, newest);
+        let mut line = Line::new(&record, newest.contains(&record.id));
         if record.step != Step::Closed {
-            let brought = match &unreachable {
+            let brought = match &unanswered {
                 // The service does not answer: asking for a thousand more requests would only take long.
-                Some(explanation) => Err(Stopped::Before(Explanation::clone(explanation))),
+                Some(before) => Err(Stopped::Before(Clone::clone(before))),
                 None => bring_up_to_date(config, &journal, api, &mut record).map_err(Stopped::Now),
             };
             match brought {
@@ -78,13 +78,13 @@ fn pass(config: &Config, api: &Api) -> Result<(Vec<Line>, Option<Duration>), Err
                     config.events.record("fetch-failed", &[("record", &record.id), ("message", &error)]);
                     line.error_exit = Exit::from(&error);
                     let explanation = error.explain(config.language);
-                    if let Error::Api(ApiError::Unreachable { .. } | ApiError::TimedOut { .. }) = error {
-                        unreachable = Some(explanation.clone());
+                    if error.is_no_answer() {
+                        unanswered = Some((line.error_exit, explanation.clone()));
                     }
                     line.error = Some(explanation);
                 }
-                Err(Stopped::Before(explanation)) => {
-                    line.error_exit = Exit::Unavailable;
+                Err(Stopped::Before((exit, explanation))) => {
+                    line.error_exit = exit;
                     line.error = Some(explanation);
                 }
             }
@@ -92,7 +92,6 @@ fn pass(config: &Config, api: &Api) -> Result<(Vec<Line>, Option<Duration>), Err
         }
         lines.push(line);
     }
-    lines.reverse();
     Ok((lines, retry_after))
 }
 
@@ -101,7 +100,17 @@ enum Stopped {
     /// By a fault of its own.
     Now(Error),
     /// By one that an earlier request met.
-    Before(Explanation),
+    Before((Exit, Explanation)),
+}
+
+/// The ids of the records that count for their identities: no newer one asks for the same.
+fn newest_of_identities(records: &[Record]) -> HashSet<String> {
+    let mut identities = HashSet::new();
+    let newest_first = records.iter().rev();
+    newest_first
+        .filter(|record| identities.insert((record.submission.kind, subject::identity(&record.common_name))))
+        .map(|record| record.id.clone())
+        .collect()
 }
 
 /// Brings one request up to date; says how long to wait where it is still pending.
@@ -120,6 +129,10 @@ fn bring_up_to_date(
     let Some(number) = record.number() else { return Ok(None) };
     let answer = api.status(number, &record.token)?;
     let mut status = answer.body;
+    if status.number != number || status.kind != record.submission.kind {
+        let found = format!("request {}, {}", status.number, status.kind);
+        return Err(ApiError::NotTheService { url: config.package.settings.service_url.clone(), found }.into());
+    }
     let issued = status.issued.take();
     if record.state() != Some(status.state) {
         config.events.record("state", &[("request", &number), ("state", &status.state)]);
@@ -134,13 +147,14 @@ fn bring_up_to_date(
         }
         State::Approved | State::Installed | State::Downloaded => {
             if record.step == Step::Accepted {
-                let issued = issued.ok_or(installation::InstallationError::Unreadable)?;
+                // Approved a moment ago, and not signed yet.
+                let Some(issued) = issued else { return Ok(Some(answer.retry_after.unwrap_or(PAUSE))) };
                 let location = deliver(config, record, number, &issued)?;
                 config.events.record(
                     "delivered",
                     &[("request", &number), ("serial", &issued.serial), ("location", &location.display())],
                 );
-                record.location = Some(location);
+                record.location = Some(location.display().to_string());
                 record.step = Step::Delivered;
                 kill_point::pass("fetch.before-delivered");
                 journal.write(record)?;
@@ -201,7 +215,7 @@ struct Line {
     kind: Kind,
     common_name: String,
     status: Option<RequestStatus>,
-    location: Option<PathBuf>,
+    location: Option<String>,
     /// No newer request for the same identity is known, so this one decides how the command ends.
     newest: bool,
     /// Something became known or was done in this run.
@@ -243,6 +257,7 @@ impl Line {
         }
         match self.state() {
             Some(State::Pending) => Exit::Pending,
+            Some(State::Approved) if self.location.is_none() => Exit::Pending,
             Some(state) if state.is_final() && self.newest => Exit::Refused,
             _ => Exit::Done,
         }
@@ -265,15 +280,11 @@ impl Line {
                 (State::Pending, ..) => {
                     Text::new("fetch-pending").with_text("approver", locales::role(status.approver))
                 }
-                (State::Installed, Some(location), _) => {
-                    Text::new("fetch-installed").with("location", location.display())
-                }
-                (State::Downloaded, Some(location), _) => {
-                    Text::new("fetch-downloaded").with("location", location.display())
-                }
+                (State::Installed, Some(location), _) => Text::new("fetch-installed").with("location", location),
+                (State::Downloaded, Some(location), _) => Text::new("fetch-downloaded").with("location", location),
                 (State::Rejected, ..) => Text::new("fetch-rejected").with("reason", &reason),
                 (State::Cancelled, _, Some(newer)) => Text::new("fetch-cancelled").with("newer", newer),
-                (State::Revoked, ..) => Text::new("fetch-revoked").with("reason", &reason),
+                (State::Revoked, ..) if !reason.is_empty() => Text::new("fetch-revoked").with("reason", &reason),
                 (state, ..) => Text::new("fetch-state").with_text("state", locales::state(state)),
             })
             .in_language(language),

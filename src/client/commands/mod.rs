@@ -87,7 +87,9 @@ fn submitted(status: &RequestStatus, resumed: bool) -> Vec<Text> {
     if let Some(older) = status.replaces {
         lines.push(Text::new("submit-replaces").with("number", older));
     }
-    lines.push(Text::new("submit-next"));
+    if matches!(status.state, State::Pending | State::Approved) {
+        lines.push(Text::new("submit-next"));
+    }
     lines
 }
 

@@ -42,8 +42,8 @@ pub(super) fn store_of(config: &Config, scope: StoreScope) -> Box<dyn store::Sto
     store::open(&config.home, scope, config.environment())
 }
 
-/// Sends a prepared record and notes the answer. A lasting refusal takes the record and its key away; anything else
-/// leaves both, so that the next run goes on.
+/// Sends a prepared record and notes the answer. A refusal of its content takes the record and its key away;
+/// anything else leaves both, so that the next run goes on.
 pub(super) fn send(
     config: &Config,
     journal: &LockedJournal,
@@ -68,7 +68,7 @@ pub(super) fn send(
         Err(error) => {
             let error = Error::Api(error);
             config.events.record("submission-failed", &[("record", &record.id), ("message", &error)]);
-            if lasting(&error) {
+            if refused_for_good(&error) {
                 forget(config, journal, record)?;
             }
             Err(error)
@@ -76,9 +76,10 @@ pub(super) fn send(
     }
 }
 
-/// Whether the same submission would be refused again.
-pub(super) fn lasting(error: &Error) -> bool {
-    matches!(error, Error::Api(ApiError::Problem(_))) && Exit::from(error) != Exit::Unavailable
+/// Whether it is the submission itself that the service refused, so that it never was and never will be accepted. A
+/// refusal of us, an ended package for one, says nothing of what arrived before.
+fn refused_for_good(error: &Error) -> bool {
+    matches!(error, Error::Api(ApiError::Problem(_))) && Exit::from(error) == Exit::Input
 }
 
 /// Takes a record that came to nothing away, its key first, so that no key is ever without a record.

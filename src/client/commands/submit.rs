@@ -46,9 +46,9 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
                 return Ok(SubmitReport { wish, status: Some(status), resumed: true });
             }
             Ok(_) => {}
-            // A refusal ended that one, and is nothing against this one; where the service does not answer, it would
+            // A refusal of that one is nothing against this one; where the service does not answer, it would
             // not answer this one either.
-            Err(error) if record.wish != wish.digest() && pending::lasting(&error) => {}
+            Err(error) if record.wish != wish.digest() && !error.is_no_answer() => {}
             Err(error) => return Err(error),
         }
     }

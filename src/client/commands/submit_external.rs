@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::pending;
-use crate::client::api::{Api, ApiError};
+use crate::client::api::Api;
 use crate::client::cli::SubmitExternalArguments;
 use crate::client::config::{Config, ExternalFields};
 use crate::client::error::{Error, Explanation};
@@ -41,19 +41,19 @@ pub(super) fn run(config: &Config, arguments: SubmitExternalArguments) -> Result
     let mut known = journal.records()?;
     let mut progress = None;
     let count = files.len();
-    let mut unreachable: Option<Explanation> = None;
+    let mut unanswered: Option<(Exit, Explanation)> = None;
     for (index, file) in files.into_iter().enumerate() {
         let text = Text::new("sending").with("index", index + 1).with("count", count);
         progress.get_or_insert_with(|| Progress::start(&text, config.language)).show(&text, config.language);
-        let line = match (check(config, &file), &unreachable) {
+        let line = match (check(config, &file), &unanswered) {
             // What cannot be sent now is not even recorded, so that the next run starts where this one stopped.
-            (Ok(_), Some(explanation)) => Line { file, outcome: Err((Exit::Unavailable, explanation.clone())) },
+            (Ok(_), Some(before)) => Line { file, outcome: Err(before.clone()) },
             (Ok(csr), None) => {
                 let outcome = submit(config, &journal, &api, &fields, &mut known, &file, &csr);
-                let lost = matches!(outcome, Err(Error::Api(ApiError::Unreachable { .. } | ApiError::TimedOut { .. })));
+                let no_answer = outcome.as_ref().is_err_and(Error::is_no_answer);
                 let line = Line::new(config.language, file, outcome);
-                if lost {
-                    unreachable = line.outcome.as_ref().err().map(|(_, explanation)| explanation.clone());
+                if no_answer {
+                    unanswered = line.outcome.as_ref().err().cloned();
                 }
                 line
             }
@@ -104,7 +104,7 @@ fn submit(
     };
     let name = csr.subject().common_name.clone();
     let mut record = Record::new(submission, token, name, OffsetDateTime::now_utc()).map_err(|_| KeyError::Random)?;
-    record.source = Some(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+    record.source = Some(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string());
     kill_point::pass("submit.before-record");
     journal.write(&record)?;
     let status = pending::send(config, journal, api, &mut record)?;
@@ -134,7 +134,7 @@ impl Line {
     }
 
     fn json(&self) -> Value {
-        let mut value = json!({ "file": self.file });
+        let mut value = json!({ "file": self.file.display().to_string() });
         match &self.outcome {
             Ok(Sent::Checked(common_name)) => value["common_name"] = json!(common_name),
             Ok(Sent::Now(status)) => value["request"] = super::request_json(status),

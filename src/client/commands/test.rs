@@ -1,7 +1,5 @@
 //! `test`: a mutually authenticated connection with the certificate that lies in the store.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -69,7 +67,7 @@ pub(super) struct TestReport {
     /// Positive where this machine's clock is ahead, in seconds.
     clock_difference: i64,
     answered: OffsetDateTime,
-    location: PathBuf,
+    location: String,
     secure_url: String,
 }
 
@@ -98,7 +96,7 @@ impl Report for TestReport {
             (Text::new("field-serial"), &identity.serial),
             (Text::new("field-valid"), &until.in_language(language)),
             (Text::new("field-clock"), &clock.in_language(language)),
-            (Text::new("field-location"), &self.location.display().to_string()),
+            (Text::new("field-location"), &self.location),
         ];
         let mut text = super::fields(&rows, language);
         text.push('\n');

@@ -174,7 +174,8 @@ pub fn pem(label: &str, der: &[u8]) -> String {
 #[cfg(unix)]
 fn point_to(folder: &Path, id: &str) -> io::Result<()> {
     let link = folder.join(CURRENT);
-    if fs::read_link(&link).is_ok_and(|target| target == Path::new(id)) {
+    // Ids start with the time: an older certificate that arrives late does not take a newer one's place.
+    if fs::read_link(&link).is_ok_and(|target| target.as_path() >= Path::new(id)) {
         return Ok(());
     }
     let next = folder.join(format!(".{CURRENT}-{id}"));

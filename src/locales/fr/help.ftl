@@ -5,8 +5,6 @@ help-template = {"{about-with-newline}"}
 
     {"{all-args}{after-help}"}
 help-heading-commands = Commandes
-help-heading-arguments = Arguments
-help-heading-options = Options
 help-heading-global = Options de toutes les commandes
 help-heading-machine = Détails du serveur
 
