@@ -1,16 +1,19 @@
 //! The running installation: what everything else in the service is given.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::audit;
 use super::ca::{Ca, CaError, Serial};
 use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
 use super::package::Signer;
 use crate::locales::Text;
+use crate::protocol::secret::sha256_hex;
 
 /// The environment that real clients use, where nothing approves by itself.
 const PRODUCTION: &str = "prod";
@@ -30,6 +33,12 @@ pub enum OpenError {
     /// The package signer.
     #[error(transparent)]
     Signer(#[from] CredentialError),
+    /// The database tells of another CA than the one beside it.
+    #[error("{}", self.text())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
     /// Automatic approval was asked for where it may not be.
     #[error("{}", self.text())]
     AutoApproval,
@@ -43,6 +52,7 @@ impl OpenError {
             Self::Database(error) => error.text(),
             Self::Ca(error) => error.text(),
             Self::Signer(error) => error.text(),
+            Self::Foreign { path } => Text::new("database-foreign").with("path", path.display()),
             Self::AutoApproval => Text::new("auto-approve-refused"),
         }
     }
@@ -93,6 +103,11 @@ impl App {
         let settings = Settings::load(&home)?;
         let database = Database::open(&home.database()).await?;
         let ca = Ca::load(&home.ca())?;
+        // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
+        let installed = audit::installed_root(&mut *database.read().await?).await?;
+        if installed != Some(sha256_hex(ca.root())) {
+            return Err(OpenError::Foreign { path: home.database() });
+        }
         let signer = Signer::load(&home.package_signer())?;
         let serials = Box::new(Serial::random);
         Ok(Self { home, settings, database, ca, signer, clock, serials, auto_approve: false })

@@ -16,6 +16,9 @@ use crate::protocol::secret::sha256_hex;
 /// What the first entry is chained to.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// Names the CA in the first entry.
+const ROOT: &str = "root_sha256";
+
 /// Adds an entry. `detail` holds no secrets.
 pub async fn record(
     transaction: &mut Connection,
@@ -39,6 +42,17 @@ pub async fn record(
     };
     row.hash = hash(&row);
     rows::insert(transaction, &row).await
+}
+
+/// What the installation's own entry, the first one, tells of.
+pub fn installation(root: &[u8], environment: &str) -> Value {
+    json!({ "environment": environment, ROOT: sha256_hex(root) })
+}
+
+/// SHA-256 of the root certificate that the installation's own entry names.
+pub async fn installed_root(connection: &mut Connection) -> Result<Option<String>, DatabaseError> {
+    let first = list(connection, 0, 1).await?.into_iter().next();
+    Ok(first.and_then(|entry| entry.detail[ROOT].as_str().map(str::to_owned)))
 }
 
 /// The detail of an entry that tells of a refusal.

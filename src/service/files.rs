@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what the files hold.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -74,11 +75,11 @@ pub fn ensure_folder(folder: &Path) -> Result<(), FileError> {
     if folder.is_dir() {
         return Ok(());
     }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, OWNER_ONLY_FOLDER);
-    builder.create(folder).and_then(|()| sync_folder(parent(folder))).map_err(|cause| FileError::new(folder, cause))
+    owner_only()
+        .recursive(true)
+        .create(folder)
+        .and_then(|()| sync_folder(parent(folder)))
+        .map_err(|cause| FileError::new(folder, cause))
 }
 
 /// Makes an owner-only folder with all that `fill` puts into it, or nothing: it is filled under another name beside
@@ -88,22 +89,39 @@ pub fn ensure_folder(folder: &Path) -> Result<(), FileError> {
 /// Besides those of `fill`: [`FileError::Exists`] where something other than an empty folder is there.
 pub fn create_folder<E: From<FileError>>(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let parent = parent(folder);
+    ensure_folder(parent)?;
+    // Two at once would fill the same folder: the second waits, and finds the place occupied. Where the file system has
+    // no locks, that nobody does this is left to people.
+    let lock = cfg!(unix).then(|| File::open(parent)).transpose().map_err(|cause| FileError::new(parent, cause))?;
+    let _ = lock.as_ref().map(File::lock);
     let occupied = fs::read_dir(folder)
         .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |mut entries| entries.next().is_some());
     if occupied {
         return Err(FileError::Exists { path: folder.to_owned() }.into());
     }
-    ensure_folder(parent)?;
-    let staging = temporary(OWNER_ONLY_FOLDER).tempdir_in(parent).map_err(|cause| FileError::new(parent, cause))?;
-    fill(staging.path())?;
-    sync_folder(staging.path()).map_err(|cause| FileError::new(folder, cause))?;
-    // Moving over an empty folder succeeds, over a full one fails: what appeared meanwhile is not lost.
-    let staging = staging.keep();
-    fs::rename(&staging, folder).and_then(|()| sync_folder(parent)).map_err(|cause| {
-        // What was not moved would lie about with its secrets.
-        let _ = fs::remove_dir_all(&staging);
-        FileError::new(folder, cause).into()
-    })
+    // Always the same name, so that what an interrupted attempt left lies about with its secrets no longer than until
+    // the next one.
+    let mut name = OsString::from(".");
+    name.push(folder.file_name().unwrap_or_default());
+    name.push(".installing");
+    let staging = parent.join(name);
+    discard(&staging).and_then(|()| owner_only().create(&staging)).map_err(|cause| FileError::new(&staging, cause))?;
+    let filled = fill(&staging).and_then(|()| {
+        // Moving over an empty folder succeeds, over a full one fails: what appeared meanwhile is not lost.
+        let moved = sync_folder(&staging).and_then(|()| fs::rename(&staging, folder));
+        moved.and_then(|()| sync_folder(parent)).map_err(|cause| FileError::new(folder, cause).into())
+    });
+    if filled.is_err() {
+        let _ = discard(&staging);
+    }
+    filled
+}
+
+fn discard(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a secret that only the owner can read from the moment it exists. Never overwrites.
@@ -166,7 +184,16 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// A temporary file or folder with these permissions from the start; elsewhere than on Unix, its folder's rights apply.
+/// Makes folders that only their owner can enter; elsewhere than on Unix, the rights of the folder above apply.
+fn owner_only() -> fs::DirBuilder {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has modes"))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, OWNER_ONLY_FOLDER);
+    builder
+}
+
+/// A temporary file with these permissions from the start; elsewhere than on Unix, its folder's rights apply.
 fn temporary(mode: u32) -> Builder<'static, 'static> {
     let mut builder = Builder::new();
     builder.prefix(".ptc-");
@@ -223,7 +250,12 @@ mod tests {
         });
         assert!(matches!(fail, Err(FileError::Missing { .. })));
         assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 0, "remains are left over");
+        // One that was killed cannot clean up; the next one does.
+        let killed = folder.with_file_name(".b.installing");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join("first"), "a key").unwrap();
         create_folder(&folder, |staging| write_secret(&staging.join("first"), b"1")).unwrap();
+        assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 1, "remains are left over");
         assert_eq!(mode(&folder), 0o700);
         let again = create_folder(&folder, |staging| write_secret(&staging.join("first"), b"2"));
         assert!(matches!(again, Err(FileError::Exists { .. })), "{again:?}");

@@ -23,8 +23,11 @@ const TRUST_ANCHOR: &str = "trust-anchor.pem";
 /// Makes the manager's key in `folder`, readable by its owner only, and a CSR for it.
 ///
 /// # Errors
-/// [`FileError::Exists`] where a certificate lies there already.
+/// [`FileError::Exists`] where a certificate lies there already, or something other than a folder.
 pub fn prepare(folder: &Path) -> Result<Der, CredentialError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(FileError::Exists { path: folder.to_owned() }.into());
+    }
     let certificate = folder.join(format!("{NAME}.crt.pem"));
     if certificate.exists() {
         return Err(FileError::Exists { path: certificate }.into());

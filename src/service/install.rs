@@ -6,7 +6,6 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use serde_json::json;
 use tokio::runtime::Builder;
 
 use super::app::{App, Clock, OpenError};
@@ -21,7 +20,7 @@ use super::error::Failure;
 use super::files::{self, FileError};
 use super::handover;
 use super::package::Signer;
-use super::registration::{Issuer, record_certificate, sign_recorded};
+use super::registration::{Issuer, check_person, record_certificate, sign_recorded};
 use super::tls;
 use crate::locales::Text;
 use crate::protocol::messages::{Manager, NewManager};
@@ -112,6 +111,7 @@ pub struct Installed {
 /// [`FileError::Exists`] where one is there already.
 pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, InstallError> {
     plan.settings.check()?;
+    check_person(&plan.manager_name, &plan.manager_email).map_err(Failure::from)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut installed = None;
     files::create_folder(home.folder(), |staging| {
@@ -162,7 +162,7 @@ async fn certify_itself(
     let listeners = service_template(&plan.settings, tls::prepare(&home.tls())?);
     let signer = Signer::template(&home.package_signer(), environment)?;
     let mut transaction = database.write().await?;
-    let detail = json!({ "environment": environment, "root_sha256": sha256_hex(ca.root()) });
+    let detail = audit::installation(ca.root(), environment);
     audit::record(&mut transaction, now, operator, Action::Install, &Object::Everything, detail).await?;
     let listeners = record_certificate(&issuer, &mut transaction, &listeners, Holder::Service, None).await?;
     let signer = record_certificate(&issuer, &mut transaction, &signer, Holder::PackageSigner, None).await?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -28,6 +29,10 @@ impl Installation {
     }
 
     fn init(&self, environment: &str, url: &str, out: &str) -> Run {
+        self.init_for(environment, url, out, "perrine@ptc.example")
+    }
+
+    fn init_for(&self, environment: &str, url: &str, out: &str, email: &str) -> Run {
         self.run([
             "init",
             &format!("--environment={environment}"),
@@ -36,7 +41,7 @@ impl Installation {
             "--public-listen=127.0.0.1:0",
             "--secure-listen=127.0.0.1:0",
             "--manager-name=Perrine Centrale",
-            "--manager-email=perrine@ptc.example",
+            &format!("--manager-email={email}"),
             &format!("--manager-out={}", self.0.path().join(out).display()),
         ])
     }
@@ -112,8 +117,16 @@ fn an_installation_is_made_once_and_whole() {
         assert!(run.stderr.contains("Next:") || run.stderr.contains("expected"), "{}", run.stderr);
         assert_eq!(fs::read_dir(empty.0.path()).unwrap().count(), 0, "{environment} {url} left something");
     }
-    // One whose manager's folder is taken leaves nothing of itself.
+    // The manager is checked before a key is made for them.
+    let nobody = Installation(tempfile::tempdir().unwrap());
+    let run = nobody.init_for("test", "https://x.example", "manager", "not an address").exits(3);
+    assert!(run.stderr.contains("email"), "{}", run.stderr);
+    assert_eq!(fs::read_dir(nobody.0.path()).unwrap().count(), 0);
+    // One whose manager's folder is a file, or taken leaves nothing of itself.
     let taken = Installation(tempfile::tempdir().unwrap());
+    fs::write(taken.0.path().join("manager"), "mine").unwrap();
+    taken.init("test", "https://x.example", "manager").exits(3);
+    fs::remove_file(taken.0.path().join("manager")).unwrap();
     fs::create_dir(taken.0.path().join("manager")).unwrap();
     fs::write(taken.0.path().join("manager/manager.crt.pem"), "mine").unwrap();
     let run = taken.init("test", "https://x.example", "manager").exits(3);
@@ -134,6 +147,25 @@ fn an_installation_is_made_once_and_whole() {
     ] {
         assert_eq!(secret(path), mode, "{path}");
     }
+}
+
+#[test]
+fn folders_of_any_name_are_told_as_json_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let strange = folder.path().join(std::ffi::OsStr::from_bytes(b"s\xff"));
+    let init = |home: &Path, out: &Path| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--lang=en", "--output=json", "--home"]).arg(home).args(["init", "--environment=test"]);
+        command.args(["--public-url=https://x.example", "--secure-url=https://x.example", "--manager-name=P"]);
+        command.arg("--manager-email=p@ptc.example").arg("--manager-out").arg(out);
+        Run::of(&mut command)
+    };
+    // SQLite takes no such name, so that the service could never start there.
+    let refused = init(&strange, &folder.path().join("manager")).exits(1);
+    assert!(refused.stderr.contains("UTF-8"), "{}", refused.stderr);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let told = init(&folder.path().join("home"), &strange).exits(0).json();
+    assert_eq!(told["result"]["manager_out"], strange.display().to_string());
 }
 
 #[test]
@@ -190,6 +222,13 @@ fn what_is_wrong_with_the_home_is_named() {
     change("enrollment.db", &|path| fs::remove_file(path).unwrap()).exits(3);
     change("enrollment.db", &|path| fs::write(path, "not a database, but long enough to look".repeat(99)).unwrap())
         .exits(1);
+    let empty = change("enrollment.db", &|path| fs::write(path, "").unwrap()).exits(3);
+    assert!(empty.stderr.contains("enrollment.db") && empty.stderr.contains("backup"), "{}", empty.stderr);
+    let other = Installation::new("test");
+    let foreign = change("enrollment.db", &|path| {
+        fs::copy(other.home().join("enrollment.db"), path).unwrap();
+    });
+    assert!(foreign.exits(3).stderr.contains("does not belong to the CA"));
     let newer = change("enrollment.db", &|path| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

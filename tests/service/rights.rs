@@ -6,6 +6,7 @@ use ptc_enroll::protocol::messages::{API, NewManager, RequestDetail, Revocation,
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::{Kind, Role};
 use ptc_enroll::protocol::secret::Secret;
+use ptc_enroll::service::audit::{self, Verdict};
 use ptc_enroll::service::handover;
 use serde_json::{Value, json};
 
@@ -257,4 +258,35 @@ fn disabling_a_manager_ends_the_open_connection() {
     let crl = service.public().get("/ca/crl");
     let text = openssl(&["crl", "-inform", "DER", "-in", "crl", "-noout", "-text"], &[("crl", &crl.body)]);
     assert!(text.contains(&manager.serial.to_uppercase()), "{text}");
+}
+
+#[test]
+fn names_that_nothing_can_have_fill_no_record() {
+    let service = Service::start();
+    let secure = service.secure(Some(&service.manager(A)));
+    let entries = || match service.run(audit::verify(service.app.database())).unwrap() {
+        Verdict::Intact { entries, .. } => entries,
+        broken => panic!("{broken:?}"),
+    };
+    let before = entries();
+    let long = "A".repeat(1_000);
+    for serial in [long.as_str(), &"a".repeat(41), "xyz"] {
+        secure.get(&format!("/manager/certificates/{serial}")).is_problem(ProblemCode::NotFound);
+        let revocation = json!({ "code": "keyCompromise", "reason": "" });
+        let path = format!("/manager/certificates/{serial}/revoke");
+        secure.post(&path, &revocation).is_problem(ProblemCode::NotFound);
+    }
+    secure.get(&format!("/manager/requests?organisation={long}")).is_problem(ProblemCode::InvalidField);
+    let organisation = json!({ "code": long, "name": "X", "country": "FR" });
+    secure.post("/manager/organisations", &organisation).is_problem(ProblemCode::InvalidField);
+    assert_eq!(entries(), before);
+    // What could be somebody's is recorded as before.
+    secure.get(&format!("/manager/certificates/{}", "a".repeat(40))).is_problem(ProblemCode::NotFound);
+    assert_eq!(entries(), before + 1);
+
+    let serial = service.identity(&service.approved(A)).serial;
+    let capitals = serial.to_uppercase();
+    assert_eq!(secure.get(&format!("/manager/certificates/{capitals}")).status, 200);
+    let revocation = json!({ "code": "keyCompromise", "reason": "" });
+    assert_eq!(secure.post(&format!("/manager/certificates/{capitals}/revoke"), &revocation).status, 200);
 }

@@ -106,7 +106,13 @@ fn a_package_enrols_what_it_is_for() {
             None => assert_eq!(reply.status, 201, "{what}: {}", reply.text()),
         }
     }
+    let accepted = of(A, Kind::Workstation);
+    let first = service.public().submit(&workstations, Some("key"), &accepted);
     service.tamper("UPDATE packages SET disabled_at = 1");
+    // Whoever did not hear that their request was accepted still does.
+    let again = service.public().submit(&workstations, Some("key"), &accepted);
+    assert_eq!((first.status, again.status), (201, 200));
+    assert_eq!(first.json::<RequestStatus>(), again.json::<RequestStatus>());
     let reply = service.public().submit(&workstations, None, &of(A, Kind::Workstation));
     reply.is_problem(ProblemCode::Forbidden);
 }
@@ -173,4 +179,25 @@ fn fields_have_bounds() {
         draft.submission.contact.email = String::new();
     });
     assert_eq!(service.public().submit(&secret, None, &longest).status, 201);
+}
+
+#[test]
+fn a_disk_that_was_full_is_used_again() {
+    let service = Service::start();
+    let secret = service.package(A);
+    let submit = || {
+        let draft = Draft::workstation(A, &service.fresh("PC-"));
+        service.public().submit(&secret, None, &draft)
+    };
+    // The file may not grow any more; the limit ends with the connection that it was set on.
+    service.tamper("CREATE TABLE filler (content); PRAGMA max_page_count = 1");
+    let full = service.run(async {
+        let mut transaction = service.app.database().write().await.unwrap();
+        sqlx::raw_sql("INSERT INTO filler VALUES (zeroblob(10000000))").execute(&mut *transaction).await
+    });
+    assert!(full.unwrap_err().to_string().contains("full"));
+    for _ in 0..3 {
+        let reply = submit();
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
 }

@@ -20,19 +20,20 @@ pub(crate) async fn run(context: &Context, command: CrlCommand) -> Result<(), Co
     if let Some(path) = &out {
         files::write_public(path, &crl.der)?;
     }
+    let written = out.map(|path| path.display().to_string());
     let value = json!({
         "number": crl.number,
         "this_update": crl.this_update.format(&Rfc3339).ok(),
         "next_update": crl.next_update.format(&Rfc3339).ok(),
         "sha256": sha256_hex(&crl.der),
-        "written": out,
+        "written": written,
     });
     context.output.result(command, &value, || {
         context.output.pairs(&[
             (Text::new("column-number"), crl.number.to_string()),
             (Text::new("column-this-update"), moment(crl.this_update)),
             (Text::new("column-next-update"), moment(crl.next_update)),
-            (Text::new("column-written"), out.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+            (Text::new("column-written"), written.clone().unwrap_or_default()),
         ])
     })
 }

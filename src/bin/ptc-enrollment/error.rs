@@ -123,7 +123,7 @@ impl CommandError {
 
 fn of_opening(error: &OpenError) -> Exit {
     match error {
-        OpenError::Settings(_) => Exit::Input,
+        OpenError::Settings(_) | OpenError::Foreign { .. } => Exit::Input,
         OpenError::Database(error) => of_database(error),
         OpenError::Ca(_) | OpenError::Signer(_) => Exit::Key,
         OpenError::AutoApproval => Exit::Refused,
@@ -140,7 +140,7 @@ fn of_credential(error: &CredentialError) -> Exit {
 
 fn of_database(error: &DatabaseError) -> Exit {
     match error {
-        DatabaseError::Missing { .. } | DatabaseError::Newer { .. } => Exit::Input,
+        DatabaseError::Missing { .. } | DatabaseError::Empty { .. } | DatabaseError::Newer { .. } => Exit::Input,
         DatabaseError::Unavailable { .. } => Exit::Unavailable,
         DatabaseError::Unusable { .. } | DatabaseError::Query { .. } => Exit::Unexpected,
     }

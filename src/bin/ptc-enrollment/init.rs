@@ -23,11 +23,11 @@ pub(crate) fn run(context: &Context, arguments: InitArguments) -> Result<(), Com
     };
     let installed = install(&context.home, &plan, &context.clock)?;
     let value = json!({
-        "home": context.home.folder(),
+        "home": context.home.folder().display().to_string(),
         "environment": plan.settings.environment,
         "trust_anchor_sha256": installed.trust_anchor_sha256,
         "manager": installed.manager,
-        "manager_out": plan.manager_out,
+        "manager_out": plan.manager_out.display().to_string(),
     });
     context.output.result("init", &value, || {
         let text = Text::new("init-done")

@@ -2,7 +2,9 @@
 
 use ptc_enroll::locales::{self, Text};
 use ptc_enroll::protocol::messages::NewManager;
+use ptc_enroll::service::error::Failure;
 use ptc_enroll::service::handover;
+use ptc_enroll::service::registration::check_person;
 use serde_json::json;
 
 use crate::cli::ManagerCommand;
@@ -16,11 +18,13 @@ pub(crate) async fn run(context: &Context, command: ManagerCommand) -> Result<()
     let output = &context.output;
     match command {
         ManagerCommand::Add { name, email, role, organisation, out } => {
+            check_person(&name, &email).map_err(Failure::from)?;
             let csr = handover::prepare(&out)?;
             let manager = NewManager { name, email, role, organisation, csr };
             let added = app.add_manager(&operator, &manager).await?;
             handover::complete(&out, &added.issued)?;
-            let value = json!({ "manager": added.manager, "serial": added.issued.serial, "out": out });
+            let value =
+                json!({ "manager": added.manager, "serial": added.issued.serial, "out": out.display().to_string() });
             output.result("manager add", &value, || {
                 let text = Text::new("manager-added")
                     .with("id", added.manager.id)

@@ -34,13 +34,13 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
                 files::write_secret(file, &package::zip(&created.files)?)?;
             }
             let fingerprint = sha256_hex(app.ca().root());
-            let places: Vec<_> = [&out, &zip].into_iter().flatten().collect();
+            let places: Vec<String> =
+                [&out, &zip].into_iter().flatten().map(|path| path.display().to_string()).collect();
             let value = json!({
                 "id": created.id, "settings": created.package, "written": places,
                 "trust_anchor_sha256": fingerprint,
             });
             output.result("package create", &value, || {
-                let places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
                 let text = Text::new("package-created")
                     .with("id", created.id)
                     .with("organisation", created.package.organisation.subject_name())

@@ -125,6 +125,10 @@ package-readme =
 # What an operation needs.
 database-missing = There is no database at { $path }.
     .hint = Make an installation with “ptc-enrollment init”, or give its folder with --home.
+database-empty = There is a file at { $path }, but nothing of this service in it.
+    .hint = Restore the database from a backup; do not start the service without it.
+database-foreign = The database { $path } does not belong to the CA beside it.
+    .hint = Restore database and CA from the same backup.
 database-newer = A later version of this program made the database { $path }.
     .hint = Use that version, or restore the backup from before the update.
 database-unusable = The database { $path } cannot be opened: { $cause }

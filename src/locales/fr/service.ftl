@@ -125,6 +125,10 @@ package-readme =
 # Ce dont une opération a besoin.
 database-missing = Il n’y a pas de base de données à { $path }.
     .hint = Faites une installation avec « ptc-enrollment init », ou indiquez son dossier avec --home.
+database-empty = Il y a un fichier à { $path }, mais il ne contient rien de ce service.
+    .hint = Restaurez la base de données depuis une sauvegarde ; ne démarrez pas le service sans elle.
+database-foreign = La base de données { $path } n’appartient pas à l’AC qui se trouve à côté d’elle.
+    .hint = Restaurez la base de données et l’AC depuis la même sauvegarde.
 database-newer = Une version plus récente de ce programme a créé la base de données { $path }.
     .hint = Utilisez cette version, ou restaurez la sauvegarde d’avant la mise à jour.
 database-unusable = La base de données { $path } ne peut pas être ouverte : { $cause }

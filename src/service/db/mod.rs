@@ -39,6 +39,11 @@ pub enum DatabaseError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The file holds nothing of this service.
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// A later version of the program made the database.
     Newer {
         /// The file.
@@ -68,6 +73,7 @@ impl DatabaseError {
     pub fn text(&self) -> Text {
         match self {
             Self::Missing { path } => Text::new("database-missing").with("path", path.display()),
+            Self::Empty { path } => Text::new("database-empty").with("path", path.display()),
             Self::Newer { path } => Text::new("database-newer").with("path", path.display()),
             Self::Unusable { path, cause } => {
                 Text::new("database-unusable").with("path", path.display()).with("cause", cause)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection as _, Sqlite, Transaction};
 
 use super::DatabaseError;
 
@@ -35,7 +35,7 @@ impl Database {
     /// Opens an existing database and brings its schema up to date.
     ///
     /// # Errors
-    /// [`DatabaseError::Missing`], [`DatabaseError::Newer`] or [`DatabaseError::Unusable`].
+    /// [`DatabaseError::Missing`], [`DatabaseError::Empty`], [`DatabaseError::Newer`] or [`DatabaseError::Unusable`].
     pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
         if path.exists() {
             Self::connect(path, false).await
@@ -57,7 +57,17 @@ impl Database {
             .disable_statement_logging();
         let pool =
             |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
-        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| unusable(error.into()))?;
+        // Where the disk is full or fails, SQLite itself ends the transaction (sqlite.org/lang_transaction.html) and sqlx
+        // goes on counting it: such a connection could never begin one again. The pool has let it finish what it had to
+        // do (`test_before_acquire`), so that what is counted here is over, and opens another one in its place.
+        let writer = pool(1)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| unusable(error.into()))?;
+        if !create && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
+            return Err(DatabaseError::Empty { path: path.to_owned() });
+        }
         MIGRATIONS.run(&writer).await.map_err(|error| match error {
             MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
                 DatabaseError::Newer { path: path.to_owned() }
@@ -83,4 +93,11 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Whether a migration ever ran: only [`Database::create`] starts from nothing.
+async fn has_schema(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')")
+        .fetch_one(pool)
+        .await
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{check_length, found, inert, record, record_certificate};
+use super::{ORGANISATION_CODE_LIMIT, check_length, found, inert, record, record_certificate};
 use crate::locales::Text;
 use crate::protocol::messages::{
     DESCRIPTION_LIMIT, Issued, IssuedManager, Manager, NewManager, NewPackage, Organisation, Revocation,
@@ -227,8 +227,8 @@ fn duplicate(error: Failure, what: impl FnOnce() -> Text) -> Failure {
 
 fn check_organisation(organisation: &Organisation) -> Result<(), Refusal> {
     let Organisation { code, name, country } = organisation;
-    let good_code =
-        (2..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let good_code = (2..=ORGANISATION_CODE_LIMIT).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     if !good_code {
         return Err(Refusal::invalid_field("code", Text::new("expected-organisation-code")));
     }
@@ -256,13 +256,16 @@ fn check_defaults(defaults: &Defaults) -> Result<(), Refusal> {
     check_length("defaults.description", defaults.description.as_deref().unwrap_or_default(), DESCRIPTION_LIMIT)
 }
 
-fn check_manager(manager: &NewManager) -> Result<(), Refusal> {
-    if manager.name.trim() != manager.name || check_text(&manager.name, COMMON_NAME_LIMIT).is_err() {
+/// A manager's name and address, to be checked before a key is made for them.
+pub fn check_person(name: &str, email: &str) -> Result<(), Refusal> {
+    if name.trim() != name || check_text(name, COMMON_NAME_LIMIT).is_err() {
         return Err(Refusal::invalid_field("name", Text::new("expected-person")));
     }
-    if check_email(&manager.email).is_err() {
-        return Err(Refusal::invalid_field("email", Text::new("expected-email")));
-    }
+    check_email(email).map_err(|_| Refusal::invalid_field("email", Text::new("expected-email")))
+}
+
+fn check_manager(manager: &NewManager) -> Result<(), Refusal> {
+    check_person(&manager.name, &manager.email)?;
     match (manager.role, &manager.organisation) {
         (Role::RegistrationManager, None) => {
             Err(Refusal::invalid_field("organisation", Text::new("expected-one-organisation")))

@@ -136,7 +136,7 @@ impl App {
         serial: &str,
         revocation: &Revocation,
     ) -> Result<CertificateSummary, Failure> {
-        self.reach_certificate(actor, Action::Revoke, serial).await?;
+        let serial = &self.reach_certificate(actor, Action::Revoke, serial).await?.serial;
         check_length("reason", &revocation.reason, REASON_LIMIT)?;
 
         let mut transaction = self.database.write().await?;

@@ -25,15 +25,22 @@ use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
-pub use self::directory::CreatedPackage;
+pub use self::directory::{CreatedPackage, check_person};
 pub use self::identification::Caller;
 pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
 pub use self::reading::{CertificateQuery, RequestQuery};
 pub use self::submission::Submitted;
 
+/// The most characters in an organisation's code.
+const ORGANISATION_CODE_LIMIT: usize = 16;
+
 impl App {
     /// Lets an actor do something, or audits that a manager or machine reached for what is not theirs.
     pub(super) async fn allow(&self, actor: &Actor, action: Action, object: &Object<'_>) -> Result<(), Failure> {
+        // Who may do nothing fills no record with names that nothing can have.
+        if object.organisation().is_some_and(|code| code.len() > ORGANISATION_CODE_LIMIT) {
+            return Err(Refusal::invalid_field("organisation", Text::new("expected-organisation-code")).into());
+        }
         let Err(refusal) = authorize(actor, action, object) else { return Ok(()) };
         let known = matches!(actor, Actor::Manager(_) | Actor::Machine { .. });
         if known && matches!(refusal.code(), ProblemCode::NotFound | ProblemCode::Forbidden) {
@@ -56,6 +63,7 @@ impl App {
 
     /// The same for a certificate.
     async fn reach_certificate(&self, actor: &Actor, action: Action, serial: &str) -> Result<CertificateRow, Failure> {
+        let serial = &canonical_serial(serial)?;
         let row = certificates::find(&mut *self.database.read().await?, serial).await?;
         let nothing = Object::Certificate { serial, organisation: None, kind: None };
         self.allow(actor, action, &row.as_ref().map_or(nothing, certificate_object)).await?;
@@ -93,6 +101,12 @@ impl App {
 /// A row that was there a moment ago, or that the caller need not know of.
 fn found<T>(row: Option<T>) -> Result<T, Refusal> {
     row.ok_or_else(Refusal::not_found)
+}
+
+/// A serial number as it is stored: certificates have at most 20 octets of it (RFC 5280 §4.1.2.2), others none.
+fn canonical_serial(serial: &str) -> Result<String, Refusal> {
+    let good = (1..=40).contains(&serial.len()) && serial.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if good { Ok(serial.to_ascii_lowercase()) } else { Err(Refusal::not_found()) }
 }
 
 /// An actor's name, safe to log.

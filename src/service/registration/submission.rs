@@ -30,15 +30,11 @@ pub struct Submitted {
 }
 
 impl App {
-    /// The install package whose enrollment secret this is.
+    /// The install package whose enrollment secret this is, in use or not.
     pub async fn package_of(&self, secret: &Secret) -> Result<PackageRow, Failure> {
         let mut connection = self.database.read().await?;
         let package = packages::find_by_secret(&mut connection, secret).await?;
-        let package = package.ok_or_else(Refusal::unauthenticated)?;
-        if package.disabled_at.is_some() {
-            return Err(Refusal::forbidden(Text::new("forbidden-package-disabled")).into());
-        }
-        Ok(package)
+        Ok(package.ok_or_else(Refusal::unauthenticated)?)
     }
 
     /// The holder of a request's token. A wrong token and a number that nobody has look alike.
@@ -69,6 +65,10 @@ impl App {
             if let Some(row) = requests::find_by_idempotency_key(&mut connection, package.id, key).await? {
                 return self.repeated(&mut connection, &row, &body_sha256).await;
             }
+        }
+        // Not before: what was accepted while the package was in use is answered for, however late the repetition.
+        if package.disabled_at.is_some() {
+            return Err(Refusal::forbidden(Text::new("forbidden-package-disabled")).into());
         }
         check_kind(package, submission.kind)?;
         check_details(&submission.machine, &submission.contact)?;
