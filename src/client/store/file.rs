@@ -153,7 +153,7 @@ impl Store for FileStore {
     }
 }
 
-/// A DER value as PEM (RFC 7468).
+/// A DER value as PEM (RFC 7468). Our own, because it also writes keys, and what the crates for it copy is not cleared.
 pub fn pem(label: &str, der: &[u8]) -> String {
     use base64::prelude::{BASE64_STANDARD, Engine};
     let text = Zeroizing::new(BASE64_STANDARD.encode(der));
