@@ -4,6 +4,7 @@ mod audit;
 mod ca;
 mod commands;
 mod decisions;
+mod demo;
 mod http;
 mod issuing;
 mod lifecycle;
