@@ -1,5 +1,7 @@
 //! `ptc-enroll` as its user meets it: the real program, most of the time against the real service.
 
+#[cfg(feature = "service")]
+mod clipboard;
 mod command_line;
 #[cfg(feature = "service")]
 mod crash;
