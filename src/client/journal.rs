@@ -195,16 +195,17 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(self.file_error(source)),
         };
-        let mut records = Vec::new();
+        let mut paths = Vec::new();
         for entry in entries {
-            let path = entry.map_err(|source| self.file_error(source))?.path();
-            if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
-                let content = fs::read(&path).map_err(|source| JournalError::File { path: path.clone(), source })?;
-                let record: Record = serde_json::from_slice(&content)
-                    .map_err(|source| JournalError::Damaged { path: path.clone(), source })?;
-                records.push(record);
+            let entry = entry.map_err(|source| self.file_error(source))?;
+            // A pipe in the place of a record would be waited for.
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_symlink());
+            let path = entry.path();
+            if is_file && path.extension().is_some_and(|extension| extension == "json") {
+                paths.push(path);
             }
         }
+        let mut records = read_all(&paths)?;
         // What has no number yet was made last.
         let age = |record: &Record| (record.number().is_none(), record.number());
         records.sort_by(|left, right| age(left).cmp(&age(right)).then_with(|| left.id.cmp(&right.id)));
@@ -251,6 +252,36 @@ impl Journal {
     }
 }
 
+/// Reads records, on several processors where there are many.
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Record>, JournalError> {
+    /// Fewer than this are read faster than a thread starts.
+    const CHUNK: usize = 128;
+    let processors = thread::available_parallelism().map_or(1, usize::from).min(8);
+    let chunk = paths.len().div_ceil(processors).max(CHUNK);
+    let mut chunks = paths.chunks(chunk);
+    let own = chunks.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> = chunks.map(|chunk| scope.spawn(|| read_in_turn(chunk))).collect();
+        let mut records = read_in_turn(own)?;
+        for other in others {
+            // A panic over there is one here.
+            let more = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            records.append(&mut more?);
+        }
+        Ok(records)
+    })
+}
+
+fn read_in_turn(paths: &[PathBuf]) -> Result<Vec<Record>, JournalError> {
+    paths
+        .iter()
+        .map(|path| {
+            let content = fs::read(path).map_err(|source| JournalError::File { path: path.clone(), source })?;
+            serde_json::from_slice(&content).map_err(|source| JournalError::Damaged { path: path.clone(), source })
+        })
+        .collect()
+}
+
 /// The journal while this run alone may change it.
 #[derive(Debug)]
 pub struct LockedJournal {
@@ -274,7 +305,7 @@ impl LockedJournal {
         let path = self.path(record);
         // The bytes hold the token, so the buffer is cleared after use.
         let content = zeroize::Zeroizing::new(
-            serde_json::to_vec_pretty(record).map_err(|source| JournalError::Damaged { path: path.clone(), source })?,
+            serde_json::to_vec(record).map_err(|source| JournalError::Damaged { path: path.clone(), source })?,
         );
         write_durably(&path, &content).map_err(|source| JournalError::File { path, source })
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::mpsc;
+use std::thread;
 
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
 use zeroize::Zeroizing;
@@ -40,8 +42,26 @@ impl KeyAlgorithm {
         }
     }
 
-    /// Makes a new key. RSA takes a while: two prime numbers have to be found.
+    /// Makes a new key.
+    ///
+    /// RSA takes a while, and how long is chance: two prime numbers have to be found. Two searches run side by side where
+    /// there are two processors, and the first to end counts; the other one ends unheard.
     pub fn generate(self) -> Result<PrivateKey, KeyError> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        if self.is_elliptic() || processors < 2 {
+            return self.search();
+        }
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..2 {
+            let sender = sender.clone();
+            // The receiver is gone when the second key comes, which is then cleared where it is.
+            thread::spawn(move || sender.send(self.search()));
+        }
+        drop(sender);
+        receiver.recv().unwrap_or_else(|_| self.search())
+    }
+
+    fn search(self) -> Result<PrivateKey, KeyError> {
         let pair = match self {
             Self::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
             Self::Rsa3072 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
