@@ -54,8 +54,13 @@ impl KeyAlgorithm {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..2 {
             let sender = sender.clone();
-            // The receiver is gone when the second key comes, which is then cleared where it is.
-            thread::spawn(move || sender.send(self.search()));
+            thread::spawn(move || {
+                // The search that loses must not slow down what comes next. On Linux this is a thread's own value.
+                #[cfg(target_os = "linux")]
+                let _ = rustix::process::nice(10);
+                // The receiver is gone when the second key comes, which is then cleared where it is.
+                sender.send(self.search())
+            });
         }
         drop(sender);
         receiver.recv().unwrap_or_else(|_| self.search())
