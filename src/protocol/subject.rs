@@ -35,6 +35,18 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The name of something of the centre's own: a service, a signer.
+    pub fn of_centre(common_name: String) -> Self {
+        Self {
+            country: String::new(),
+            region: String::new(),
+            locality: String::new(),
+            organisation: "PTC".to_owned(),
+            organisational_unit: String::new(),
+            common_name,
+        }
+    }
+
     /// The name as rcgen encodes it, from the country down to the common name, empty parts left out.
     ///
     /// # Errors

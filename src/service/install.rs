@@ -196,14 +196,7 @@ fn service_template(settings: &Settings, public_key: Vec<u8>) -> Template {
     }
     Template {
         profile: Profile::Service,
-        subject: Subject {
-            country: String::new(),
-            region: String::new(),
-            locality: String::new(),
-            organisation: "PTC".to_owned(),
-            organisational_unit: String::new(),
-            common_name: format!("PTC {} Enrollment Service", settings.environment),
-        },
+        subject: Subject::of_centre(format!("PTC {} Enrollment Service", settings.environment)),
         dns_names,
         ip_addresses,
         emails: Vec::new(),

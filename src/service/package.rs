@@ -65,14 +65,7 @@ impl Signer {
     pub fn template(folder: &Path, environment: &str) -> Result<Template, CredentialError> {
         Ok(Template {
             profile: Profile::PackageSigner,
-            subject: Subject {
-                country: String::new(),
-                region: String::new(),
-                locality: String::new(),
-                organisation: "PTC".to_owned(),
-                organisational_unit: String::new(),
-                common_name: format!("PTC {environment} Package Signer"),
-            },
+            subject: Subject::of_centre(format!("PTC {environment} Package Signer")),
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
             emails: Vec::new(),

@@ -17,7 +17,7 @@ use crate::client::report::{Progress, Report};
 use crate::client::{kill_point, machine};
 use crate::locales::{self, Language, Text};
 use crate::protocol::messages::{Der, MachineDetails, RequestStatus, Submission};
-use crate::protocol::request::StoreScope;
+use crate::protocol::request::Kind;
 use crate::protocol::rules::{Expectation, check_csr};
 use crate::protocol::secret::{Secret, sha256_hex};
 use crate::protocol::subject::Subject;
@@ -112,7 +112,7 @@ impl Wish {
         Ok(Self { fields, machine, subject })
     }
 
-    fn kind(&self, config: &Config) -> crate::protocol::request::Kind {
+    fn kind(&self, config: &Config) -> Kind {
         config.package.settings.kind
     }
 
@@ -174,7 +174,6 @@ impl Report for SubmitReport {
 
     fn json(&self, _language: Language) -> Value {
         let wish = &self.wish;
-        let scope: StoreScope = wish.fields.store;
         let mut value = json!({
             "dry_run": self.status.is_none(),
             "resumed": self.resumed,
@@ -189,7 +188,7 @@ impl Report for SubmitReport {
             "contact": wish.fields.contact,
             "machine": wish.machine,
             "key": wish.fields.key.as_str(),
-            "store": scope,
+            "store": wish.fields.store,
         });
         if let Some(status) = &self.status {
             value["request"] = super::request_json(status);
