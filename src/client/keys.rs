@@ -42,16 +42,17 @@ impl KeyAlgorithm {
         }
     }
 
-    /// Makes a new key.
+    /// Starts to look for a new key, so that other work goes on meanwhile.
     ///
     /// RSA takes a while, and how long is chance: two prime numbers have to be found. Two searches run side by side where
-    /// there are two processors, and the first to end counts; the other one ends unheard.
-    pub fn generate(self) -> Result<PrivateKey, KeyError> {
+    /// there are two processors, and the first to end counts; the other one ends unheard. A key on a curve takes no time
+    /// worth a thread, and is made when it is asked for.
+    pub fn start_search(self) -> KeySearch {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         if self.is_elliptic() || processors < 2 {
-            return self.search();
+            return KeySearch { algorithm: self, found: None };
         }
-        let (sender, receiver) = mpsc::channel();
+        let (sender, found) = mpsc::channel();
         for _ in 0..2 {
             let sender = sender.clone();
             thread::spawn(move || {
@@ -62,8 +63,7 @@ impl KeyAlgorithm {
                 sender.send(self.search())
             });
         }
-        drop(sender);
-        receiver.recv().unwrap_or_else(|_| self.search())
+        KeySearch { algorithm: self, found: Some(found) }
     }
 
     fn search(self) -> Result<PrivateKey, KeyError> {
@@ -96,6 +96,22 @@ impl FromStr for KeyAlgorithm {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bits = Self::ALL.into_iter().find(|algorithm| algorithm.as_str().strip_prefix("rsa-") == Some(text));
         bits.map_or_else(|| by_word(&text.to_ascii_lowercase(), &Self::ALL, Self::as_str), Ok)
+    }
+}
+
+/// A search for a key that is under way. Dropped, it comes to nothing.
+#[derive(Debug)]
+pub struct KeySearch {
+    algorithm: KeyAlgorithm,
+    /// Where the searches in the background answer; absent where nothing runs there.
+    found: Option<mpsc::Receiver<Result<PrivateKey, KeyError>>>,
+}
+
+impl KeySearch {
+    /// Waits for the key.
+    pub fn finish(self) -> Result<PrivateKey, KeyError> {
+        // A search that ended without an answer panicked; whatever it was, it would be met again here.
+        self.found.and_then(|found| found.recv().ok()).unwrap_or_else(|| self.algorithm.search())
     }
 }
 

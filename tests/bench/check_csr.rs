@@ -24,7 +24,8 @@ fn main() {
     };
     let expectation = Expectation { kind, organisation: ORGANISATION, country: "FR" };
     for algorithm in KeyAlgorithm::ALL {
-        let csr = build(&subject, kind, "admin@poste.example", algorithm, &algorithm.generate().unwrap()).unwrap();
+        let csr = build(&subject, kind, "admin@poste.example", algorithm, &algorithm.start_search().finish().unwrap())
+            .unwrap();
         let name = check_csr(&csr, &expectation).unwrap().key().to_string();
         let mut runs: Vec<Duration> = (0..501)
             .map(|_| {

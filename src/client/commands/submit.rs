@@ -32,6 +32,8 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
     }
     let store = pending::store_of(config, wish.fields.store);
     store.check_access()?;
+    // The longest part; what else has to be looked at is looked at meanwhile.
+    let search = wish.fields.key.start_search();
     let journal = pending::lock(config)?;
     let api = pending::public_api(config);
 
@@ -56,7 +58,7 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
     let mut record = prepare(config, &wish)?;
     let key = {
         let _progress = Progress::start(&Text::new("making-key"), config.language);
-        wish.fields.key.generate()?
+        search.finish()?
     };
     let subject = &wish.subject;
     let csr = csr::build(subject, wish.kind(config), &wish.fields.contact.email, wish.fields.key, &key)?;
