@@ -51,6 +51,10 @@ pub struct Package {
     pub store: StoreScope,
     /// Whether CSRs of external servers may be submitted.
     pub external_requests: bool,
+    /// Whether the listeners' certificates chain up to roots that the client's system trusts, instead of the trust
+    /// anchor of the package.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub system_roots: bool,
     /// The organisation that got the package.
     pub organisation: Organisation,
     /// What the client uses for fields that nobody gave.

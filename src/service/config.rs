@@ -131,6 +131,9 @@ pub struct Settings {
     /// How many days a revocation list is good for; a new one is made after half of them.
     #[serde(default = "crl_days")]
     pub crl_days: u16,
+    /// Whether the listeners' certificates are from a CA that the clients' systems trust, rather than from this one.
+    #[serde(default)]
+    pub system_roots: bool,
 }
 
 const fn public_listen() -> SocketAddr {
@@ -165,6 +168,7 @@ impl Settings {
             request_lifetime_days: request_lifetime_days(),
             poll_seconds: poll_seconds(),
             crl_days: crl_days(),
+            system_roots: false,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::locales::Text;
 const OWNER_ONLY_FOLDER: u32 = 0o700;
 const OWNER_ONLY_FILE: u32 = 0o600;
 const PUBLIC_FILE: u32 = 0o644;
+const PROGRAM: u32 = 0o755;
 
 /// Why a file or folder cannot be read or made. The cause stands in the text, for a person to read, so it is no `source`
 /// that would be printed a second time.
@@ -132,6 +133,11 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// Writes a file that everybody may read, in place of one that may be there.
 pub fn write_public(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write(path, content, PUBLIC_FILE, |file| file.persist(path))
+}
+
+/// Writes a program that everybody may run, in place of one that may be there.
+pub fn write_program(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    write(path, content, PROGRAM, |file| file.persist(path))
 }
 
 fn write(

@@ -134,17 +134,47 @@ pub fn build(
     Ok([(README.to_owned(), readme(package).into_bytes())].into_iter().chain(files).collect())
 }
 
+/// The files of a folder that go along with a package, for [`write_folder`] and [`zip`]: the client's program and what
+/// belongs to it. They are not signed; folders in it stay behind.
+///
+/// # Errors
+/// [`FileError::Exists`] where a file would take the place of the package's own.
+pub fn client_files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, FileError> {
+    let system = |cause| FileError::System { path: folder.to_owned(), cause };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(system)? {
+        let path = entry.map_err(system)?.path();
+        if !path.is_file() {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.eq_ignore_ascii_case(README) || name.eq_ignore_ascii_case("config") {
+            return Err(FileError::Exists { path });
+        }
+        files.push((name, files::read_public(&path)?));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Whether a file is to be run: the client, by its name on every system.
+fn is_program(path: &str) -> bool {
+    path == "ptc-enroll" || path.ends_with(".exe")
+}
+
 /// Writes a package to a new folder, which appears whole or not at all.
 ///
 /// # Errors
 /// [`FileError::Exists`] where something is there already.
 pub fn write_folder(files: &[(String, Vec<u8>)], destination: &Path) -> Result<(), FileError> {
     files::create_folder(destination, |folder| {
-        for (path, content) in files {
-            let path = folder.join(path);
+        for (name, content) in files {
+            let path = folder.join(name);
             files::ensure_folder(path.parent().unwrap_or(folder))?;
             if path.ends_with(ENROLLMENT_SECRET) {
                 files::write_secret(&path, content)?;
+            } else if is_program(name) {
+                files::write_program(&path, content)?;
             } else {
                 files::write_public(&path, content)?;
             }
@@ -160,7 +190,11 @@ pub fn zip(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, PackageError> {
         .last_modified_time(DateTime::default());
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (path, content) in files {
-        let mode = if path.ends_with(ENROLLMENT_SECRET) { 0o600 } else { 0o644 };
+        let mode = match path {
+            path if path.ends_with(ENROLLMENT_SECRET) => 0o600,
+            path if is_program(path) => 0o755,
+            _ => 0o644,
+        };
         archive.start_file(path.as_str(), options.unix_permissions(mode)).map_err(PackageError::Zip)?;
         archive.write_all(content).map_err(|error| PackageError::Zip(error.into()))?;
     }

@@ -212,7 +212,7 @@ fn what_is_wrong_with_the_home_is_named() {
         fs::write(path, format!("{text}colour = \"red\"\n")).unwrap();
     })
     .exits(3);
-    assert!(unknown.stderr.contains("line 11") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("line 12") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
     let open = change("ca/issuing.key.pem", &|path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     })

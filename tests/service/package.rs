@@ -55,6 +55,7 @@ fn package() -> Package {
         kind: Kind::Workstation,
         store: StoreScope::Machine,
         external_requests: true,
+        system_roots: false,
         organisation: Organisation {
             code: "J1CFRA".to_owned(),
             name: "FRANCE LA POSTE".to_owned(),

@@ -155,7 +155,9 @@ pub(crate) enum OrganisationCommand {
 pub(crate) enum PackageCommand {
     /// Make an install package, as a folder, a zip or both; the only time its secret is seen
     #[command(
-        after_help = "Example:\n  ptc-enrollment package create --organisation J1CFRA --kind workstation --zip laposte.zip"
+        after_help = "Examples:\n  ptc-enrollment package create --organisation J1CFRA --kind workstation --zip laposte.zip\n  \
+                      ptc-enrollment package create --organisation J1CFRA --kind workstation --zip laposte.zip \\\n      \
+                      --client ptc-enroll-windows"
     )]
     Create {
         /// Code of the organisation
@@ -176,6 +178,9 @@ pub(crate) enum PackageCommand {
         /// A new zip file for the package
         #[arg(long, value_name = "FILE")]
         zip: Option<PathBuf>,
+        /// A folder whose files go along: the client's program and what belongs to it
+        #[arg(long, value_name = "DIR")]
+        client: Option<PathBuf>,
         #[command(flatten)]
         defaults: Box<DefaultArguments>,
     },

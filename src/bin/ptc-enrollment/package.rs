@@ -17,7 +17,7 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
     let operator = context.operator();
     let output = &context.output;
     match command {
-        PackageCommand::Create { organisation, kind, store, external_requests, out, zip, defaults } => {
+        PackageCommand::Create { organisation, kind, store, external_requests, out, zip, client, defaults } => {
             // Before the package exists, because nobody could get at its secret later.
             for path in [&out, &zip].into_iter().flatten() {
                 let empty_folder = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
@@ -25,8 +25,10 @@ pub(crate) async fn run(context: &Context, command: PackageCommand) -> Result<()
                     return Err(FileError::Exists { path: path.clone() }.into());
                 }
             }
+            let client = client.map_or_else(|| Ok(Vec::new()), |folder| package::client_files(&folder))?;
             let new = NewPackage { organisation, kind, store, external_requests, defaults: (*defaults).into() };
-            let created = app.create_package(&operator, &new).await?;
+            let mut created = app.create_package(&operator, &new).await?;
+            created.files.extend(client);
             if let Some(folder) = &out {
                 package::write_folder(&created.files, folder)?;
             }

@@ -145,6 +145,7 @@ impl App {
             kind: new.kind,
             store: new.store,
             external_requests: new.external_requests,
+            system_roots: self.settings.system_roots,
             organisation,
             defaults: new.defaults.clone(),
         };
