@@ -7,4 +7,5 @@ mod layout;
 mod protocol;
 #[cfg(feature = "service")]
 mod service;
+#[allow(dead_code, reason = "shared with the other integration binary, which uses the rest")]
 mod support;

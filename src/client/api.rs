@@ -1,4 +1,5 @@
-//! The enrollment calls: blocking HTTP over TLS that trusts the package's anchor and nothing else.
+//! The enrollment calls: blocking HTTP over TLS that trusts the package's anchor and nothing else, unless the package says
+//! that the system's roots count.
 //!
 //! Every answer passes one gate, which tells the service's own answers from those of proxies and portals. Calls that
 //! meet a passing fault are repeated a few times; all of them are safe to repeat.
@@ -17,6 +18,7 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use super::proxy;
 use super::store::Identity;
 use crate::locales::{Language, Text};
 use crate::protocol::messages::{API, IDEMPOTENCY_KEY, Identity as CallerIdentity, Outcome, RequestStatus, Submission};
@@ -162,6 +164,15 @@ pub struct Answer<T> {
     pub retry_after: Option<Duration>,
 }
 
+/// Whom a connection trusts.
+#[derive(Debug, Clone, Copy)]
+pub enum Trust<'a> {
+    /// What chains up to this certificate (DER), and nothing else.
+    Anchor(&'a [u8]),
+    /// What the system trusts.
+    System,
+}
+
 /// A listener of the service.
 #[derive(Debug)]
 pub struct Api {
@@ -171,42 +182,40 @@ pub struct Api {
 }
 
 impl Api {
-    /// The public listener at `url`, trusted through `trust_anchor` (DER).
-    pub fn public(url: &str, trust_anchor: &[u8], language: Language) -> Self {
-        Self::new(url, trust_anchor, None, language)
+    /// The public listener at `url`.
+    pub fn public(url: &str, trust: Trust<'_>, language: Language) -> Self {
+        Self::new(url, settings(url).tls_config(tls(trust, None)).build().new_agent(), language)
     }
 
     /// The secure listener at `url`, to which we authenticate with a certificate.
     ///
     /// # Errors
-    /// A key that is not PEM, which no store gives.
-    pub fn secure(url: &str, trust_anchor: &[u8], identity: Identity, language: Language) -> Result<Self, ApiError> {
-        let Identity::InMemory { chain, key } = identity;
-        let chain: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        let key = PrivateKey::from_pem(key.as_bytes())
-            .map_err(|source| ApiError::Unreachable { url: url.to_owned(), source })?;
-        Ok(Self::new(url, trust_anchor, Some(ClientCert::new_with_certs(&chain, key)), language))
+    /// A key that is not PEM, or a trust anchor that is not a certificate; no store and no package gives these.
+    pub fn secure(url: &str, trust: Trust<'_>, identity: Identity, language: Language) -> Result<Self, ApiError> {
+        let agent = match identity {
+            Identity::InMemory { chain, key } => {
+                let chain: Vec<_> = chain.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+                let key = PrivateKey::from_pem(key.as_bytes())
+                    .map_err(|source| ApiError::Unreachable { url: url.to_owned(), source })?;
+                let certificate = ClientCert::new_with_certs(&chain, key);
+                settings(url).tls_config(tls(trust, Some(certificate))).build().new_agent()
+            }
+            #[cfg(windows)]
+            Identity::InStore { credentials } => {
+                use ureq::unversioned::resolver::DefaultResolver;
+                use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+
+                let schannel = super::schannel::SchannelConnector::new(credentials, trust)
+                    .map_err(|source| tls_error(url.to_owned(), source))?;
+                let connector =
+                    ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default()).chain(schannel);
+                Agent::with_parts(settings(url).build(), connector, DefaultResolver::default())
+            }
+        };
+        Ok(Self::new(url, agent, language))
     }
 
-    fn new(url: &str, trust_anchor: &[u8], certificate: Option<ClientCert>, language: Language) -> Self {
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .root_certs(RootCerts::new_with_certs(&[Certificate::from_der(trust_anchor).to_owned()]))
-            .client_cert(certificate)
-            .build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .https_only(true)
-            // A redirect is never from the service, and must not carry a secret elsewhere.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            // Errors bring a problem document, which is wanted.
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(Duration::from_secs(60)))
-            .user_agent(concat!("ptc-enroll/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+    fn new(url: &str, agent: Agent, language: Language) -> Self {
         Self { agent, url: format!("{}{API}", url.trim_end_matches('/')), language }
     }
 
@@ -279,6 +288,32 @@ impl Api {
             }
         }
     }
+}
+
+/// How every connection behaves.
+fn settings(url: &str) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
+    Agent::config_builder()
+        .proxy(proxy::for_url(url))
+        .https_only(true)
+        // A redirect is never from the service, and must not carry a secret elsewhere.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        // Errors bring a problem document, which is wanted.
+        .http_status_as_error(false)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_global(Some(Duration::from_secs(60)))
+        .user_agent(concat!("ptc-enroll/", env!("CARGO_PKG_VERSION")))
+}
+
+fn tls(trust: Trust<'_>, certificate: Option<ClientCert>) -> TlsConfig {
+    TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .root_certs(match trust {
+            Trust::Anchor(anchor) => RootCerts::new_with_certs(&[Certificate::from_der(anchor).to_owned()]),
+            Trust::System => RootCerts::PlatformVerifier,
+        })
+        .client_cert(certificate)
+        .build()
 }
 
 fn bearer(secret: &Secret) -> String {

@@ -1,7 +1,6 @@
 //! The command line: clap structs, no logic.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,9 +9,11 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::console;
 use super::exit::Exit;
 use super::keys::KeyAlgorithm;
 use super::report::Output;
+use super::store::Replaced;
 use crate::locales::{Language, Text};
 use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::NameFormat;
@@ -132,7 +133,8 @@ pub struct FieldArguments {
 Examples:
   ptc-enroll submit --email admin@poste.example --locality Paris --region Île-de-France
   ptc-enroll submit --answers site.toml --no-input
-  ptc-enroll submit --answers site.toml --common-name https://api.poste.example")]
+  ptc-enroll submit --answers site.toml --common-name https://api.poste.example
+  ptc-enroll submit --answers site.toml --grant-read \"NETWORK SERVICE\"")]
 pub struct SubmitArguments {
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -152,6 +154,9 @@ pub struct SubmitArguments {
     /// Where to install: machine or user [default: what the package says]
     #[arg(long, value_name = "STORE", value_parser = StoreScope::from_str)]
     pub store: Option<StoreScope>,
+    /// Account that may use the key too, besides administrators; may be repeated (machine's store of Windows)
+    #[arg(long, value_name = "ACCOUNT")]
+    pub grant_read: Vec<String>,
     /// Show what would be submitted, and stop before a key is made
     #[arg(long)]
     pub dry_run: bool,
@@ -169,6 +174,9 @@ pub struct FetchArguments {
     /// Ask again until nothing is pending, for at most this long: 30s, 10m, 2h
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub wait: Option<Duration>,
+    /// What becomes of this machine's older certificate: keep, archive or remove (with its key) [default: archive]
+    #[arg(long, value_name = "WAY", value_parser = Replaced::from_str)]
+    pub replaced: Option<Replaced>,
 }
 
 /// `subject`
@@ -259,7 +267,7 @@ impl Stop {
         // Nothing is left to tell where even this cannot be printed.
         if self.error.use_stderr() {
             let _ = match self.mistake() {
-                Some(mistake) => std::io::stderr().lock().write_all(mistake.as_bytes()),
+                Some(mistake) => console::write(std::io::stderr().lock(), &mistake),
                 None => self.error.print(),
             };
             Exit::Usage

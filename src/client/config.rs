@@ -14,6 +14,7 @@ use super::journal::Journal;
 use super::keys::KeyAlgorithm;
 use super::package::{InstalledPackage, PackageError};
 use super::prompt;
+use super::store::Replaced;
 use crate::locales::{Language, Text};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{RequestNumber, StoreScope};
@@ -147,6 +148,7 @@ struct Answers {
     key: Option<String>,
     common_name: Option<String>,
     store: Option<StoreScope>,
+    grant_read: Vec<String>,
     machine: Option<AnsweredMachine>,
 }
 
@@ -191,6 +193,8 @@ pub struct MachineFields {
     pub common_name: Option<String>,
     /// Where to install.
     pub store: StoreScope,
+    /// The accounts besides administrators that may use the key.
+    pub readers: Vec<String>,
 }
 
 impl MachineFields {
@@ -235,7 +239,8 @@ impl MachineFields {
         check_text("--locality", &locality, 128)?;
         check_text("--region", &region, 128)?;
         let store = arguments.store.or(answers.store).unwrap_or(config.package.settings.store);
-        Ok(Self { contact, locality, region, key, common_name, store })
+        let readers = if arguments.grant_read.is_empty() { answers.grant_read } else { arguments.grant_read };
+        Ok(Self { contact, locality, region, key, common_name, store, readers })
     }
 }
 
@@ -277,6 +282,17 @@ impl ExternalFields {
             os_type: detail("--os-type", machine.os_type, answered.os_type)?,
         };
         Ok(Self { contact, machine })
+    }
+}
+
+/// What becomes of the certificate that a newer one replaces: the flag, else the variable.
+pub fn replaced(flag: Option<Replaced>) -> Result<Replaced, ConfigError> {
+    match (flag, env::var(variable("--replaced"))) {
+        (Some(replaced), _) => Ok(replaced),
+        (None, Ok(word)) if !word.is_empty() => {
+            word.parse().map_err(|_| invalid("--replaced", &word, Text::new("wanted-replaced")))
+        }
+        _ => Ok(Replaced::default()),
     }
 }
 

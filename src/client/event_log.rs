@@ -38,7 +38,8 @@ impl EventLog {
                 line.push_str(&format!(" {name}={value}"));
             }
         }
-        line.push('\n');
+        // Notepad of Windows Server 2016 and before knows no other line ends.
+        line.push_str(if cfg!(windows) { "\r\n" } else { "\n" });
         log::debug!("{}", line.trim_end());
         if let Err(error) = self.append(line.as_bytes()) {
             log::warn!("the event log cannot be written: path={} error={error}", self.path.display());

@@ -58,6 +58,7 @@ impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error {
             Error::Config(_) | Error::Package(_) | Error::Csr(_) | Error::Machine(_) => Self::Input,
+            Error::Store(error) if error.is_input() => Self::Input,
             Error::Store(_) | Error::Key(_) | Error::Installation(_) => Self::Store,
             Error::Journal(error) if error.is_busy() => Self::Unavailable,
             Error::Journal(_) => Self::Store,

@@ -4,6 +4,9 @@
 //! fails at, the next run finds the record as it was before or after the step, never half of it. One run at a time
 //! holds the journal's lock.
 
+#[cfg(windows)]
+mod windows;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +20,7 @@ use time::macros::format_description;
 use super::kill_point;
 use crate::locales::Text;
 use crate::protocol::messages::{RequestStatus, Submission};
-use crate::protocol::request::{RequestNumber, State, StoreScope};
+use crate::protocol::request::{Kind, RequestNumber, State, StoreScope};
 use crate::protocol::secret::{Secret, hex};
 use crate::protocol::subject;
 
@@ -67,6 +70,12 @@ pub struct Record {
     /// Which store holds the key; absent for an external server, whose key is elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreScope>,
+    /// Whose store holds the key, where each account has its own: others leave the record alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The accounts besides administrators that may use the key, once it has its certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<String>,
     /// The file that an external server's CSR came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -106,6 +115,8 @@ impl Record {
             submission,
             wish: String::new(),
             store: None,
+            account: None,
+            readers: Vec::new(),
             source: None,
             status: None,
             location: None,
@@ -121,11 +132,16 @@ impl Record {
     pub fn state(&self) -> Option<State> {
         self.status.as_ref().map(|status| status.state)
     }
+}
 
-    /// Whether two records ask for the same identity, so that the newer one replaces the older.
-    pub fn same_identity(&self, other: &Self) -> bool {
-        self.submission.kind == other.submission.kind
-            && subject::identity(&self.common_name) == subject::identity(&other.common_name)
+/// What a request asks a certificate for: of several requests for the same, the newest counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity(Kind, String);
+
+impl Identity {
+    /// The identity that a record asks for.
+    pub fn of(record: &Record) -> Self {
+        Self(record.submission.kind, subject::identity(&record.common_name))
     }
 }
 
@@ -325,20 +341,29 @@ impl LockedJournal {
 
 /// Makes a folder, and those above it, that only its owner can look into.
 pub fn create_private_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let existing = folder.ancestors().find(|ancestor| ancestor.is_dir()).map(Path::to_path_buf);
-    builder.create(folder)?;
+    let missing: Vec<&Path> = folder.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
+    for folder in missing.iter().rev().filter(|folder| !folder.as_os_str().is_empty()) {
+        create_folder(folder)?;
+    }
     // The new names are durable only once the folders that hold them are (fsync(2)).
-    match existing {
-        Some(existing) if existing != folder => {
-            folder.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(&existing)).try_for_each(sync_folder)
-        }
-        _ => Ok(()),
+    let mut holders =
+        missing.iter().filter_map(|folder| folder.parent()).filter(|folder| !folder.as_os_str().is_empty());
+    holders.try_for_each(sync_folder)
+}
+
+#[cfg(unix)]
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(folder) {
+        // Another run made it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        other => other,
     }
 }
+
+#[cfg(windows)]
+use windows::create_folder;
 
 /// Replaces a file as a whole, owner-only from the moment it exists, and durably.
 pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -347,8 +372,29 @@ pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.as_file().sync_all()?;
     kill_point::pass("journal.before-rename");
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder)
+    let file = persist(file, path)?;
+    // Windows knows no syncing of folders, but writes what it noted of the file's name along with the file.
+    if cfg!(windows) { file.sync_all() } else { sync_folder(folder) }
+}
+
+/// Puts a file in its place. Windows refuses while anybody, a scanner for one, looks at the file that is there.
+fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<File> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let start = Instant::now();
+    let mut file = file;
+    loop {
+        match file.persist(path) {
+            Ok(file) => return Ok(file),
+            Err(refused) if cfg!(windows) && refused.error.kind() == io::ErrorKind::PermissionDenied => {
+                if start.elapsed() > PATIENCE {
+                    return Err(refused.error);
+                }
+                file = refused.file;
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(refused) => return Err(refused.error),
+        }
+    }
 }
 
 /// Makes the names in a folder durable. Windows has no such call, and orders its metadata itself.

@@ -1,6 +1,11 @@
 //! What this machine is: host name, network adapter, processor, operating system. Read, never changed.
 
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
 use std::fs;
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
 
 use crate::locales::Text;
@@ -80,14 +85,11 @@ fn adapter() -> Option<Adapter> {
 }
 
 /// Elsewhere the crate's choice counts: the first adapter that is up and has an address of its own.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 fn adapter() -> Option<Adapter> {
     let address = mac_address::get_mac_address().ok()??;
     let name = mac_address::name_by_mac_address(&address).ok().flatten().unwrap_or_default();
-    // On Windows the name is the adapter's GUID.
-    let guid: String = name.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = if guid.len() == 32 { guid.to_uppercase() } else { short_digest(&name, 16) };
-    Some(Adapter { mac_address: hex(&address.bytes()).to_uppercase(), id })
+    Some(Adapter { mac_address: hex(&address.bytes()).to_uppercase(), id: short_digest(&name, 16) })
 }
 
 /// As Windows' `Win32_Processor.ProcessorId` has it: EDX and EAX of CPUID leaf 1.
@@ -100,8 +102,10 @@ fn processor_id() -> String {
 /// Other processors have no CPUID: the digest of what the system says of its first one takes its place.
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
 fn processor_id() -> String {
-    let midr = fs::read_to_string("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1");
-    let description = midr.unwrap_or_else(|_| std::env::consts::ARCH.to_owned());
+    let midr = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1");
+    // Windows has the same in its environment.
+    let description = midr.or_else(|_| std::env::var("PROCESSOR_IDENTIFIER"));
+    let description = description.unwrap_or_else(|_| std::env::consts::ARCH.to_owned());
     short_digest(description.trim(), 8)
 }
 
@@ -132,10 +136,8 @@ fn qualified(name: &str, hosts: &Path) -> Option<String> {
     })
 }
 
-#[cfg(not(unix))]
-fn host_name() -> String {
-    std::env::var("COMPUTERNAME").unwrap_or_default()
-}
+#[cfg(windows)]
+use windows::{adapter, host_name, os_version};
 
 #[cfg(target_os = "linux")]
 fn os_version() -> String {
@@ -144,7 +146,7 @@ fn os_version() -> String {
     format!("{name}, Linux {}", rustix::system::uname().release().to_string_lossy())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 fn os_version() -> String {
     std::env::consts::OS.to_owned()
 }

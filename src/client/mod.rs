@@ -7,6 +7,7 @@ pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod csr;
 pub mod error;
 pub mod event_log;
@@ -20,7 +21,10 @@ pub mod kill_point;
 pub mod machine;
 pub mod package;
 pub mod prompt;
+pub mod proxy;
 pub mod report;
+#[cfg(windows)]
+pub mod schannel;
 pub mod store;
 
 use std::ffi::OsString;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 
+use super::api::Trust;
 use super::home::Home;
 use crate::locales::Text;
 use crate::protocol::package::{
@@ -169,6 +170,11 @@ impl InstalledPackage {
             .map_err(|error| content_error(ENROLLMENT_SECRET, error.to_string()))?;
         check_pin(home, &name, &sha256_hex(&trust_anchor))?;
         Ok(Self { settings, trust_anchor, secret, folder })
+    }
+
+    /// Whom the connections to the service trust.
+    pub fn trust(&self) -> Trust<'_> {
+        if self.settings.system_roots { Trust::System } else { Trust::Anchor(&self.trust_anchor) }
     }
 
     /// Keeps the trust anchor's fingerprint, once there is something to protect: called before the first submission.

@@ -1,10 +1,11 @@
 //! Results, printed once: as text in a language, or as JSON of a versioned schema.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::console;
 use super::error::{Error, Explanation};
 use super::exit::Exit;
 use crate::locales::{Language, Text};
@@ -128,7 +129,7 @@ impl Printer {
             let _ = print(&ascii_line(&object));
         }
         // Where stderr is closed too, the exit code is all that is left.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
+        let _ = console::write(io::stderr().lock(), &text);
         exit
     }
 
@@ -157,9 +158,7 @@ impl Printer {
 }
 
 fn print(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
+    console::write(io::stdout().lock(), text)
 }
 
 /// A sign of life on long work: on a terminal only, on stderr, gone when dropped.

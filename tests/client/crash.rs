@@ -89,7 +89,7 @@ fn downloads_resume_and_are_single() {
     for place in ["download.before-file", "fetch.before-delivered", "fetch.before-report"] {
         let site = Site::start();
         let machine = site.workstation("pc");
-        let csr = crate::client::external::csr(site.folder(), "api.poste.example", &[]);
+        let csr = crate::support::site::external_csr(site.folder(), "api.poste.example", &[]);
         machine.run(["submit-external", csr.to_str().unwrap(), FIELDS[0]]).exits(0);
         site.approve(1);
         let killed = Run::of(machine.command(["fetch"]).env("PTC_ENROLL_KILL_AT", place));

@@ -1,42 +1,9 @@
 //! `submit-external`: CSRs made elsewhere.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::site::{FIELDS, Run, Site};
-
-/// A CSR as OpenSSL makes it, with a subject part put over the right one where a test wants it wrong.
-pub fn csr(folder: &Path, host: &str, changes: &[(&str, &str)]) -> PathBuf {
-    let part = |name: &str, usual: &str| {
-        let changed = changes.iter().find(|(changed, _)| *changed == name).map(|(_, value)| (*value).to_owned());
-        changed.unwrap_or_else(|| usual.to_owned())
-    };
-    let subject = format!(
-        "/C={}/L=Paris/O={}/OU={}/CN={}",
-        part("C", "FR"),
-        part("O", "J1CFRA - FRANCE LA POSTE"),
-        part("OU", "Server"),
-        part("CN", host)
-    );
-    let path = folder.join(format!("{}.csr", host.replace('*', "star")));
-    let made = Run::of(
-        Command::new("openssl")
-            .args(["req", "-new", "-newkey", &part("key", "rsa:2048"), "-nodes", "-sha256", "-subj", &subject])
-            .args([
-                "-addext",
-                &format!("keyUsage={}", part("keyUsage", "digitalSignature,keyEncipherment,dataEncipherment")),
-            ])
-            .args(["-addext", &format!("extendedKeyUsage={}", part("extendedKeyUsage", "serverAuth"))])
-            .args(["-addext", &format!("subjectAltName=DNS:{}", part("CN", host))])
-            .arg("-keyout")
-            .arg(path.with_extension("key"))
-            .arg("-out")
-            .arg(&path),
-    );
-    assert_eq!(made.code, 0, "{}", made.stderr);
-    path
-}
+use crate::support::site::{FIELDS, Run, Site, external_csr as csr};
 
 #[test]
 fn one_bad_file_does_not_stop_the_others() {

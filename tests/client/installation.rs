@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::proxy::Fault;
-use crate::support::site::{FIELDS, Machine, Run, Site};
+use crate::support::site::{FIELDS, Machine, Run, Site, external_csr};
 
 /// A second CSR with the key of a first one, for another host.
 fn same_key(first: &Path, host: &str) -> PathBuf {
@@ -29,21 +29,13 @@ fn submit(machine: &Machine, csr: &Path) -> u64 {
     run["result"]["files"][0]["request"]["number"].as_u64().unwrap()
 }
 
-/// The certificate of a request, base64 as it travels.
-fn certificate(site: &Site, number: u64) -> String {
-    let list = site.admin(["--output=json", "certificate", "list"]).exits(0).json();
-    let rows = list["result"]["items"].as_array().unwrap_or_else(|| panic!("{list}"));
-    let row = rows.iter().find(|row| row["request"].as_u64() == Some(number)).unwrap_or_else(|| panic!("{list}"));
-    row["certificate"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn a_certificate_that_fits_neither_key_nor_name_nor_chain_is_not_installed() {
     let site = Site::builder().behind_proxy().start();
     let machine = site.workstation("pc");
-    let wanted = super::external::csr(site.folder(), "api.poste.example", &[]);
+    let wanted = external_csr(site.folder(), "api.poste.example", &[]);
     let other_name = same_key(&wanted, "web.poste.example");
-    let other_key = super::external::csr(&tempfile::tempdir().unwrap().keep(), "api.poste.example", &[]);
+    let other_key = external_csr(&tempfile::tempdir().unwrap().keep(), "api.poste.example", &[]);
     let number = submit(&machine, &wanted);
     site.approve(number);
     // Another machine asks for another name with the same key, and for the same name with another key.
@@ -56,12 +48,12 @@ fn a_certificate_that_fits_neither_key_nor_name_nor_chain_is_not_installed() {
     let elsewhere = foreign.workstation("pc");
     foreign.approve(submit(&elsewhere, &wanted));
 
-    let right = certificate(&site, number);
+    let right = site.certificate(number);
     let download = machine.home.join(format!("config/test/request-{number}-api.poste.example.pem"));
     for (wrong, words) in [
-        (certificate(&site, keyed), "belongs to another key"),
-        (certificate(&site, named), "names “web.poste.example”"),
-        (certificate(&foreign, 1), "does not lead up to"),
+        (site.certificate(keyed), "belongs to another key"),
+        (site.certificate(named), "names “web.poste.example”"),
+        (foreign.certificate(1), "does not lead up to"),
         ("AAAA".to_owned(), "cannot be read"),
     ] {
         site.proxy.as_ref().unwrap().next([Fault::Swap(right.clone(), wrong)]);

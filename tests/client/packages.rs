@@ -1,8 +1,9 @@
 //! Install packages that were changed, are foreign, or are not alone.
 
 use std::fs;
+use std::path::Path;
 
-use crate::support::site::{FIELDS, Site};
+use crate::support::site::{FIELDS, Run, Site};
 
 #[test]
 fn a_changed_package_is_refused() {
@@ -83,4 +84,19 @@ fn a_package_is_found_beside_the_program() {
         std::process::Command::new(&machine.program).args(["--lang=en", "status"]).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains("Environment: test"));
+}
+
+#[test]
+fn the_roots_of_the_system_count_where_the_package_says_so() {
+    let site = Site::builder().with_system_roots().start();
+    let machine = site.workstation("pc");
+    let submit = |roots: &Path| {
+        let mut command = machine.command(["submit"].iter().chain(&FIELDS));
+        // Where the system's roots are on Linux, for OpenSSL and us alike.
+        Run::of(command.env("SSL_CERT_FILE", roots))
+    };
+    let foreign = Site::start();
+    let run = submit(&foreign.anchor()).exits(7);
+    assert!(run.stderr.contains("is not trusted"), "{}", run.stderr);
+    submit(&site.public_root()).exits(0);
 }

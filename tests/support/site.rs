@@ -51,14 +51,19 @@ impl Run {
 
 /// How a site is set up.
 pub struct Builder {
+    host: &'static str,
+    ports: Option<(u16, u16)>,
     proxy: Option<Reserved>,
     serve: Vec<&'static str>,
+    system_roots: bool,
 }
 
 /// A running service.
 pub struct Site {
     folder: TempDir,
     child: Child,
+    /// Where the public and the secure listener are.
+    pub ports: (u16, u16),
     pub proxy: Option<Proxy>,
 }
 
@@ -66,6 +71,25 @@ impl Builder {
     /// Puts a faulty network in front of the public listener.
     pub fn behind_proxy(mut self) -> Self {
         self.proxy = Some(Proxy::reserve());
+        self
+    }
+
+    /// Calls the service by a name instead of its address.
+    pub fn named(mut self, host: &'static str) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Listens at these ports, the public and the secure one, instead of any.
+    pub fn at(mut self, ports: (u16, u16)) -> Self {
+        self.ports = Some(ports);
+        self
+    }
+
+    /// Gives the listeners a certificate of another CA, and makes packages that tell their clients to trust the roots of
+    /// their system.
+    pub fn with_system_roots(mut self) -> Self {
+        self.system_roots = true;
         self
     }
 
@@ -79,8 +103,8 @@ impl Builder {
     pub fn start(self) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("service");
-        let (public_port, secure_port) = (free_port(), free_port());
-        let url = |port: u16| format!("https://127.0.0.1:{port}");
+        let (public_port, secure_port) = self.ports.unwrap_or_else(|| (free_port(), free_port()));
+        let url = |port: u16| format!("https://{}:{port}", self.host);
         let public_url = url(self.proxy.as_ref().map_or(public_port, |proxy| proxy.port));
         let init = [
             "init",
@@ -94,6 +118,12 @@ impl Builder {
             &format!("--manager-out={}", folder.path().join("ptc-manager").display()),
         ];
         service(&home, init).exits(0);
+        if self.system_roots {
+            let settings = home.join("enrollment.toml");
+            let text = fs::read_to_string(&settings).unwrap().replace("system_roots = false", "system_roots = true");
+            fs::write(settings, text).unwrap();
+            certify_elsewhere(folder.path(), &home.join("tls"));
+        }
         service(&home, ["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
         let mut child = Command::new(SERVICE)
             .arg("--home")
@@ -112,7 +142,7 @@ impl Builder {
         }
         let anchor = home.join("ca").join("root.crt.pem");
         let proxy = self.proxy.map(|proxy| proxy.start(public_port, &home.join("tls"), &anchor));
-        Site { folder, child, proxy }
+        Site { folder, child, ports: (public_port, secure_port), proxy }
     }
 }
 
@@ -124,7 +154,7 @@ impl Site {
 
     /// A site to set up.
     pub fn builder() -> Builder {
-        Builder { proxy: None, serve: Vec::new() }
+        Builder { host: "127.0.0.1", ports: None, proxy: None, serve: Vec::new(), system_roots: false }
     }
 
     /// The site with its service stopped.
@@ -154,6 +184,11 @@ impl Site {
         fs::read_to_string(self.folder.path().join("service.log")).unwrap()
     }
 
+    /// The root above the listeners' certificate where that is of another CA.
+    pub fn public_root(&self) -> PathBuf {
+        self.folder.path().join("public-root.pem")
+    }
+
     /// The root certificate.
     pub fn anchor(&self) -> PathBuf {
         self.folder.path().join("service/ca/root.crt.pem")
@@ -177,6 +212,14 @@ impl Site {
     pub fn requests(&self) -> Vec<Value> {
         let list = self.admin(["--output=json", "request", "list"]).exits(0).json();
         list["result"]["items"].as_array().unwrap_or_else(|| panic!("{list}")).clone()
+    }
+
+    /// The certificate of a request, base64 as it travels.
+    pub fn certificate(&self, number: u64) -> String {
+        let list = self.admin(["--output=json", "certificate", "list"]).exits(0).json();
+        let rows = list["result"]["items"].as_array().unwrap_or_else(|| panic!("{list}"));
+        let row = rows.iter().find(|row| row["request"].as_u64() == Some(number)).unwrap_or_else(|| panic!("{list}"));
+        row["certificate"].as_str().unwrap().to_owned()
     }
 
     /// Approves a request.
@@ -262,4 +305,53 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// A CSR as OpenSSL makes it, with a subject part put over the right one where a test wants it wrong.
+pub fn external_csr(folder: &Path, host: &str, changes: &[(&str, &str)]) -> PathBuf {
+    let part = |name: &str, usual: &str| {
+        let changed = changes.iter().find(|(changed, _)| *changed == name).map(|(_, value)| (*value).to_owned());
+        changed.unwrap_or_else(|| usual.to_owned())
+    };
+    let subject = format!(
+        "/C={}/L=Paris/O={}/OU={}/CN={}",
+        part("C", "FR"),
+        part("O", "J1CFRA - FRANCE LA POSTE"),
+        part("OU", "Server"),
+        part("CN", host)
+    );
+    let path = folder.join(format!("{}.csr", host.replace('*', "star")));
+    let made = Run::of(
+        Command::new("openssl")
+            .args(["req", "-new", "-newkey", &part("key", "rsa:2048"), "-nodes", "-sha256", "-subj", &subject])
+            .args([
+                "-addext",
+                &format!("keyUsage={}", part("keyUsage", "digitalSignature,keyEncipherment,dataEncipherment")),
+            ])
+            .args(["-addext", &format!("extendedKeyUsage={}", part("extendedKeyUsage", "serverAuth"))])
+            .args(["-addext", &format!("subjectAltName=DNS:{}", part("CN", host))])
+            .arg("-keyout")
+            .arg(path.with_extension("key"))
+            .arg("-out")
+            .arg(&path),
+    );
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    path
+}
+
+/// A certificate for the listeners as a public CA gives it: its root goes into `folder`, the rest where the service looks.
+fn certify_elsewhere(folder: &Path, tls: &Path) {
+    let openssl = |arguments: &[&str]| {
+        let made = Run::of(Command::new("openssl").current_dir(folder).args(arguments));
+        assert_eq!(made.code, 0, "{}", made.stderr);
+    };
+    let key = tls.join("service.key.pem");
+    let (key, certificate) = (key.to_str().unwrap(), tls.join("service.crt.pem"));
+    let new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"];
+    let root = ["-keyout", "public-root.key", "-out", "public-root.pem", "-subj", "/CN=Public Root"];
+    openssl(&[&new[..], &root, &["-addext", "keyUsage=critical,keyCertSign"]].concat());
+    let issuer = ["-CA", "public-root.pem", "-CAkey", "public-root.key", "-subj", "/CN=127.0.0.1", "-key", key];
+    let extensions = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "extendedKeyUsage=serverAuth", "-addext"];
+    let constraints = ["basicConstraints=critical,CA:FALSE", "-out", certificate.to_str().unwrap()];
+    openssl(&[&["req", "-x509", "-days", "30"][..], &issuer, &extensions, &constraints].concat());
 }

@@ -14,16 +14,16 @@ use time::OffsetDateTime;
 use super::pending;
 use crate::client::api::{Api, ApiError};
 use crate::client::cli::FetchArguments;
-use crate::client::config::Config;
+use crate::client::config::{self, Config};
 use crate::client::error::{Error, Explanation};
 use crate::client::exit::Exit;
-use crate::client::journal::{LockedJournal, Record, Step};
+use crate::client::journal::{Identity, LockedJournal, Record, Step};
 use crate::client::report::{Progress, Report};
+use crate::client::store::Replaced;
 use crate::client::{external, installation, kill_point};
 use crate::locales::{self, Language, Text};
 use crate::protocol::messages::{Issued, RequestStatus};
-use crate::protocol::request::{Kind, RequestNumber, State};
-use crate::protocol::subject;
+use crate::protocol::request::{Kind, RequestNumber, State, StoreScope};
 
 /// How soon to ask again where the service does not say.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -32,11 +32,12 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchReport, Error> {
     let api = pending::public_api(config);
+    let replaced = config::replaced(arguments.replaced)?;
     let deadline = arguments.wait.map(|wait| Instant::now() + wait);
     let mut lines: Vec<Line> = Vec::new();
     let mut progress = None;
     loop {
-        let (pass, retry_after) = pass(config, &api)?;
+        let (pass, retry_after) = pass(config, &api, replaced)?;
         let earlier = std::mem::take(&mut lines);
         lines = pass;
         // What happened in an earlier pass of this run is still news.
@@ -55,13 +56,15 @@ pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchRe
 }
 
 /// Asks for every open request once, under the journal's lock.
-fn pass(config: &Config, api: &Api) -> Result<(Vec<Line>, Option<Duration>), Error> {
+fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Option<Duration>), Error> {
     let journal = pending::lock(config)?;
-    let records = journal.records()?;
+    let mut records = journal.records()?;
+    records.retain(|record| pending::is_ours(config, record));
     let mut lines = Vec::with_capacity(records.len());
     let mut retry_after: Option<Duration> = None;
     let mut unanswered = None;
     let newest = newest_of_identities(&records);
+    let mut work = Work { config, journal: &journal, api, replaced, holders: Vec::new() };
     // Oldest first, so that the newest certificate is the last that becomes the current one.
     for mut record in records {
         let mut line = Line::new(&record, newest.contains(&record.id));
@@ -69,7 +72,7 @@ fn pass(config: &Config, api: &Api) -> Result<(Vec<Line>, Option<Duration>), Err
             let brought = match &unanswered {
                 // The service does not answer: asking for a thousand more requests would only take long.
                 Some(before) => Err(Stopped::Before(Clone::clone(before))),
-                None => bring_up_to_date(config, &journal, api, &mut record).map_err(Stopped::Now),
+                None => work.bring_up_to_date(&mut record).map_err(Stopped::Now),
             };
             match brought {
                 Ok(Some(pause)) => retry_after = Some(retry_after.map_or(pause, |known| known.min(pause))),
@@ -91,6 +94,7 @@ fn pass(config: &Config, api: &Api) -> Result<(Vec<Line>, Option<Duration>), Err
             line.update(&record);
         }
         lines.push(line);
+        work.holders.extend(Holder::of(&record));
     }
     Ok((lines, retry_after))
 }
@@ -107,105 +111,138 @@ enum Stopped {
 fn newest_of_identities(records: &[Record]) -> HashSet<String> {
     let mut identities = HashSet::new();
     let newest_first = records.iter().rev();
-    newest_first
-        .filter(|record| identities.insert((record.submission.kind, subject::identity(&record.common_name))))
-        .map(|record| record.id.clone())
-        .collect()
+    newest_first.filter(|record| identities.insert(Identity::of(record))).map(|record| record.id.clone()).collect()
 }
 
-/// Brings one request up to date; says how long to wait where it is still pending.
-fn bring_up_to_date(
-    config: &Config,
-    journal: &LockedJournal,
-    api: &Api,
-    record: &mut Record,
-) -> Result<Option<Duration>, Error> {
-    if record.step == Step::Prepared {
-        if !pending::still_whole(config, journal, record)? {
-            return Ok(None);
-        }
-        pending::send(config, journal, api, record)?;
-    }
-    let Some(number) = record.number() else { return Ok(None) };
-    let answer = api.status(number, &record.token)?;
-    let mut status = answer.body;
-    if status.number != number || status.kind != record.submission.kind {
-        let found = format!("request {}, {}", status.number, status.kind);
-        return Err(ApiError::NotTheService { url: config.package.settings.service_url.clone(), found }.into());
-    }
-    let issued = status.issued.take();
-    if record.state() != Some(status.state) {
-        config.events.record("state", &[("request", &number), ("state", &status.state)]);
-    }
-    let before = record.status.replace(status.clone());
-    match status.state {
-        State::Pending => {
-            if before.as_ref() != Some(&status) {
-                journal.write(record)?;
-            }
-            return Ok(Some(answer.retry_after.unwrap_or(PAUSE)));
-        }
-        State::Approved | State::Installed | State::Downloaded => {
-            if record.step == Step::Accepted {
-                // Approved a moment ago, and not signed yet.
-                let Some(issued) = issued else { return Ok(Some(answer.retry_after.unwrap_or(PAUSE))) };
-                let location = deliver(config, record, number, &issued)?;
-                config.events.record(
-                    "delivered",
-                    &[("request", &number), ("serial", &issued.serial), ("location", &location.display())],
-                );
-                record.location = Some(location.display().to_string());
-                record.step = Step::Delivered;
-                kill_point::pass("fetch.before-delivered");
-                journal.write(record)?;
-            }
-            if record.step == Step::Delivered {
-                kill_point::pass("fetch.before-report");
-                let mut status = api.report(number, &record.token, record.submission.kind.outcome())?;
-                status.issued = None;
-                kill_point::pass("fetch.after-report");
-                record.status = Some(status);
-                record.step = Step::Reported;
-                journal.write(record)?;
-            } else if before.as_ref() != Some(&status) {
-                journal.write(record)?;
-            }
-        }
-        State::Rejected | State::Cancelled | State::Expired => {
-            if let Some(scope) = record.store {
-                pending::store_of(config, scope).discard(&record.id)?;
-            }
-            kill_point::pass("fetch.before-closed");
-            record.step = Step::Closed;
-            journal.write(record)?;
-        }
-        State::Revoked => {
-            // The certificate stays where it is: taking it away would not make it less revoked, and hides the reason
-            // for what no longer works.
-            record.step = Step::Closed;
-            journal.write(record)?;
-        }
-    }
-    Ok(None)
+/// What it takes to bring requests up to date.
+struct Work<'a> {
+    config: &'a Config,
+    journal: &'a LockedJournal,
+    api: &'a Api,
+    replaced: Replaced,
+    /// The certificates that are installed so far, oldest first.
+    holders: Vec<Holder>,
 }
 
-/// Checks the certificate and puts it where it belongs: the store, or a file for an external server.
-fn deliver(config: &Config, record: &Record, number: RequestNumber, issued: &Issued) -> Result<PathBuf, Error> {
-    let chain: Vec<Vec<u8>> = issued.chain.iter().map(|issuer| issuer.0.clone()).collect();
-    let kind = record.submission.kind;
-    let delivery = installation::check(
-        issued,
-        &chain,
-        &record.submission.csr.0,
-        kind,
-        &record.common_name,
-        &config.package.trust_anchor,
-        OffsetDateTime::now_utc(),
-    )?;
-    kill_point::pass("fetch.before-delivery");
-    match record.store {
-        Some(scope) => Ok(pending::store_of(config, scope).install(&record.id, &delivery)?),
-        None => Ok(external::write(&config.package.folder, number, &record.common_name, &delivery)?),
+/// A certificate in a store that a newer one may replace.
+struct Holder {
+    id: String,
+    identity: Identity,
+    scope: StoreScope,
+}
+
+impl Holder {
+    fn of(record: &Record) -> Option<Self> {
+        record.location.as_ref()?;
+        Some(Self { id: record.id.clone(), identity: Identity::of(record), scope: record.store? })
+    }
+}
+
+impl Work<'_> {
+    /// Brings one request up to date; says how long to wait where it is still pending.
+    fn bring_up_to_date(&self, record: &mut Record) -> Result<Option<Duration>, Error> {
+        let Self { config, journal, api, .. } = *self;
+        if record.step == Step::Prepared {
+            if !pending::still_whole(config, journal, record)? {
+                return Ok(None);
+            }
+            pending::send(config, journal, api, record)?;
+        }
+        let Some(number) = record.number() else { return Ok(None) };
+        let answer = api.status(number, &record.token)?;
+        let mut status = answer.body;
+        if status.number != number || status.kind != record.submission.kind {
+            let found = format!("request {}, {}", status.number, status.kind);
+            return Err(ApiError::NotTheService { url: config.package.settings.service_url.clone(), found }.into());
+        }
+        let issued = status.issued.take();
+        if record.state() != Some(status.state) {
+            config.events.record("state", &[("request", &number), ("state", &status.state)]);
+        }
+        let before = record.status.replace(status.clone());
+        match status.state {
+            State::Pending => {
+                if before.as_ref() != Some(&status) {
+                    journal.write(record)?;
+                }
+                return Ok(Some(answer.retry_after.unwrap_or(PAUSE)));
+            }
+            State::Approved | State::Installed | State::Downloaded => {
+                if record.step == Step::Accepted {
+                    // Approved a moment ago, and not signed yet.
+                    let Some(issued) = issued else { return Ok(Some(answer.retry_after.unwrap_or(PAUSE))) };
+                    let location = self.deliver(record, number, &issued)?;
+                    config.events.record(
+                        "delivered",
+                        &[("request", &number), ("serial", &issued.serial), ("location", &location.display())],
+                    );
+                    record.location = Some(location.display().to_string());
+                    record.step = Step::Delivered;
+                    kill_point::pass("fetch.before-delivered");
+                    journal.write(record)?;
+                }
+                if record.step == Step::Delivered {
+                    kill_point::pass("fetch.before-report");
+                    let mut status = api.report(number, &record.token, record.submission.kind.outcome())?;
+                    status.issued = None;
+                    kill_point::pass("fetch.after-report");
+                    record.status = Some(status);
+                    record.step = Step::Reported;
+                    journal.write(record)?;
+                } else if before.as_ref() != Some(&status) {
+                    journal.write(record)?;
+                }
+            }
+            State::Rejected | State::Cancelled | State::Expired => {
+                if let Some(scope) = record.store {
+                    pending::store_of(config, scope).discard(&record.id)?;
+                }
+                kill_point::pass("fetch.before-closed");
+                record.step = Step::Closed;
+                journal.write(record)?;
+            }
+            State::Revoked => {
+                // The certificate stays where it is: taking it away would not make it less revoked, and hides the reason
+                // for what no longer works.
+                record.step = Step::Closed;
+                journal.write(record)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks the certificate and puts it where it belongs: the store, or a file for an external server.
+    fn deliver(&self, record: &Record, number: RequestNumber, issued: &Issued) -> Result<PathBuf, Error> {
+        let config = self.config;
+        let chain: Vec<Vec<u8>> = issued.chain.iter().map(|issuer| issuer.0.clone()).collect();
+        let kind = record.submission.kind;
+        let delivery = installation::check(
+            issued,
+            &chain,
+            &record.submission.csr.0,
+            kind,
+            &record.common_name,
+            &config.package.trust_anchor,
+            OffsetDateTime::now_utc(),
+        )?;
+        kill_point::pass("fetch.before-delivery");
+        let Some(scope) = record.store else {
+            return Ok(external::write(&config.package.folder, number, &record.common_name, &delivery)?);
+        };
+        let location = pending::store_of(config, scope).install(&record.id, &delivery, &record.readers)?;
+        let ours = Identity::of(record);
+        for older in self.holders.iter().filter(|holder| holder.identity == ours && holder.id < record.id) {
+            kill_point::pass("fetch.before-retired");
+            // The certificate that came is what counts: an older one that stays is no reason to do without.
+            match pending::store_of(config, older.scope).retire(&older.id, self.replaced) {
+                Ok(()) => config.events.record("retired", &[("record", &older.id), ("how", &self.replaced.as_str())]),
+                Err(error) => {
+                    config.events.record("retiring-failed", &[("record", &older.id), ("message", &error)]);
+                    log::warn!("{}: {error}", Text::new("retiring-failed").in_language(config.language));
+                }
+            }
+        }
+        Ok(location)
     }
 }
 

@@ -34,12 +34,20 @@ pub(super) fn lock(config: &Config) -> Result<LockedJournal, JournalError> {
 
 /// The public listener of the environment.
 pub(super) fn public_api(config: &Config) -> Api {
-    Api::public(&config.package.settings.service_url, &config.package.trust_anchor, config.language)
+    Api::public(&config.package.settings.service_url, config.package.trust(), config.language)
 }
 
 /// The store that holds a record's key; an external server's key is not here.
 pub(super) fn store_of(config: &Config, scope: StoreScope) -> Box<dyn store::Store> {
     store::open(&config.home, scope, config.environment())
+}
+
+/// Whether this account's store, or one for all accounts, holds a record's key. Nobody else can tell whether it is there.
+pub(super) fn is_ours(config: &Config, record: &Record) -> bool {
+    match (&record.account, record.store) {
+        (Some(account), Some(scope)) => store_of(config, scope).account().as_ref() == Some(account),
+        _ => true,
+    }
 }
 
 /// Sends a prepared record and notes the answer. A refusal of its content takes the record and its key away;
@@ -59,6 +67,12 @@ pub(super) fn send(
                 "submitted",
                 &[("request", &status.number), ("kind", &status.kind), ("common_name", &record.common_name)],
             );
+            // Before the record says that it was accepted: until then, a cut-off run comes by here again.
+            if let Some(scope) = record.store
+                && let Err(error) = store_of(config, scope).label(&record.id, status.number)
+            {
+                log::warn!("the key is not labelled: request={} error={error}", status.number);
+            }
             record.status = Some(status.clone());
             record.step = Step::Accepted;
             journal.write(record)?;
@@ -84,7 +98,9 @@ fn refused_for_good(error: &Error) -> bool {
 
 /// Takes a record that came to nothing away, its key first, so that no key is ever without a record.
 pub(super) fn forget(config: &Config, journal: &LockedJournal, record: &Record) -> Result<(), Error> {
-    if let Some(scope) = record.store {
+    if let Some(scope) = record.store
+        && is_ours(config, record)
+    {
         store_of(config, scope).discard(&record.id)?;
     }
     journal.remove(record)?;

@@ -31,14 +31,16 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
         return Ok(SubmitReport { wish, status: None, resumed: false });
     }
     let store = pending::store_of(config, wish.fields.store);
-    store.check_access()?;
+    store.check_access(wish.fields.key, &wish.fields.readers)?;
     // The longest part; what else has to be looked at is looked at meanwhile.
     let search = wish.fields.key.start_search();
     let journal = pending::lock(config)?;
     let api = pending::public_api(config);
 
     for mut record in journal.records()? {
-        let ours = record.step == Step::Prepared && record.store == Some(wish.fields.store);
+        let ours = record.step == Step::Prepared
+            && record.store == Some(wish.fields.store)
+            && pending::is_ours(config, &record);
         if !ours || record.submission.kind != wish.kind(config) || !pending::still_whole(config, &journal, &record)? {
             continue;
         }
@@ -56,6 +58,7 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
     }
 
     let mut record = prepare(config, &wish)?;
+    record.account = store.account();
     let key = {
         let _progress = Progress::start(&Text::new("making-key"), config.language);
         search.finish()?
@@ -67,7 +70,7 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
     kill_point::pass("submit.before-record");
     journal.write(&record)?;
     kill_point::pass("submit.before-key");
-    store.hold_key(&record.id, &key.to_pkcs8())?;
+    store.hold_key(&record.id, &key, subject)?;
     let status = pending::send(config, &journal, &api, &mut record)?;
     Ok(SubmitReport { wish, status: Some(status), resumed: false })
 }
@@ -85,6 +88,7 @@ fn prepare(config: &Config, wish: &Wish) -> Result<Record, Error> {
     let name = wish.subject.common_name.clone();
     let mut record = Record::new(submission, token, name, OffsetDateTime::now_utc()).map_err(|_| KeyError::Random)?;
     record.store = Some(wish.fields.store);
+    record.readers.clone_from(&wish.fields.readers);
     record.wish = wish.digest();
     Ok(record)
 }

@@ -21,7 +21,7 @@ pub(super) fn run(config: &Config) -> Result<TestReport, Error> {
     let found = installed(config)?;
     let identity = found.store.identity(&found.record.id)?;
     let settings = &config.package.settings;
-    let api = Api::secure(&settings.secure_url, &config.package.trust_anchor, identity, config.language)?;
+    let api = Api::secure(&settings.secure_url, config.package.trust(), identity, config.language)?;
     let progress = Progress::start(&Text::new("testing"), config.language);
     let asked = OffsetDateTime::now_utc();
     let identity = api.test()?;

@@ -17,10 +17,12 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
-use super::{Delivery, Identity, Store, StoreError};
+use super::{Delivery, Identity, Replaced, Store, StoreError};
 use crate::client::journal::{create_private_folder, sync_folder, write_durably};
+use crate::client::keys::{KeyAlgorithm, PrivateKey};
 use crate::client::kill_point;
-use crate::protocol::request::StoreScope;
+use crate::protocol::request::{RequestNumber, StoreScope};
+use crate::protocol::subject::Subject;
 
 const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "certificate.pem";
@@ -64,12 +66,19 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn check_access(&self) -> Result<(), StoreError> {
+    fn check_access(&self, _key: KeyAlgorithm, readers: &[String]) -> Result<(), StoreError> {
+        if !readers.is_empty() {
+            return Err(StoreError::NoReaders);
+        }
         create_private_folder(&self.folder).map_err(self.error(&self.folder))?;
         tempfile::tempfile_in(&self.folder).map(drop).map_err(self.error(&self.folder))
     }
 
-    fn hold_key(&self, id: &str, key: &[u8]) -> Result<(), StoreError> {
+    fn account(&self) -> Option<String> {
+        None
+    }
+
+    fn hold_key(&self, id: &str, key: &PrivateKey, _name: &Subject) -> Result<(), StoreError> {
         let path = self.key_path(id);
         let folder = self.folder.join(id);
         create_private_folder(&folder).map_err(self.error(&folder))?;
@@ -77,7 +86,7 @@ impl Store for FileStore {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let pem = Zeroizing::new(pem("PRIVATE KEY", key));
+        let pem = Zeroizing::new(pem("PRIVATE KEY", &key.to_pkcs8()));
         let mut file = options.open(&path).map_err(self.error(&path))?;
         file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(self.error(&path))?;
         sync_folder(&folder).and_then(|()| sync_folder(&self.folder)).map_err(self.error(&path))
@@ -93,7 +102,12 @@ impl Store for FileStore {
         }
     }
 
-    fn install(&self, id: &str, delivery: &Delivery<'_>) -> Result<PathBuf, StoreError> {
+    /// The folder is named by its record; a number would be one more thing to keep right.
+    fn label(&self, _id: &str, _number: RequestNumber) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn install(&self, id: &str, delivery: &Delivery<'_>, _readers: &[String]) -> Result<PathBuf, StoreError> {
         let folder = self.folder.join(id);
         let write = |name: &str, certificates: &[&[u8]]| {
             let content: String = certificates.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect();
@@ -111,6 +125,14 @@ impl Store for FileStore {
         kill_point::pass("install.before-current");
         point_to(&self.folder, id).map_err(self.error(&folder))?;
         Ok(folder)
+    }
+
+    /// Programs follow the link to the newest certificate, so an older one is out of the way already.
+    fn retire(&self, id: &str, how: Replaced) -> Result<(), StoreError> {
+        match how {
+            Replaced::Keep | Replaced::Archive => Ok(()),
+            Replaced::Remove => self.discard(id),
+        }
     }
 
     fn discard(&self, id: &str) -> Result<(), StoreError> {

@@ -7,7 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 use super::file::pem;
-use super::{Delivery, Identity, Store, StoreError};
+use super::{Delivery, Identity, Replaced, Store, StoreError};
+use crate::client::keys::{KeyAlgorithm, PrivateKey};
+use crate::protocol::request::RequestNumber;
+use crate::protocol::subject::Subject;
 
 #[derive(Debug)]
 struct Entry {
@@ -33,12 +36,19 @@ fn path(id: &str) -> PathBuf {
 }
 
 impl Store for MemoryStore {
-    fn check_access(&self) -> Result<(), StoreError> {
+    fn check_access(&self, _key: KeyAlgorithm, readers: &[String]) -> Result<(), StoreError> {
+        if !readers.is_empty() {
+            return Err(StoreError::NoReaders);
+        }
         Ok(())
     }
 
-    fn hold_key(&self, id: &str, key: &[u8]) -> Result<(), StoreError> {
-        self.entries().insert(id.to_owned(), Entry { key: Zeroizing::new(key.to_vec()), chain: Vec::new() });
+    fn account(&self) -> Option<String> {
+        None
+    }
+
+    fn hold_key(&self, id: &str, key: &PrivateKey, _name: &Subject) -> Result<(), StoreError> {
+        self.entries().insert(id.to_owned(), Entry { key: key.to_pkcs8(), chain: Vec::new() });
         Ok(())
     }
 
@@ -46,12 +56,23 @@ impl Store for MemoryStore {
         Ok(self.entries().contains_key(id))
     }
 
-    fn install(&self, id: &str, delivery: &Delivery<'_>) -> Result<PathBuf, StoreError> {
+    fn label(&self, _id: &str, _number: RequestNumber) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn install(&self, id: &str, delivery: &Delivery<'_>, _readers: &[String]) -> Result<PathBuf, StoreError> {
         let mut entries = self.entries();
         let entry = entries.get_mut(id).ok_or_else(|| StoreError::NoKey { path: path(id) })?;
         entry.chain = vec![delivery.certificate.to_vec()];
         entry.chain.extend(delivery.chain.iter().take(delivery.chain.len().saturating_sub(1)).cloned());
         Ok(path(id))
+    }
+
+    fn retire(&self, id: &str, how: Replaced) -> Result<(), StoreError> {
+        match how {
+            Replaced::Keep | Replaced::Archive => Ok(()),
+            Replaced::Remove => self.discard(id),
+        }
     }
 
     fn discard(&self, id: &str) -> Result<(), StoreError> {

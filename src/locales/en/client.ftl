@@ -64,6 +64,7 @@ wanted-machine-name = at most 64 ASCII letters, digits, “-”, “_” and “
 wanted-key = rsa-2048, rsa-3072, rsa-4096, ec-p256 or ec-p384
 wanted-plain-text = plain text without control or invisible characters
 wanted-at-most = at most { $limit } characters
+wanted-replaced = keep, archive or remove
 
 error-no-adapter = This machine has no network adapter to name it by.
     .hint = Give it a name with “--common-name”.
@@ -76,14 +77,14 @@ error-key-random = The system gives no random numbers.
     .hint = Restart the machine; if it persists, ask its vendor.
 
 error-journal-file = The records at { $path } cannot be written or read: { $reason }.
-    .hint = Check the disk and the rights; the records are what a cut-off run goes on from.
+    .hint = Check the disk and the rights (on Windows, open the console with “Run as administrator”); the records are what a cut-off run goes on from.
 error-journal-damaged = The record { $path } is damaged: { $reason }.
     .hint = Restore it from a backup, or move it away and submit again.
 error-journal-busy = Another ptc-enroll is at work and holds { $path }.
     .hint = Wait until it has ended, then run the command again.
 
 error-not-elevated = The machine’s store at { $path } needs administrator rights: { $reason }.
-    .hint = Run the command with administrator rights (sudo), or install for this account alone with “--store user”.
+    .hint = Run the command with administrator rights (sudo; on Windows a PowerShell opened with “Run as administrator”), or install for this account alone with “--store user”.
 error-store-file = The certificate store cannot be used: { $path }: { $reason }.
     .hint = Check the disk and the rights.
 error-store-no-key = The private key { $path } is not there any more.
@@ -92,6 +93,12 @@ error-store-exposed = Others can read the private key { $path }.
     .hint = Submit a new request, because this key may be known; then remove this one.
 error-store-damaged = { $path } is not what was stored there.
     .hint = Restore it from a backup, or submit a new request with “ptc-enroll submit”.
+error-store-key-kind = The certificate store of Windows takes RSA keys only here, not { $key }.
+    .hint = Choose “--key rsa-2048”, rsa-3072 or rsa-4096.
+error-unknown-account = The account “{ $account }” is not known on this machine.
+    .hint = Check the name given to “--grant-read”, such as “NETWORK SERVICE” or “DOMAIN\account”.
+error-no-readers = “--grant-read” works with the machine’s store of Windows only.
+    .hint = Leave it out, or install for the machine with “--store machine”; where keys are files, their group or an ACL opens them.
 
 error-certificate-unreadable = The service sent a certificate that cannot be read; it was not installed.
     .hint = Tell the PTC manager; run “ptc-enroll fetch” again later.
@@ -175,6 +182,7 @@ fetch-rejected = Request { $number } ({ $common_name }) was rejected: { $reason 
 fetch-cancelled = Request { $number } ({ $common_name }) was cancelled, because request { $newer } took its place.
 fetch-revoked = Request { $number } ({ $common_name }): the certificate was revoked: { $reason }
 fetch-state = Request { $number } ({ $common_name }): { $state }.
+retiring-failed = The replaced certificate stays as it is
 fetch-next-pending = Next: run “ptc-enroll fetch” again later, or “ptc-enroll fetch --wait 10m”.
 fetch-next-installed = Next: run “ptc-enroll test”.
 

@@ -64,6 +64,7 @@ wanted-machine-name = 64 caractères au plus parmi les lettres ASCII, les chiffr
 wanted-key = rsa-2048, rsa-3072, rsa-4096, ec-p256 ou ec-p384
 wanted-plain-text = un texte simple sans caractère de contrôle ou invisible
 wanted-at-most = { $limit } caractères au plus
+wanted-replaced = keep, archive ou remove
 
 error-no-adapter = Cette machine n’a pas de carte réseau d’après laquelle la nommer.
     .hint = Donnez-lui un nom avec « --common-name ».
@@ -76,14 +77,14 @@ error-key-random = Le système ne donne pas de nombres aléatoires.
     .hint = Redémarrez la machine ; si cela persiste, adressez-vous à son fournisseur.
 
 error-journal-file = Les enregistrements sous { $path } ne peuvent être ni écrits ni lus : { $reason }.
-    .hint = Vérifiez le disque et les droits ; une exécution interrompue reprend à partir d’eux.
+    .hint = Vérifiez le disque et les droits (sous Windows, ouvrez la console par « Exécuter en tant qu’administrateur ») ; une exécution interrompue reprend à partir d’eux.
 error-journal-damaged = L’enregistrement { $path } est endommagé : { $reason }.
     .hint = Restaurez-le d’une sauvegarde, ou déplacez-le et soumettez à nouveau.
 error-journal-busy = Un autre ptc-enroll est à l’œuvre et tient { $path }.
     .hint = Attendez sa fin, puis relancez la commande.
 
 error-not-elevated = Le magasin de la machine, { $path }, exige les droits d’administrateur : { $reason }.
-    .hint = Lancez la commande avec les droits d’administrateur (sudo), ou installez pour ce seul compte avec « --store user ».
+    .hint = Lancez la commande avec les droits d’administrateur (sudo ; sous Windows, un PowerShell ouvert par « Exécuter en tant qu’administrateur »), ou installez pour ce seul compte avec « --store user ».
 error-store-file = Le magasin de certificats est inutilisable : { $path } : { $reason }.
     .hint = Vérifiez le disque et les droits.
 error-store-no-key = La clé privée { $path } n’est plus là.
@@ -92,6 +93,12 @@ error-store-exposed = D’autres peuvent lire la clé privée { $path }.
     .hint = Soumettez une nouvelle demande, car cette clé est peut-être connue ; supprimez ensuite celle-ci.
 error-store-damaged = { $path } n’est pas ce qui y avait été enregistré.
     .hint = Restaurez-le d’une sauvegarde, ou soumettez une nouvelle demande avec « ptc-enroll submit ».
+error-store-key-kind = Le magasin de certificats de Windows n’accepte ici que des clés RSA, pas { $key }.
+    .hint = Choisissez « --key rsa-2048 », rsa-3072 ou rsa-4096.
+error-unknown-account = Le compte « { $account } » est inconnu sur cette machine.
+    .hint = Vérifiez le nom donné à « --grant-read », par exemple « NETWORK SERVICE » ou « DOMAINE\compte ».
+error-no-readers = « --grant-read » ne fonctionne qu’avec le magasin de la machine sous Windows.
+    .hint = Omettez-le, ou installez pour la machine avec « --store machine » ; là où les clés sont des fichiers, leur groupe ou une ACL les ouvre.
 
 error-certificate-unreadable = Le service a envoyé un certificat illisible ; il n’a pas été installé.
     .hint = Prévenez le gestionnaire du CTP ; relancez « ptc-enroll fetch » plus tard.
@@ -175,6 +182,7 @@ fetch-rejected = La demande { $number } ({ $common_name }) est rejetée : { $rea
 fetch-cancelled = La demande { $number } ({ $common_name }) est annulée, car la demande { $newer } l’a remplacée.
 fetch-revoked = Demande { $number } ({ $common_name }) : le certificat est révoqué : { $reason }
 fetch-state = Demande { $number } ({ $common_name }) : { $state }.
+retiring-failed = Le certificat remplacé reste tel quel
 fetch-next-pending = Suite : relancez « ptc-enroll fetch » plus tard, ou « ptc-enroll fetch --wait 10m ».
 fetch-next-installed = Suite : lancez « ptc-enroll test ».
 

@@ -24,6 +24,7 @@ help-examples-submit =
     {"  "}ptc-enroll submit --email admin@poste.example --locality Paris --region Île-de-France
     {"  "}ptc-enroll submit --answers site.toml --no-input
     {"  "}ptc-enroll submit --answers site.toml --common-name https://api.poste.example
+    {"  "}ptc-enroll submit --answers site.toml --grant-read "NETWORK SERVICE"
 help-fetch = Mettre toutes les demandes à jour ; installer ou télécharger ce qui est approuvé
 help-examples-fetch =
     Exemples :
@@ -71,6 +72,8 @@ help-arg-region = État ou région de la machine
 help-arg-key = Clé à créer : rsa-2048, rsa-3072, rsa-4096, ec-p256 ou ec-p384 [par défaut : rsa-2048]
 help-arg-common_name = Nom demandé : nom d’hôte public ou URL d’un serveur ; pour une machine clonée, un nom à la place de celui trouvé
 help-arg-store = Où installer : machine ou user [par défaut : ce que dit le paquet]
+help-arg-grant_read = Compte qui pourra aussi utiliser la clé, en plus des administrateurs ; peut être répété (Windows)
+help-arg-replaced = Ce que devient l’ancien certificat de cette machine : keep (rester), archive (archiver) ou remove (supprimer, avec sa clé) [par défaut : archive]
 help-arg-dry_run = Montrer ce qui serait fait, sans rien envoyer
 help-arg-wait = Redemander jusqu’à ce que rien ne soit en attente, au plus aussi longtemps : 30s, 10m, 2h
 help-arg-format = Forme du nom : windows (comme l’affiche .NET), rfc4514 ou openssl
