@@ -108,7 +108,8 @@ package-readme =
     Enrols:        { $kind } (store: { $store })
 
     1. Unpack everything into one folder on the machine, and keep the folder “config” as it is.
-    2. Open a console in that folder (as an administrator where the store is “machine”) and type:
+    2. Open a console in that folder (as an administrator where the store is “machine”) and type the
+       line below; in PowerShell with “.\” in front, where the program lies in the folder, too:
 
            ptc-enroll --home . submit
 

@@ -108,7 +108,8 @@ package-readme =
     Enrôle :         { $kind } (magasin : { $store })
 
     1. Décompressez le tout dans un dossier de la machine et gardez le dossier « config » tel quel.
-    2. Ouvrez une console dans ce dossier (en tant qu’administrateur si le magasin est « machine ») et tapez :
+    2. Ouvrez une console dans ce dossier (en tant qu’administrateur si le magasin est « machine ») et tapez la
+       ligne suivante ; dans PowerShell avec « .\ » devant, si le programme est aussi dans le dossier :
 
            ptc-enroll --home . submit
 
