@@ -26,6 +26,8 @@ pub mod report;
 #[cfg(windows)]
 pub mod schannel;
 pub mod store;
+#[cfg(windows)]
+pub mod windows;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -12,6 +12,8 @@ use windows_sys::Win32::Security::Authorization::{
 use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
 
+use crate::client::windows::wide;
+
 /// Nothing is inherited from above; the system, administrators and the owner have everything, also of what comes to lie
 /// in the folder.
 const OWNER_ONLY: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)";
@@ -24,7 +26,7 @@ pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     let plain: Vec<u16> = folder.as_os_str().encode_wide().chain([0]).collect();
     let network = folder.as_os_str().to_string_lossy().starts_with(r"\\");
     let path = if network { plain } else { verbatim };
-    let words: Vec<u16> = OWNER_ONLY.encode_utf16().chain([0]).collect();
+    let words = wide(OWNER_ONLY);
     let mut descriptor = ptr::null_mut();
     // SAFETY: both texts end with a zero; the descriptor is freed once, after its last use.
     unsafe {

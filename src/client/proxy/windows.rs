@@ -12,6 +12,7 @@ use windows_sys::Win32::Networking::WinHttp::{
 };
 
 use super::Setting;
+use crate::client::windows::{narrow, wide};
 
 /// The setting for a URL, in the order in which Windows' own programs look: detection, script, named server, `netsh`.
 pub(super) fn setting(url: &str) -> Option<Setting> {
@@ -68,10 +69,6 @@ fn automatic(url: &str, detect: bool, script: &str) -> Option<Setting> {
     answered.then_some(setting)
 }
 
-fn wide(text: &str) -> Vec<u16> {
-    text.encode_utf16().chain([0]).collect()
-}
-
 /// A string that a call allocated for us, freed; empty where there is none.
 fn take(text: *mut u16) -> String {
     if text.is_null() {
@@ -79,8 +76,7 @@ fn take(text: *mut u16) -> String {
     }
     // SAFETY: ends with a zero, and was allocated with GlobalAlloc by the call that gave it to us.
     unsafe {
-        let length = (0..).take_while(|&index| *text.add(index) != 0).count();
-        let taken = String::from_utf16_lossy(std::slice::from_raw_parts(text, length));
+        let taken = narrow(text);
         GlobalFree(text.cast());
         taken
     }

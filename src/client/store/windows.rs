@@ -40,6 +40,7 @@ use super::{Delivery, Identity, Replaced, Store, StoreError};
 use crate::client::keys::{KeyAlgorithm, PrivateKey};
 use crate::client::kill_point;
 use crate::client::schannel::credentials;
+use crate::client::windows::{checked, narrow, wide};
 use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::secret::hex;
 use crate::protocol::subject::Subject;
@@ -341,16 +342,6 @@ impl Store for WindowsStore {
     }
 }
 
-/// UTF-16 with a zero at its end, as Windows takes names.
-fn wide(text: &str) -> Vec<u16> {
-    text.encode_utf16().chain([0]).collect()
-}
-
-/// What a BOOL says of a call.
-fn checked(done: i32) -> io::Result<()> {
-    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// Writes what was changed in a store. Closing it would not tell of a failure, and does nothing as long as a reference
 /// to one of its entries is alive; without force, a store that only had a property changed might not be written.
 fn commit(store: &CertStore) -> io::Result<()> {
@@ -377,11 +368,7 @@ fn container_of(entry: &CertContext) -> Option<String> {
     // SAFETY: the call filled the buffer with this structure; its strings end with a zero and lie in the buffer, too.
     unsafe {
         let name = (*information).pwszContainerName;
-        if name.is_null() {
-            return None;
-        }
-        let length = (0..).take_while(|&index| *name.add(index) != 0).count();
-        String::from_utf16(std::slice::from_raw_parts(name, length)).ok()
+        (!name.is_null()).then(|| narrow(name))
     }
 }
 

@@ -9,8 +9,8 @@ use windows_sys::Win32::Security::Cryptography::{
 };
 use zeroize::Zeroizing;
 
-use super::checked;
 use crate::client::keys::PrivateKey;
+use crate::client::windows::checked;
 use crate::protocol::der;
 
 /// Puts an RSA key into a container, for signing and key exchange, never to be exported again.

@@ -21,7 +21,7 @@ use windows_sys::Win32::System::SystemServices::ACCESS_ALLOWED_ACE_TYPE;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
 use super::super::StoreError;
-use super::{checked, wide};
+use crate::client::windows::{checked, narrow, wide};
 
 /// Revision 1, the only one (winnt.h).
 const SECURITY_DESCRIPTOR_REVISION: u32 = 1;
@@ -63,8 +63,7 @@ pub(super) fn own_account() -> Option<String> {
         if !known || ConvertSidToStringSidW((*user).User.Sid, &mut text) == 0 {
             return None;
         }
-        let length = (0..).take_while(|&index| *text.add(index) != 0).count();
-        let account = String::from_utf16_lossy(std::slice::from_raw_parts(text, length));
+        let account = narrow(text);
         LocalFree(text.cast());
         Some(account)
     }
