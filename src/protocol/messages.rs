@@ -244,6 +244,9 @@ pub struct RequestSummary {
     /// When it was accepted.
     #[serde(with = "time::serde::rfc3339")]
     pub submitted_at: OffsetDateTime,
+    /// The rules of what the approver should look at. Whether the CSR still keeps all rules is in the detail alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A request with everything that is needed to decide on it.

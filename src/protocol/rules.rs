@@ -152,6 +152,10 @@ rules! {
     DuplicateKey = "duplicate-key";
     /// For the approver: the same MAC address is named by another request.
     DuplicateMac = "duplicate-mac";
+    /// For the approver: the same host name is given by another machine.
+    DuplicateHost = "duplicate-host";
+    /// For the approver: the same common name is asked for by another organisation.
+    DuplicateName = "duplicate-name";
 }
 
 /// A CSR that keeps every rule. Only [`check_csr`] makes one.

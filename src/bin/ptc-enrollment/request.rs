@@ -17,7 +17,14 @@ pub(crate) async fn run(context: &Context, command: RequestCommand) -> Result<()
     let operator = context.operator();
     match command {
         RequestCommand::List { state, organisation, search, page } => {
-            let query = RequestQuery { state, organisation, search, after: page.after, limit: page.limit };
+            let query = RequestQuery {
+                state,
+                organisation,
+                search,
+                after: page.after,
+                limit: page.limit,
+                ..RequestQuery::default()
+            };
             list(context, &app, &operator, &query).await
         }
         RequestCommand::Show { number } => show(context, &app, &operator, "request show", number).await,

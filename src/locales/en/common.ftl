@@ -60,6 +60,8 @@ rule-unknown-critical = a critical extension that is not known here
 rule-mixed-script = the name mixes scripts whose letters look alike
 rule-duplicate-key = the same key is used by another request
 rule-duplicate-mac = the same MAC address is named by another request
+rule-duplicate-host = the same host name is given by another machine
+rule-duplicate-name = the same common name is asked for by another organisation
 
 column-common-name = Common name
 column-kind = Kind

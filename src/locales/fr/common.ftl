@@ -60,6 +60,8 @@ rule-unknown-critical = une extension critique inconnue ici
 rule-mixed-script = le nom mélange des écritures dont les lettres se ressemblent
 rule-duplicate-key = la même clé est utilisée par une autre demande
 rule-duplicate-mac = la même adresse MAC est indiquée par une autre demande
+rule-duplicate-host = le même nom d’hôte est indiqué par une autre machine
+rule-duplicate-name = le même nom commun est demandé par une autre organisation
 
 column-common-name = Nom commun
 column-kind = Type

@@ -1,6 +1,9 @@
 //! The requests.
 
-use sqlx::FromRow;
+use futures_util::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
+use utoipa::ToSchema;
 
 use super::{Connection, DatabaseError, Moment, row_number};
 use crate::protocol::messages::{Contact, MachineDetails, RequestSummary};
@@ -89,6 +92,19 @@ pub struct NewRequest<'a> {
     pub replaces: Option<RequestNumber>,
 }
 
+/// In which order requests are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Lowest number first: who waits longest.
+    #[default]
+    Oldest,
+    /// Highest number first.
+    Newest,
+    /// By common name.
+    Name,
+}
+
 /// What a list shows.
 #[derive(Debug, Default)]
 pub struct Filter<'a> {
@@ -96,13 +112,32 @@ pub struct Filter<'a> {
     pub state: Option<State>,
     /// Only requests of this organisation.
     pub organisation: Option<&'a str>,
-    /// Only requests that hold this text, in lower case.
+    /// Only requests of these kinds; of all where none is named.
+    pub kinds: &'a [Kind],
+    /// Only requests that hold every word of this text in lower case, or have it as their number.
     pub search: Option<&'a str>,
-    /// Only numbers above this one.
-    pub after: u64,
+    /// The order; a search comes by number.
+    pub order: Order,
+    /// Only what comes after the request with this number.
+    pub after: Option<u64>,
     /// At most so many.
     pub limit: u32,
 }
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// The rows.
+    pub items: Vec<RequestSummary>,
+    /// After which request the next part starts; absent at the end.
+    pub next: Option<u64>,
+}
+
+/// The most rows that are looked at for one page. What is rare among a million costs more pages, never a slow one.
+const LOOK_LIMIT: u32 = 2_000;
+
+/// A word shorter than a trigram is in no index.
+const TRIGRAM: usize = 3;
 
 /// Adds a pending request and returns its number.
 pub async fn insert(connection: &mut Connection, request: &NewRequest<'_>) -> Result<RequestNumber, DatabaseError> {
@@ -168,68 +203,246 @@ pub async fn find_pending(
     .await?)
 }
 
-/// Another request with the same key, and whether it is of another organisation.
-pub async fn find_same_key(
-    connection: &mut Connection,
-    request: &RequestRow,
-) -> Result<Option<(RequestNumber, String)>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT number, organisation FROM requests WHERE key_sha256 = ? AND number <> ?
-         ORDER BY organisation <> ?, number DESC LIMIT 1",
-    )
-    .bind(&request.key_sha256)
-    .bind(request.number)
-    .bind(&request.organisation)
-    .fetch_optional(connection)
-    .await?)
+/// A request that shares something with another one.
+#[derive(Debug, FromRow)]
+pub struct Sharing {
+    /// The other request.
+    pub number: RequestNumber,
+    /// Code of its organisation.
+    pub organisation: String,
 }
 
-/// Another machine's request in the same organisation that names the same MAC address.
-pub async fn find_same_mac_address(
+/// What two requests can share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// The public key, whoever asks.
+    Key,
+    /// The MAC address, on another machine of the same organisation.
+    MacAddress,
+    /// The host name that the machine gives, on another machine of the same organisation.
+    HostName,
+    /// The common name, in another organisation.
+    CommonName,
+}
+
+/// Another request that shares something with this one: the newest, one of the same organisation before others.
+pub async fn find_sharing(
+    connection: &mut Connection,
+    shared: Shared,
+    number: RequestNumber,
+) -> Result<Option<Sharing>, DatabaseError> {
+    let condition = sharing(shared);
+    let statement = format!(
+        "SELECT other.number, other.organisation FROM requests AS this JOIN requests AS other ON {condition}
+         WHERE this.number = ? ORDER BY other.organisation <> this.organisation, other.number DESC LIMIT 1"
+    );
+    Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(number).fetch_optional(connection).await?)
+}
+
+const fn sharing(shared: Shared) -> &'static str {
+    match shared {
+        Shared::Key => "other.key_sha256 = this.key_sha256 AND other.number <> this.number",
+        Shared::MacAddress => {
+            "other.mac_address = this.mac_address AND other.mac_address <> ''
+             AND other.organisation = this.organisation AND other.identity <> this.identity"
+        }
+        Shared::HostName => {
+            "other.host_name = this.host_name AND other.host_name <> ''
+             AND other.organisation = this.organisation AND other.identity <> this.identity"
+        }
+        Shared::CommonName => "other.identity = this.identity AND other.organisation <> this.organisation",
+    }
+}
+
+/// The request before this one of the same machine that was approved.
+pub async fn find_predecessor(
     connection: &mut Connection,
     request: &RequestRow,
-) -> Result<Option<RequestNumber>, DatabaseError> {
-    Ok(sqlx::query_scalar(
-        "SELECT number FROM requests WHERE mac_address = ? AND mac_address <> '' AND organisation = ?
-             AND identity <> (SELECT identity FROM requests WHERE number = ?)
+) -> Result<Option<RequestRow>, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT * FROM requests WHERE identity = (SELECT identity FROM requests WHERE number = ?1)
+             AND organisation = ?2 AND kind = ?3 AND number < ?1
+             AND state IN ('approved', 'installed', 'downloaded', 'revoked')
          ORDER BY number DESC LIMIT 1",
     )
-    .bind(&request.mac_address)
-    .bind(&request.organisation)
     .bind(request.number)
+    .bind(&request.organisation)
+    .bind(request.kind.as_str())
     .fetch_optional(connection)
     .await?)
 }
 
-/// The rows that a filter lets through, lowest number first.
-pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<RequestSummary>, DatabaseError> {
-    type Row = (RequestNumber, String, Kind, State, String, Contact, Moment);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT number, organisation, kind, state, common_name, contact, submitted_at FROM requests
-         WHERE number > ?1 AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR organisation = ?3)
-             AND (?4 IS NULL OR instr(search, ?4) > 0 OR CAST(number AS TEXT) = ?4)
-         ORDER BY number LIMIT ?5",
+/// How many requests there are of a kind in a state.
+#[derive(Debug, Clone, FromRow)]
+pub struct Count {
+    /// The kind.
+    pub kind: Kind,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub requests: i64,
+}
+
+/// How many requests of an organisation, or of all, there are of each kind and state.
+pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> Result<Vec<Count>, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT kind, state, sum(requests) AS requests FROM request_counts
+         WHERE ?1 IS NULL OR organisation = ?1 GROUP BY kind, state HAVING sum(requests) > 0",
     )
-    .bind(row_number(filter.after))
-    .bind(filter.state.map(State::as_str))
-    .bind(filter.organisation)
-    .bind(filter.search)
-    .bind(filter.limit)
+    .bind(organisation)
     .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(number, organisation, kind, state, common_name, contact, submitted_at)| RequestSummary {
-            number,
-            organisation,
-            kind,
-            state,
-            common_name,
+    .await?)
+}
+
+#[derive(FromRow)]
+struct Candidate {
+    number: RequestNumber,
+    organisation: String,
+    kind: Kind,
+    state: State,
+    common_name: String,
+    contact: String,
+    submitted_at: Moment,
+    search: String,
+}
+
+const CANDIDATE: &str = "number, organisation, kind, state, common_name, contact, submitted_at, search";
+
+impl Candidate {
+    /// Whether it is one that the filter asks for. The query has narrowed the choice, no more.
+    fn passes(&self, filter: &Filter<'_>, words: &[&str]) -> bool {
+        filter.state.is_none_or(|state| state == self.state)
+            && filter.organisation.is_none_or(|organisation| organisation == self.organisation)
+            && (filter.kinds.is_empty() || filter.kinds.contains(&self.kind))
+            && words.iter().all(|word| self.search.contains(word))
+    }
+
+    fn summary(self) -> Result<RequestSummary, DatabaseError> {
+        let contact: Contact =
+            serde_json::from_str(&self.contact).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(RequestSummary {
+            number: self.number,
+            organisation: self.organisation,
+            kind: self.kind,
+            state: self.state,
+            common_name: self.common_name,
             email: contact.email,
             description: contact.description,
-            submitted_at: submitted_at.0,
+            submitted_at: self.submitted_at.0,
+            warnings: Vec::new(),
         })
-        .collect())
+    }
+}
+
+/// The rows that a filter lets through. At most [`LOOK_LIMIT`] rows are looked at; the next part goes on there.
+pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Listed, DatabaseError> {
+    let words: Vec<&str> = filter.search.unwrap_or_default().split_whitespace().collect();
+    let mut items = Vec::new();
+    let numbered = filter.search.and_then(|search| search.trim().parse().ok()).map(RequestNumber);
+    if let Some(number) = numbered.filter(|_| filter.after.is_none()) {
+        let row: Option<Candidate> =
+            sqlx::query_as(AssertSqlSafe(format!("SELECT {CANDIDATE} FROM requests WHERE number = ?")))
+                .bind(number)
+                .fetch_optional(&mut *connection)
+                .await?;
+        items.extend(row.filter(|row| row.passes(filter, &[])).map(Candidate::summary).transpose()?);
+    }
+
+    let mut query = candidates(filter, &words);
+    let mut rows = query.build_query_as::<Candidate>().fetch(connection);
+    let mut looked = 0;
+    let mut last = None;
+    while let Some(row) = rows.try_next().await? {
+        if items.len() == filter.limit as usize {
+            return Ok(Listed { items, next: last });
+        }
+        looked += 1;
+        last = Some(row.number.0);
+        if Some(row.number) != numbered && row.passes(filter, &words) {
+            items.push(row.summary()?);
+        }
+    }
+    Ok(Listed { items, next: last.filter(|_| looked == LOOK_LIMIT) })
+}
+
+/// The rows among which those that the filter lets through are, in its order, at most [`LOOK_LIMIT`].
+///
+/// The indexes are named, because without statistics of the tables SQLite would guess.
+fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(format!("SELECT {CANDIDATE} FROM requests "));
+    let phrases: Vec<String> = words
+        .iter()
+        .filter(|word| word.chars().count() >= TRIGRAM)
+        .map(|word| format!("text : \"{}\"", word.replace('"', "\"\"")))
+        .collect();
+    let descending = filter.order == Order::Newest;
+    if !phrases.is_empty() {
+        query.push("JOIN (SELECT rowid AS hit FROM requests_search WHERE requests_search MATCH ");
+        query.push_bind(phrases.join(" AND "));
+        if let Some(organisation) = filter.organisation {
+            query.push(" || (SELECT ' AND mark : \"' || mark || '\"' FROM organisations WHERE code = ");
+            query.push_bind(organisation.to_owned()).push(")");
+        }
+        if let Some(after) = filter.after {
+            query.push(if descending { " AND rowid < " } else { " AND rowid > " }).push_bind(row_number(after));
+        }
+        query.push(" ORDER BY rowid").push(if descending { " DESC" } else { "" });
+        query.push(format!(" LIMIT {LOOK_LIMIT}) ON number = hit"));
+        query.push(" ORDER BY number").push(if descending { " DESC" } else { "" });
+        return query;
+    }
+    let by_name = filter.order == Order::Name;
+    query.push(match (filter.organisation, filter.state, by_name) {
+        (Some(_), _, true) => "INDEXED BY requests_of_organisation_by_name",
+        (None, Some(_), true) => "INDEXED BY requests_in_state_by_name",
+        (None, None, true) => "INDEXED BY requests_by_name",
+        (Some(_), Some(_), false) => "INDEXED BY requests_of_organisation_in_state",
+        (Some(_), None, false) => "INDEXED BY requests_by_organisation",
+        (None, Some(_), false) => "INDEXED BY requests_in_state",
+        // The table itself is in this order.
+        (None, None, false) => "NOT INDEXED",
+    });
+    query.push(" WHERE true");
+    if let Some(organisation) = filter.organisation {
+        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+    }
+    if let Some(state) = filter.state.filter(|_| !(by_name && filter.organisation.is_some())) {
+        query.push(" AND state = ").push_bind(state.as_str());
+    }
+    if let Some(after) = filter.after.map(row_number) {
+        match filter.order {
+            Order::Oldest => query.push(" AND number > ").push_bind(after),
+            Order::Newest => query.push(" AND number < ").push_bind(after),
+            Order::Name => query
+                .push(" AND (common_name, number) > ((SELECT common_name FROM requests WHERE number = ")
+                .push_bind(after)
+                .push("), ")
+                .push_bind(after)
+                .push(")"),
+        };
+    }
+    query.push(match filter.order {
+        Order::Oldest => " ORDER BY number",
+        Order::Newest => " ORDER BY number DESC",
+        Order::Name => " ORDER BY common_name, number",
+    });
+    query.push(format!(" LIMIT {LOOK_LIMIT}"));
+    query
+}
+
+/// Which of these requests share something with others.
+pub async fn sharing_among(
+    connection: &mut Connection,
+    shared: Shared,
+    numbers: &[RequestNumber],
+) -> Result<Vec<RequestNumber>, DatabaseError> {
+    let condition = sharing(shared);
+    let statement = format!(
+        "SELECT this.number FROM json_each(?) JOIN requests AS this ON this.number = value
+         WHERE EXISTS (SELECT 1 FROM requests AS other WHERE {condition})"
+    );
+    let numbers = serde_json::to_string(numbers).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    Ok(sqlx::query_scalar(AssertSqlSafe(statement)).bind(numbers).fetch_all(connection).await?)
 }
 
 /// A change of state and who made it.

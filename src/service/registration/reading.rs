@@ -8,18 +8,26 @@ use super::{check_again, found};
 use crate::protocol::messages::{
     AuditEntry, CertificateSummary, Der, Page, RequestDetail, RequestSummary, ServiceInfo,
 };
-use crate::protocol::request::{RequestNumber, Role, State};
+use crate::protocol::request::{Kind, RequestNumber, Role, State};
 use crate::protocol::rules::{CheckedCsr, Finding, Rule, csr_subject};
 use crate::service::app::App;
 use crate::service::audit;
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::db::requests::{self, RequestRow};
+use crate::service::db::requests::{self, Count, Filter, Listed, Order, RequestRow, Shared};
 use crate::service::db::{Connection, certificates};
 use crate::service::error::{Failure, Refusal};
 
 /// The most rows on one page.
 const PAGE_LIMIT: u32 = 200;
 const PAGE: u32 = 50;
+
+/// What requests may share, and the rule that says so.
+const SHARED: [(Shared, Rule); 4] = [
+    (Shared::Key, Rule::DuplicateKey),
+    (Shared::MacAddress, Rule::DuplicateMac),
+    (Shared::HostName, Rule::DuplicateHost),
+    (Shared::CommonName, Rule::DuplicateName),
+];
 
 /// Which requests to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -30,8 +38,13 @@ pub struct RequestQuery {
     pub state: Option<State>,
     /// Only requests of the organisation with this code.
     pub organisation: Option<String>,
-    /// Only requests whose common name, contact or machine holds this text, or whose number it is.
+    /// Only requests of this kind.
+    pub kind: Option<Kind>,
+    /// Only requests whose common name, contact or machine holds every word of this text, or whose number it is.
     pub search: Option<String>,
+    /// The order: `oldest` first unless said otherwise, `newest` or `name`. A search comes by number.
+    #[serde(default)]
+    pub order: Order,
     /// The `next` of the page before.
     pub after: Option<u64>,
     /// At most so many rows: 50 unless said otherwise, at most 200.
@@ -67,18 +80,41 @@ impl App {
     /// Requests, lowest number first: who waits longest comes first.
     pub async fn list_requests(&self, actor: &Actor, query: &RequestQuery) -> Result<Page<RequestSummary>, Failure> {
         let organisation = self.scope(actor, Action::ListRequests, query.organisation.as_deref()).await?;
-        let limit = limit(query.limit)?;
         let search = query.search.as_deref().map(str::to_lowercase);
-        let filter = requests::Filter {
+        let filter = Filter {
             state: query.state,
             organisation: organisation.as_deref(),
+            kinds: query.kind.as_slice(),
             search: search.as_deref(),
-            after: query.after.unwrap_or_default(),
-            limit: limit + 1,
+            order: query.order,
+            after: query.after,
+            limit: limit(query.limit)?,
         };
+        self.listed(&filter).await
+    }
+
+    /// The requests that wait for one's own decision, or that a query asks for, with what their rows warn of.
+    pub(super) async fn listed(&self, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
         self.expire().await?;
-        let items = requests::list(&mut *self.database.read().await?, &filter).await?;
-        Ok(page(items, limit, |item| item.number.0))
+        let mut connection = self.database.read().await?;
+        let Listed { mut items, next } = requests::list(&mut connection, filter).await?;
+        let numbers: Vec<RequestNumber> = items.iter().map(|item| item.number).collect();
+        for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
+            item.warnings.push(Rule::MixedScript.as_str().to_owned());
+        }
+        for (shared, rule) in SHARED {
+            let sharing = requests::sharing_among(&mut connection, shared, &numbers).await?;
+            for item in items.iter_mut().filter(|item| sharing.contains(&item.number)) {
+                item.warnings.push(rule.as_str().to_owned());
+            }
+        }
+        Ok(Page { items, next })
+    }
+
+    /// How many requests there are of each kind and state, of an organisation or of all that the actor may see.
+    pub async fn request_counts(&self, actor: &Actor, organisation: Option<&str>) -> Result<Vec<Count>, Failure> {
+        let organisation = self.scope(actor, Action::ListRequests, organisation).await?;
+        Ok(requests::counts(&mut *self.database.read().await?, organisation.as_deref()).await?)
     }
 
     /// A request with everything that is needed to decide on it.
@@ -171,7 +207,7 @@ fn page<T>(mut items: Vec<T>, limit: u32, position: impl Fn(&T) -> u64) -> Page<
 }
 
 /// What the approver should look at.
-async fn warnings(
+pub(super) async fn warnings(
     connection: &mut Connection,
     actor: &Actor,
     row: &RequestRow,
@@ -182,15 +218,19 @@ async fn warnings(
         // The rules became stricter since it came; it cannot be approved.
         Err(findings) => findings.clone(),
     };
-    if let Some((number, organisation)) = requests::find_same_key(connection, row).await? {
-        // That another organisation uses the key is alarming; whose request it is stays theirs.
+    for (shared, rule) in SHARED {
+        let Some(other) = requests::find_sharing(connection, shared, row.number).await? else { continue };
+        // That another organisation uses it is alarming; whose request it is stays theirs.
         let foreign = matches!(actor, Actor::Manager(manager) if manager.role == Role::RegistrationManager)
-            && organisation != row.organisation;
-        let found = if foreign { String::new() } else { number.to_string() };
-        warnings.push(Finding::new(Rule::DuplicateKey, "key", found, ""));
-    }
-    if let Some(number) = requests::find_same_mac_address(connection, row).await? {
-        warnings.push(Finding::new(Rule::DuplicateMac, "machine.mac_address", number.to_string(), ""));
+            && other.organisation != row.organisation;
+        let found = if foreign { String::new() } else { other.number.to_string() };
+        let field = match shared {
+            Shared::Key => "key",
+            Shared::MacAddress => "machine.mac_address",
+            Shared::HostName => "machine.host_name",
+            Shared::CommonName => "subject.CN",
+        };
+        warnings.push(Finding::new(rule, field, found, ""));
     }
     Ok(warnings)
 }
