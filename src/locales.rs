@@ -75,6 +75,8 @@ impl Language {
                 include_str!("locales/en/client.ftl"),
                 #[cfg(feature = "service")]
                 include_str!("locales/en/service.ftl"),
+                #[cfg(feature = "service")]
+                include_str!("locales/en/web.ftl"),
             ],
             Self::French => &[
                 include_str!("locales/fr/common.ftl"),
@@ -82,6 +84,8 @@ impl Language {
                 include_str!("locales/fr/help.ftl"),
                 #[cfg(feature = "service")]
                 include_str!("locales/fr/service.ftl"),
+                #[cfg(feature = "service")]
+                include_str!("locales/fr/web.ftl"),
             ],
         }
     }

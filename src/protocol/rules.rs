@@ -330,6 +330,12 @@ const EC_PUBLIC_KEY: Oid<'static> = oid!(1.2.840.10045.2.1);
 const SECP256R1: Oid<'static> = oid!(1.2.840.10045.3.1.7);
 const SECP384R1: Oid<'static> = oid!(1.3.132.0.34);
 
+/// The kind of a key, if it is one that is accepted.
+#[cfg(feature = "service")]
+pub(crate) fn key_kind(info: &SubjectPublicKeyInfo<'_>) -> Option<KeyKind> {
+    check_key(info, &mut Vec::new())
+}
+
 /// The key's kind, if it is one that is accepted.
 fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Option<KeyKind> {
     let mut refuse = |rule, found: &str, expected: &str| {

@@ -12,6 +12,7 @@ use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
 use super::package::Signer;
+use super::registration::Watchers;
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
 
@@ -95,6 +96,7 @@ pub struct App {
     pub(super) clock: Clock,
     pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
+    pub(super) watchers: Watchers,
 }
 
 impl App {
@@ -110,7 +112,17 @@ impl App {
         }
         let signer = Signer::load(&home.package_signer())?;
         let serials = Box::new(Serial::random);
-        Ok(Self { home, settings, database, ca, signer, clock, serials, auto_approve: false })
+        Ok(Self {
+            home,
+            settings,
+            database,
+            ca,
+            signer,
+            clock,
+            serials,
+            auto_approve: false,
+            watchers: Watchers::default(),
+        })
     }
 
     /// Approves every request as it comes, for demonstrations and tests.

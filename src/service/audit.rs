@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::auth::{Action, Actor, Object};
+pub use super::db::audit::AuditFilter;
 use super::db::audit::{self as rows, AuditRow};
 use super::db::{Connection, Database, DatabaseError, Moment};
-use crate::protocol::messages::AuditEntry;
+use crate::protocol::messages::{AuditEntry, Page};
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::secret::sha256_hex;
 
@@ -63,6 +64,17 @@ pub fn refused(code: ProblemCode) -> Value {
 /// A part of the record.
 pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result<Vec<AuditEntry>, DatabaseError> {
     Ok(rows::list(connection, after, limit).await?.into_iter().map(entry).collect())
+}
+
+/// Entries above a filter's position that answer to it, newest first.
+pub async fn search(connection: &mut Connection, filter: &AuditFilter<'_>) -> Result<Page<AuditEntry>, DatabaseError> {
+    let (rows, next) = rows::search(connection, filter).await?;
+    Ok(Page { items: rows.into_iter().map(entry).collect(), next })
+}
+
+/// The newest entries on one object, oldest first.
+pub async fn list_of(connection: &mut Connection, object: &str, limit: u32) -> Result<Vec<AuditEntry>, DatabaseError> {
+    Ok(rows::list_of(connection, object, limit).await?.into_iter().rev().map(entry).collect())
 }
 
 /// What a walk along the chain finds.

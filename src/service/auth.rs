@@ -133,6 +133,8 @@ actions! {
     DisablePackage = "package.disable";
     /// Read the audit record.
     ReadAudit = "audit.read";
+    /// See how the service is.
+    ReadHealth = "service.read";
     /// Make the installation.
     Install = "service.install";
 }
@@ -248,7 +250,8 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
                 | Action::ListPackages
                 | Action::CreatePackage
                 | Action::DisablePackage
-                | Action::ReadAudit => Ok(()),
+                | Action::ReadAudit
+                | Action::ReadHealth => Ok(()),
                 _ => Err(Refusal::forbidden(Text::new("forbidden-not-for-managers"))),
             };
         }

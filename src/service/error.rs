@@ -11,6 +11,7 @@ use crate::protocol::messages::BODY_LIMIT;
 use crate::protocol::problem::{Problem, ProblemCode};
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::Finding;
+use crate::protocol::text::printable;
 
 /// Why the service does not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,14 @@ impl Failure {
             Self::Ca(error) => error.text(),
             Self::Package(error) => error.text(),
             Self::Inconsistent { .. } | Self::Random => Text::new("service-inconsistent").with("cause", self),
+        }
+    }
+
+    /// Notes it in the log, where a refusal is no more than a detail.
+    pub fn log(&self, id: &str) {
+        match self {
+            Self::Refused(refusal) => log::debug!("refused: id={id} cause={refusal}"),
+            failure => log::error!("failed: id={id} cause={}", printable(&failure.to_string())),
         }
     }
 

@@ -18,3 +18,4 @@ pub mod registration;
 pub mod router;
 pub mod server;
 pub mod tls;
+pub mod web;

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::api::{JSON, administration, frame, manager, public};
 use super::app::App;
+use super::web;
 use crate::protocol::messages::API;
 
 /// Where each listener describes itself.
@@ -84,9 +85,11 @@ pub fn secure(app: Arc<App>) -> Router {
     let router: Router<Arc<App>> = OpenApiRouter::new().nest(API, secure_routes()).into();
     router
         .route(&format!("{API}{DESCRIPTION}"), get(async || describe(&DOCUMENT)))
+        .merge(web::pages())
         .fallback(frame::not_found)
         .method_not_allowed_fallback(frame::method_not_allowed)
         .layer(from_fn_with_state(app.clone(), frame::guard))
+        .layer(from_fn(web::present))
         .layer(from_fn(frame::frame))
         .with_state(app)
 }

@@ -15,7 +15,13 @@ pub(crate) async fn run(context: &Context, command: CertificateCommand) -> Resul
     let output = &context.output;
     match command {
         CertificateCommand::List { organisation, search, page } => {
-            let query = CertificateQuery { organisation, search, after: page.after, limit: page.limit };
+            let query = CertificateQuery {
+                organisation,
+                search,
+                after: page.after,
+                limit: page.limit,
+                ..CertificateQuery::default()
+            };
             let page = app.list_certificates(&operator, &query).await?;
             output.result("certificate list", &page, || {
                 let rows: Vec<_> = page

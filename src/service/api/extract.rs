@@ -46,7 +46,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 
 /// Reads a body up to the limit. Of a longer one nothing is kept, but some more is read, because a client that still
 /// sends when the connection is closed would not see the answer (RFC 9112 §9.6).
-async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
+pub(in crate::service) async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {

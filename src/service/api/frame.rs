@@ -41,7 +41,11 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// A failure on its way from a handler to [`frame`], which knows the caller's language and the request id.
 #[derive(Clone)]
-struct Failed(Arc<Failure>);
+pub(in crate::service) struct Failed(pub(in crate::service) Arc<Failure>);
+
+/// The id under which a request is logged.
+#[derive(Clone)]
+pub(in crate::service) struct RequestId(pub(in crate::service) String);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
@@ -55,10 +59,11 @@ impl IntoResponse for Failure {
 /// Surrounds every request.
 ///
 /// Only the peer's own address is believed: `X-Forwarded-For` and its like are text that anybody can send.
-pub(in crate::service) async fn frame(request: Request, next: Next) -> Response {
+pub(in crate::service) async fn frame(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id();
-    let language = language(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let language = accepted_language(request.headers());
     let peer = request.extensions().get::<PeerAddress>().map_or_else(String::new, |peer| peer.0.to_string());
     let method = request.method().clone();
     // Without the query: a search may hold a person's name, and a token that strayed there is still a secret.
@@ -68,10 +73,7 @@ pub(in crate::service) async fn frame(request: Request, next: Next) -> Response 
 
     if let Some(Failed(failure)) = response.extensions_mut().remove::<Failed>() {
         let refusal = failure.refusal();
-        match failure.as_ref() {
-            Failure::Refused(refusal) => log::debug!("refused: id={id} cause={refusal}"),
-            failure => log::error!("failed: id={id} cause={}", printable(&failure.to_string())),
-        }
+        failure.log(&id);
         write_problem(&mut response, &refusal, language, &id);
     }
     let status = response.status().as_u16();
@@ -109,7 +111,8 @@ fn status(code: ProblemCode) -> StatusCode {
     StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn language(headers: &HeaderMap) -> Language {
+/// The first language of `Accept-Language` that is spoken here.
+pub(in crate::service) fn accepted_language(headers: &HeaderMap) -> Language {
     let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     accepted.map(Language::first_spoken).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 //! Nothing is decided here. Which path leads to which handler stands in `router`.
 
 pub mod administration;
-mod extract;
+pub(in crate::service) mod extract;
 pub mod frame;
 pub mod manager;
 pub mod public;

@@ -62,7 +62,7 @@ impl Profile {
     ];
 
     /// How many years a certificate lasts; `None` is as long as its issuer, which has no later end than any other.
-    pub(super) const fn years(self) -> Option<i32> {
+    pub(in crate::service) const fn years(self) -> Option<i32> {
         match self {
             Self::Manager => Some(1),
             Self::Workstation | Self::Server | Self::ExternalServer | Self::Mobile | Self::Service => Some(2),
@@ -71,7 +71,7 @@ impl Profile {
     }
 
     /// What the key may do. RFC 8813 §3: an ECDSA key does not encipher.
-    pub(super) const fn key_usage(self, rsa: bool) -> &'static [KeyUsagePurpose] {
+    pub(in crate::service) const fn key_usage(self, rsa: bool) -> &'static [KeyUsagePurpose] {
         use KeyUsagePurpose::{DataEncipherment, DigitalSignature, KeyEncipherment};
         match self {
             Self::PackageSigner => &[DigitalSignature],
@@ -81,7 +81,7 @@ impl Profile {
     }
 
     /// What the certificate is good for.
-    pub(super) const fn extended_key_usage(self) -> ExtendedKeyUsagePurpose {
+    pub(in crate::service) const fn extended_key_usage(self) -> ExtendedKeyUsagePurpose {
         match self {
             Self::Workstation | Self::Server | Self::Mobile | Self::Manager => ExtendedKeyUsagePurpose::ClientAuth,
             Self::ExternalServer | Self::Service => ExtendedKeyUsagePurpose::ServerAuth,

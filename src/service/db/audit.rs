@@ -1,6 +1,7 @@
 //! The rows of the audit record. What a hash covers is decided in `service::audit`.
 
-use sqlx::FromRow;
+use futures_util::TryStreamExt;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::{Connection, DatabaseError, Moment, row_number};
 
@@ -61,4 +62,66 @@ pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result
         .bind(limit)
         .fetch_all(connection)
         .await?)
+}
+
+/// The newest entries on one object, newest first.
+pub async fn list_of(connection: &mut Connection, object: &str, limit: u32) -> Result<Vec<AuditRow>, DatabaseError> {
+    Ok(sqlx::query_as("SELECT * FROM audit WHERE object = ? ORDER BY sequence DESC LIMIT ?")
+        .bind(object)
+        .bind(limit)
+        .fetch_all(connection)
+        .await?)
+}
+
+/// Which entries to look for.
+#[derive(Debug, Default)]
+pub struct AuditFilter<'a> {
+    /// Only what concerns this organisation.
+    pub organisation: Option<&'a str>,
+    /// Only what was done to this object: `request:34`.
+    pub object: Option<&'a str>,
+    /// Only actions that start with this: `request.` or `request.approve`.
+    pub action: Option<&'a str>,
+    /// Only actors whose name holds this.
+    pub actor: Option<&'a str>,
+    /// Only entries before this position.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The most entries that are looked at for one page.
+const LOOK_LIMIT: u32 = 5_000;
+
+/// The entries that a filter lets through, newest first, and before which one the next part starts. At most
+/// [`LOOK_LIMIT`] are looked at.
+pub async fn search(
+    connection: &mut Connection,
+    filter: &AuditFilter<'_>,
+) -> Result<(Vec<AuditRow>, Option<u64>), DatabaseError> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE sequence < ");
+    query.push_bind(filter.before.map_or(i64::MAX, row_number));
+    if let Some(organisation) = filter.organisation {
+        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+    }
+    if let Some(object) = filter.object {
+        query.push(" AND object = ").push_bind(object.to_owned());
+    }
+    query.push(" ORDER BY sequence DESC LIMIT ").push_bind(LOOK_LIMIT);
+    let mut rows = query.build_query_as::<AuditRow>().fetch(connection);
+    let mut found = Vec::new();
+    let (mut looked, mut last) = (0, None);
+    while let Some(row) = rows.try_next().await? {
+        if found.len() == filter.limit as usize {
+            return Ok((found, last));
+        }
+        looked += 1;
+        last = Some(row.sequence.unsigned_abs());
+        let passes = filter.action.is_none_or(|action| row.action.starts_with(action))
+            && filter.actor.is_none_or(|actor| row.actor.to_lowercase().contains(actor));
+        if passes {
+            found.push(row);
+        }
+    }
+    Ok((found, last.filter(|_| looked == LOOK_LIMIT)))
 }

@@ -1,7 +1,10 @@
 //! The certificates, from before they are signed until after they are revoked.
 
-use sqlx::FromRow;
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+use utoipa::ToSchema;
 
+use super::requests::push_hits;
 use super::{Connection, DatabaseError, Moment, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
@@ -165,33 +168,99 @@ pub async fn of_manager(connection: &mut Connection, id: u64) -> Result<Vec<Stri
         .await?)
 }
 
+/// Which part of the certificates a list shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum View {
+    /// All of them, by issue.
+    #[default]
+    All,
+    /// Those in use that end first, by their end.
+    Ending,
+    /// Those that were revoked and are not over, by their end.
+    Revoked,
+}
+
 /// What a list shows.
 #[derive(Debug, Default)]
 pub struct Filter<'a> {
     /// Only certificates of this organisation.
     pub organisation: Option<&'a str>,
-    /// Only certificates whose subject or serial number holds this text, in lower case.
+    /// Only certificates whose request, subject or serial number answers to this text in lower case.
     pub search: Option<&'a str>,
-    /// Only positions above this one.
-    pub after: u64,
+    /// The part.
+    pub view: View,
+    /// The present moment, for what is not over.
+    pub now: Option<Moment>,
+    /// Newest first, where they come by issue.
+    pub newest_first: bool,
+    /// Only what comes after the certificate at this position.
+    pub after: Option<u64>,
     /// At most so many.
     pub limit: u32,
 }
 
-/// The rows that a filter lets through, oldest first.
+/// The rows that a filter lets through. A search finds the certificates of the 2,000 newest requests that answer to it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT * FROM certificates
-         WHERE id > ?1 AND (?2 IS NULL OR organisation = ?2)
-             AND (?3 IS NULL OR instr(search, ?3) > 0 OR instr(serial, ?3) > 0)
-         ORDER BY id LIMIT ?4",
-    )
-    .bind(row_number(filter.after))
-    .bind(filter.organisation)
-    .bind(filter.search)
-    .bind(filter.limit)
-    .fetch_all(connection)
-    .await?)
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM certificates ");
+    query.push(match (filter.search, filter.view, filter.organisation) {
+        (None, View::Ending, Some(_)) => "INDEXED BY certificates_of_organisation_by_end",
+        (None, View::Ending, None) => "INDEXED BY certificates_by_end",
+        _ => "",
+    });
+    query.push(" WHERE true");
+    if let Some(search) = filter.search {
+        push_search(&mut query, search, filter.organisation);
+    }
+    if let Some(organisation) = filter.organisation {
+        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+    }
+    if filter.view != View::All {
+        query.push(" AND not_after > ").push_bind(filter.now.map_or(0, |now| now.0.unix_timestamp()));
+        query.push(if filter.view == View::Revoked {
+            " AND revoked_at IS NOT NULL"
+        } else {
+            " AND revoked_at IS NULL"
+        });
+    }
+    let by_end = filter.view != View::All;
+    if let Some(after) = filter.after.map(row_number) {
+        match (by_end, filter.newest_first) {
+            (true, _) => query
+                .push(" AND (not_after, id) > ((SELECT not_after FROM certificates WHERE id = ")
+                .push_bind(after)
+                .push("), ")
+                .push_bind(after)
+                .push(")"),
+            (false, true) => query.push(" AND id < ").push_bind(after),
+            (false, false) => query.push(" AND id > ").push_bind(after),
+        };
+    }
+    query.push(match (by_end, filter.newest_first) {
+        (true, _) => " ORDER BY not_after, id LIMIT ",
+        (false, true) => " ORDER BY id DESC LIMIT ",
+        (false, false) => " ORDER BY id LIMIT ",
+    });
+    query.push_bind(filter.limit);
+    Ok(query.build_query_as().fetch_all(connection).await?)
+}
+
+/// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
+fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, organisation: Option<&str>) {
+    query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND instr(search, ");
+    query.push_bind(search.to_owned()).push(") > 0");
+    let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
+    if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        query.push(" UNION SELECT id FROM certificates WHERE serial >= ").push_bind(digits.clone());
+        query.push(" AND serial < ").push_bind(format!("{digits}g"));
+    }
+    if let Ok(number) = search.parse::<u64>() {
+        query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
+    }
+    if push_hits(query, " UNION SELECT id FROM certificates WHERE request IN (", search, organisation) {
+        query.push(")");
+    }
+    query.push(")");
 }
 
 /// Marks a certificate as revoked; one that is stays as it is.

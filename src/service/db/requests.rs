@@ -370,19 +370,8 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Li
 /// The indexes are named, because without statistics of the tables SQLite would guess.
 fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(format!("SELECT {CANDIDATE} FROM requests "));
-    let phrases: Vec<String> = words
-        .iter()
-        .filter(|word| word.chars().count() >= TRIGRAM)
-        .map(|word| format!("text : \"{}\"", word.replace('"', "\"\"")))
-        .collect();
     let descending = filter.order == Order::Newest;
-    if !phrases.is_empty() {
-        query.push("JOIN (SELECT rowid AS hit FROM requests_search WHERE requests_search MATCH ");
-        query.push_bind(phrases.join(" AND "));
-        if let Some(organisation) = filter.organisation {
-            query.push(" || (SELECT ' AND mark : \"' || mark || '\"' FROM organisations WHERE code = ");
-            query.push_bind(organisation.to_owned()).push(")");
-        }
+    if push_phrases(&mut query, "JOIN (", words.iter().copied(), filter.organisation) {
         if let Some(after) = filter.after {
             query.push(if descending { " AND rowid < " } else { " AND rowid > " }).push_bind(row_number(after));
         }
@@ -428,6 +417,45 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
     });
     query.push(format!(" LIMIT {LOOK_LIMIT}"));
     query
+}
+
+/// Adds a query for the requests that hold the words of a text, as far as they are long enough to be in the index;
+/// adds nothing where none is.
+fn push_phrases<'a>(
+    query: &mut QueryBuilder<Sqlite>,
+    before: &str,
+    words: impl Iterator<Item = &'a str>,
+    organisation: Option<&str>,
+) -> bool {
+    let phrases: Vec<String> = words
+        .filter(|word| word.chars().count() >= TRIGRAM)
+        .map(|word| format!("text : \"{}\"", word.replace('"', "\"\"")))
+        .collect();
+    if phrases.is_empty() {
+        return false;
+    }
+    query.push(before).push("SELECT rowid AS hit FROM requests_search WHERE requests_search MATCH ");
+    query.push_bind(phrases.join(" AND "));
+    if let Some(organisation) = organisation {
+        query.push(" || (SELECT ' AND mark : \"' || mark || '\"' FROM organisations WHERE code = ");
+        query.push_bind(organisation.to_owned()).push(")");
+    }
+    true
+}
+
+/// Adds a query for the newest requests that a search finds, at most [`LOOK_LIMIT`]; adds nothing where it has no word
+/// that is long enough.
+pub(super) fn push_hits(
+    query: &mut QueryBuilder<Sqlite>,
+    before: &str,
+    search: &str,
+    organisation: Option<&str>,
+) -> bool {
+    let found = push_phrases(query, before, search.split_whitespace(), organisation);
+    if found {
+        query.push(format!(" ORDER BY rowid DESC LIMIT {LOOK_LIMIT}"));
+    }
+    found
 }
 
 /// Which of these requests share something with others.

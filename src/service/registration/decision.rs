@@ -82,7 +82,7 @@ impl App {
     }
 
     /// What the certificate will hold: what the profile provides for, from the checked request.
-    fn template(&self, row: &RequestRow, csr: &CheckedCsr) -> Template {
+    pub(super) fn template(&self, row: &RequestRow, csr: &CheckedCsr) -> Template {
         Template {
             profile: row.kind.into(),
             subject: csr.subject().clone(),
@@ -109,7 +109,7 @@ async fn still_pending(transaction: &mut Connection, number: RequestNumber) -> R
 }
 
 /// A manager does not decide on a request of their own, whichever of its fields names them.
-fn refuse_own_request(actor: &Actor, row: &RequestRow, csr: &CheckedCsr) -> Result<(), Refusal> {
+pub(super) fn refuse_own_request(actor: &Actor, row: &RequestRow, csr: &CheckedCsr) -> Result<(), Refusal> {
     let Actor::Manager(manager) = actor else { return Ok(()) };
     let mut named = csr.emails().iter().chain([&row.contact.email]);
     match named.any(|email| email.eq_ignore_ascii_case(&manager.email)) {

@@ -46,6 +46,12 @@ impl App {
         Ok(organisations::all(&mut *self.database.read().await?).await?)
     }
 
+    /// The name of an organisation, for those who belong to it.
+    pub async fn organisation_name(&self, code: &str) -> Result<String, Failure> {
+        let organisation = organisations::find(&mut *self.database.read().await?, code).await?;
+        Ok(organisation.ok_or(Failure::Inconsistent { what: "a manager's organisation" })?.name)
+    }
+
     /// Adds an organisation.
     pub async fn add_organisation(&self, actor: &Actor, organisation: &Organisation) -> Result<(), Failure> {
         let object = Object::Organisation(&organisation.code);

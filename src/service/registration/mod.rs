@@ -3,8 +3,10 @@
 //! One way through each of them: find, [`App::allow`], check within a transaction that holds the right to write, change,
 //! audit, commit. Handlers and commands call these functions and add nothing; the CA and the database decide nothing.
 
+mod bulk;
 mod decision;
 mod directory;
+mod evidence;
 mod identification;
 mod issuing;
 mod reading;
@@ -25,10 +27,12 @@ use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
+pub use self::bulk::{Decided, Verdict};
 pub use self::directory::{CreatedPackage, check_person};
+pub use self::evidence::{Content, Evidence, Previous, Watchers, own_kinds};
 pub use self::identification::Caller;
 pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
-pub use self::reading::{CertificateQuery, RequestQuery};
+pub use self::reading::{CertificateQuery, Health, RequestQuery};
 pub use self::submission::Submitted;
 
 /// The most characters in an organisation's code.

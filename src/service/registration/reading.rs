@@ -1,21 +1,24 @@
 //! What managers see: lists, a request with its evidence, certificates, the audit record.
 
 use serde::Deserialize;
+use time::OffsetDateTime;
 use unicode_security::MixedScript;
 use utoipa::IntoParams;
 
-use super::{check_again, found};
+use super::{Content, check_again, found, own_kinds};
 use crate::protocol::messages::{
     AuditEntry, CertificateSummary, Der, Page, RequestDetail, RequestSummary, ServiceInfo,
 };
 use crate::protocol::request::{Kind, RequestNumber, Role, State};
 use crate::protocol::rules::{CheckedCsr, Finding, Rule, csr_subject};
 use crate::service::app::App;
-use crate::service::audit;
+use crate::service::audit::{self, AuditFilter};
 use crate::service::auth::{Action, Actor, Object};
+use crate::service::db::certificates::{self, View};
 use crate::service::db::requests::{self, Count, Filter, Listed, Order, RequestRow, Shared};
-use crate::service::db::{Connection, certificates};
+use crate::service::db::{Connection, crls};
 use crate::service::error::{Failure, Refusal};
+use crate::service::tls;
 
 /// The most rows on one page.
 const PAGE_LIMIT: u32 = 200;
@@ -40,6 +43,9 @@ pub struct RequestQuery {
     pub organisation: Option<String>,
     /// Only requests of this kind.
     pub kind: Option<Kind>,
+    /// Only pending requests of the kinds that the caller's role decides on.
+    #[serde(default)]
+    pub waiting: bool,
     /// Only requests whose common name, contact or machine holds every word of this text, or whose number it is.
     pub search: Option<String>,
     /// The order: `oldest` first unless said otherwise, `newest` or `name`. A search comes by number.
@@ -58,12 +64,42 @@ pub struct RequestQuery {
 pub struct CertificateQuery {
     /// Only certificates of the organisation with this code.
     pub organisation: Option<String>,
-    /// Only certificates whose subject or serial number holds this text.
+    /// Only certificates of requests that this text finds, whose serial number starts with it, or of managers whose
+    /// subject holds it.
     pub search: Option<String>,
+    /// The part: `all` unless said otherwise, `ending` or `revoked`, which come by their end.
+    #[serde(default)]
+    pub view: View,
+    /// Newest first instead of oldest first.
+    #[serde(default)]
+    pub newest_first: bool,
     /// The `next` of the page before.
     pub after: Option<u64>,
     /// At most so many rows: 50 unless said otherwise, at most 200.
     pub limit: Option<u32>,
+}
+
+/// How the service is.
+#[derive(Debug)]
+pub struct Health {
+    /// Environment, version, clock.
+    pub info: ServiceInfo,
+    /// Number, moment and end of the revocation list.
+    pub crl: Option<(u64, OffsetDateTime, OffsetDateTime)>,
+    /// How many requests there are.
+    pub requests: i64,
+    /// How many of them wait.
+    pub pending: i64,
+    /// Since when the oldest one waits.
+    pub oldest_pending: Option<OffsetDateTime>,
+    /// The size of the database's file.
+    pub database_bytes: u64,
+    /// When the issuing certificate ends.
+    pub issuer_ends: Option<OffsetDateTime>,
+    /// When the root ends.
+    pub root_ends: Option<OffsetDateTime>,
+    /// When the listeners' certificate ends.
+    pub listeners_end: Option<OffsetDateTime>,
 }
 
 impl App {
@@ -81,10 +117,15 @@ impl App {
     pub async fn list_requests(&self, actor: &Actor, query: &RequestQuery) -> Result<Page<RequestSummary>, Failure> {
         let organisation = self.scope(actor, Action::ListRequests, query.organisation.as_deref()).await?;
         let search = query.search.as_deref().map(str::to_lowercase);
+        let kinds = match query.kind {
+            Some(kind) => vec![kind],
+            None if query.waiting => own_kinds(actor),
+            None => Vec::new(),
+        };
         let filter = Filter {
-            state: query.state,
+            state: if query.waiting { Some(State::Pending) } else { query.state },
             organisation: organisation.as_deref(),
-            kinds: query.kind.as_slice(),
+            kinds: &kinds,
             search: search.as_deref(),
             order: query.order,
             after: query.after,
@@ -93,8 +134,8 @@ impl App {
         self.listed(&filter).await
     }
 
-    /// The requests that wait for one's own decision, or that a query asks for, with what their rows warn of.
-    pub(super) async fn listed(&self, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
+    /// The requests that a filter lets through, with what their rows warn of.
+    async fn listed(&self, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
         self.expire().await?;
         let mut connection = self.database.read().await?;
         let Listed { mut items, next } = requests::list(&mut connection, filter).await?;
@@ -150,8 +191,11 @@ impl App {
         let search = query.search.as_deref().map(str::to_lowercase);
         let filter = certificates::Filter {
             organisation: organisation.as_deref(),
-            search: search.as_deref(),
-            after: query.after.unwrap_or_default(),
+            search: search.as_deref().map(str::trim).filter(|search| !search.is_empty()),
+            view: query.view,
+            now: Some(self.now()),
+            newest_first: query.newest_first,
+            after: query.after,
             limit: limit + 1,
         };
         let rows = certificates::list(&mut *self.database.read().await?, &filter).await?;
@@ -162,6 +206,42 @@ impl App {
     /// A certificate.
     pub async fn certificate(&self, actor: &Actor, serial: &str) -> Result<CertificateSummary, Failure> {
         Ok(self.reach_certificate(actor, Action::ReadCertificate, serial).await?.into())
+    }
+
+    /// What the service says of itself, for those who care for it.
+    pub async fn health(&self, actor: &Actor) -> Result<Health, Failure> {
+        self.allow(actor, Action::ReadHealth, &Object::Everything).await?;
+        let mut connection = self.database.read().await?;
+        let crl = crls::latest(&mut connection).await?;
+        let counts = requests::counts(&mut connection, None).await?;
+        let oldest = Filter { state: Some(State::Pending), limit: 1, ..Filter::default() };
+        let oldest = requests::list(&mut connection, &oldest).await?.items.pop();
+        let file = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let end_of = |der: &[u8]| Content::of_certificate(der)?.validity.map(|(_, end)| end);
+        let listeners = tls::load(&self.home.tls()).ok();
+        Ok(Health {
+            info: self.info(),
+            crl: crl.map(|crl| (crl.number.unsigned_abs(), crl.this_update.0, crl.next_update.0)),
+            requests: counts.iter().map(|count| count.requests).sum(),
+            pending: counts.iter().filter(|count| count.state == State::Pending).map(|count| count.requests).sum(),
+            oldest_pending: oldest.map(|request| request.submitted_at),
+            database_bytes: file(&self.home.database()),
+            issuer_ends: end_of(self.ca.issuing()),
+            root_ends: end_of(self.ca.root()),
+            listeners_end: listeners.and_then(|credential| end_of(credential.chain().first()?)),
+        })
+    }
+
+    /// Walks along the chain of the audit record.
+    pub async fn verify_audit(&self, actor: &Actor) -> Result<audit::Verdict, Failure> {
+        self.allow(actor, Action::ReadAudit, &Object::Everything).await?;
+        Ok(audit::verify(&self.database).await?)
+    }
+
+    /// The audit record, newest entry first, as a filter asks for it.
+    pub async fn search_audit(&self, actor: &Actor, filter: &AuditFilter<'_>) -> Result<Page<AuditEntry>, Failure> {
+        self.allow(actor, Action::ReadAudit, &Object::Everything).await?;
+        Ok(audit::search(&mut *self.database.read().await?, filter).await?)
     }
 
     /// The audit record, oldest entry first.

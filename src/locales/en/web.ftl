@@ -1,0 +1,257 @@
+# The managers’ pages.
+
+nav-label = Pages
+nav-skip = Skip to the content
+nav-home = Back to the requests
+nav-requests = Requests
+nav-certificates = Certificates
+nav-organisations = Organisations
+nav-managers = Managers
+nav-packages = Install packages
+nav-profiles = Profiles
+nav-health = Service
+nav-audit = Audit
+who-all-organisations = all organisations
+footer-product = PTC Enroll
+refused-request-id = Request id for support:
+yes = yes
+no = no
+
+keys-title = Keyboard shortcuts
+keys-move = next, previous row
+keys-open = open the row
+keys-select = select the row
+keys-search = search
+keys-approve = approve
+keys-reject = go to the reason for a rejection
+keys-next = next request or page
+keys-up = back to the list
+keys-help = this help
+keys-on = Single-letter shortcuts
+keys-close = Close
+
+shown-moment = { $day } { $month } { $year }, { $time } UTC
+shown-minutes = { $count } min
+shown-hours = { $count } h
+shown-days = { $count } d
+
+queue-waiting = Waiting for you
+queue-all = All
+queue-states = Requests by state
+queue-search = Search
+queue-search-placeholder = name, host, e-mail, MAC, number
+queue-kind = Kind
+queue-any = any
+queue-organisation = Organisation
+queue-order = Order
+order-oldest = oldest first
+order-newest = newest first
+order-name = by common name
+queue-apply = Apply
+queue-reset = Reset
+queue-select = Select request { $number }
+queue-select-all = Select all on this page
+queue-preview = Decide on the selected
+queue-nothing = No requests here.
+queue-nothing-yet = Nothing found so far.
+queue-looked-until = Looked as far as request { $number }; the next page goes on there.
+page-first = First page
+page-next = Next page
+
+column-number = Number
+column-age = Age
+column-common-name = Common name
+column-kind = Kind
+column-organisation = Organisation
+column-state = State
+column-description = Description
+column-warnings = Warnings
+column-field = Field
+column-asked = Asked for
+column-would-issue = Would be issued
+column-issued = Issued
+column-previous = Previous
+column-said = Now
+column-result = Result
+column-serial = Serial number
+column-request = Request
+column-ends = Ends
+
+field-subject = Subject
+field-dns-names = Host names (SAN)
+field-emails = E-mail addresses (SAN)
+field-other-names = Other names (SAN)
+field-key = Key
+field-key-sha256 = Key, SHA-256
+field-key-usage = Key usage
+field-extended-key-usage = Extended key usage
+field-validity = Validity
+field-email = E-mail
+field-telephone = Telephone
+field-approver = Approved by
+field-code = Code
+field-name = Name
+field-country = Country
+field-role = Role
+field-store = Store
+
+machine-host-name = Host name
+machine-mac-address = MAC address
+machine-nic-id = NIC id
+machine-processor-id = Processor id
+machine-os-version = Operating system
+machine-os-type = System type
+
+request-title = Request { $number }
+request-back = Back to the list
+request-next = Next: request { $number }
+request-decided = Decided
+request-replaces = Takes the place of request
+request-replaced-by = A newer request took its place:
+request-certificate = Certificate
+request-watchers = Also open at:
+request-decision = Decision
+request-approve = Approve
+request-reject = Reject
+request-reason = Reason for a rejection (the client sees it)
+request-warnings = Look at this
+request-contact = Contact
+request-compare = What is asked for, and what would be issued
+request-csr-sha256 = An approval binds to this CSR, SHA-256:
+request-machine = What the machine says of itself
+request-history = History
+compare-changed = not as asked
+compare-differs = was different
+compare-first = This machine has had no certificate before.
+
+preview-title = Decide on the selected requests
+preview-not-pending = Not pending any more:
+preview-approve = Approve all selected
+preview-reject = Reject all selected
+results-title = Results
+
+certificates-views = Certificates by state
+certificates-all = All, newest first
+certificates-ending = Next to end
+certificates-revoked = Revoked
+certificates-search-placeholder = serial number, name, request number
+certificates-nothing = No certificates here.
+certificate-title = Certificate
+certificate-back = Back to the certificates
+certificate-download-pem = Download with chain (PEM)
+certificate-download-der = Download (DER)
+certificate-revoke = Revoke
+certificate-revoke-final = A revocation is final. The revocation list is published in the same step.
+certificate-code = Reason code (RFC 5280)
+certificate-reason = In words (the client sees it)
+standing-good = in use
+standing-revoked = revoked
+standing-ended = over
+standing-unsigned = not signed yet
+
+organisation-add = Add an organisation
+organisation-code-help = 2 to 16 capital letters and digits: J1CFRA
+organisation-country-help = two capital letters (ISO 3166-1): FR
+organisation-requests = Requests of { $code }
+manager-in-office = in office
+manager-disabled = out of office
+manager-disable = Take out of office
+manager-disable-help = Taking managers out of office revokes their certificates; it counts from their next click on.
+package-create = Make an install package
+package-create-help = The package is downloaded once. Its enrollment secret is in it and nowhere else, and is not shown again.
+package-external = Requests for external servers may be submitted with it
+package-external-short = External servers
+package-locality = Locality (default of the clients)
+package-region = Region (default of the clients)
+package-email = E-mail (default of the clients)
+package-given = Install packages given out
+package-made = Made
+package-in-use = in use
+package-ended = ended
+package-end = End its use
+profile-help = What each kind of certificate holds. Profiles are part of the program and cannot be changed here.
+profile-manager = Manager
+profile-service = The service’s listeners
+profile-package-signer = Signer of install packages
+profile-as-issuer = as long as its issuer
+health-environment = Environment
+health-version = Version
+health-clock = Clock
+health-requests = Requests
+health-pending = Pending
+health-oldest = The oldest pending one waits
+health-crl-number = Revocation list, number
+health-crl-made = Revocation list made
+health-crl-next = Next one at the latest
+health-issuer-ends = Issuing certificate ends
+health-root-ends = Root certificate ends
+health-listeners-end = Listeners’ certificate ends
+health-database = Database
+health-no-crl = There is no revocation list.
+audit-intact = The chain of { $entries } entries is intact. Note its head down elsewhere:
+audit-broken = The chain is broken: entry { $sequence } was changed, or entries before it were removed or inserted.
+audit-object = Object
+audit-action = Action
+audit-actor = Actor
+audit-sequence = Entry
+audit-time = Time
+audit-detail = Detail
+audit-verify = Verify the chain
+audit-export-csv = Export as CSV
+audit-export-json = Export as JSON lines
+audit-nothing = No entries here.
+
+action-request-submit = Submitted
+action-request-outcome = Reported by the client
+action-request-read = Read
+action-request-approve = Approved
+action-request-reject = Rejected
+action-request-cancel = Cancelled
+action-request-expire = Expired
+action-request-list = Requests listed
+action-certificate-issue = Certificate signed
+action-certificate-revoke = Certificate revoked
+action-certificate-read = Certificate read
+action-certificate-list = Certificates listed
+action-crl-publish = Revocation list published
+action-organisation-add = Organisation added
+action-manager-add = Manager added
+action-manager-disable = Manager out of office
+action-package-create = Install package made
+action-package-disable = Install package ended
+action-service-install = Installation made
+
+shown-month = { $month ->
+    [1] Jan
+    [2] Feb
+    [3] Mar
+    [4] Apr
+    [5] May
+    [6] Jun
+    [7] Jul
+    [8] Aug
+    [9] Sep
+    [10] Oct
+    [11] Nov
+   *[12] Dec
+}
+preview-count = { $count ->
+    [one] { $shown } request can be decided on.
+   *[other] { $shown } requests can be decided on.
+}
+results-approved = { $count ->
+    [one] { $shown } request approved.
+   *[other] { $shown } requests approved.
+}
+results-rejected = { $count ->
+    [one] { $shown } request rejected.
+   *[other] { $shown } requests rejected.
+}
+results-refused = { $count ->
+    [one] { $shown } not decided.
+   *[other] { $shown } not decided.
+}
+profile-years = { $count ->
+    [one] { $shown } year
+   *[other] { $shown } years
+}

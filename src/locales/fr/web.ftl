@@ -1,0 +1,257 @@
+# Les pages des responsables.
+
+nav-label = Pages
+nav-skip = Aller au contenu
+nav-home = Retour aux demandes
+nav-requests = Demandes
+nav-certificates = Certificats
+nav-organisations = Organisations
+nav-managers = Responsables
+nav-packages = Paquets d’installation
+nav-profiles = Profils
+nav-health = Service
+nav-audit = Audit
+who-all-organisations = toutes les organisations
+footer-product = PTC Enroll
+refused-request-id = Identifiant pour l’assistance :
+yes = oui
+no = non
+
+keys-title = Raccourcis clavier
+keys-move = ligne suivante, précédente
+keys-open = ouvrir la ligne
+keys-select = sélectionner la ligne
+keys-search = rechercher
+keys-approve = approuver
+keys-reject = aller au motif de rejet
+keys-next = demande ou page suivante
+keys-up = retour à la liste
+keys-help = cette aide
+keys-on = Raccourcis d’une seule touche
+keys-close = Fermer
+
+shown-moment = { $day } { $month } { $year }, { $time } UTC
+shown-minutes = { $count } min
+shown-hours = { $count } h
+shown-days = { $count } j
+
+queue-waiting = À traiter par vous
+queue-all = Toutes
+queue-states = Demandes par état
+queue-search = Rechercher
+queue-search-placeholder = nom, hôte, courriel, MAC, numéro
+queue-kind = Type
+queue-any = tous
+queue-organisation = Organisation
+queue-order = Ordre
+order-oldest = les plus anciennes d’abord
+order-newest = les plus récentes d’abord
+order-name = par nom commun
+queue-apply = Appliquer
+queue-reset = Réinitialiser
+queue-select = Sélectionner la demande { $number }
+queue-select-all = Tout sélectionner sur cette page
+queue-preview = Décider de la sélection
+queue-nothing = Aucune demande ici.
+queue-nothing-yet = Rien trouvé jusqu’ici.
+queue-looked-until = Recherche faite jusqu’à la demande { $number } ; la page suivante continue à partir de là.
+page-first = Première page
+page-next = Page suivante
+
+column-number = Numéro
+column-age = Âge
+column-common-name = Nom commun
+column-kind = Type
+column-organisation = Organisation
+column-state = État
+column-description = Description
+column-warnings = Avertissements
+column-field = Champ
+column-asked = Demandé
+column-would-issue = Serait délivré
+column-issued = Délivré
+column-previous = Précédent
+column-said = Maintenant
+column-result = Résultat
+column-serial = Numéro de série
+column-request = Demande
+column-ends = Fin
+
+field-subject = Sujet
+field-dns-names = Noms d’hôte (SAN)
+field-emails = Adresses électroniques (SAN)
+field-other-names = Autres noms (SAN)
+field-key = Clé
+field-key-sha256 = Clé, SHA-256
+field-key-usage = Usage de la clé
+field-extended-key-usage = Usage étendu de la clé
+field-validity = Validité
+field-email = Courriel
+field-telephone = Téléphone
+field-approver = Approuvée par
+field-code = Code
+field-name = Nom
+field-country = Pays
+field-role = Rôle
+field-store = Magasin
+
+machine-host-name = Nom d’hôte
+machine-mac-address = Adresse MAC
+machine-nic-id = Identifiant de la carte réseau
+machine-processor-id = Identifiant du processeur
+machine-os-version = Système d’exploitation
+machine-os-type = Type de système
+
+request-title = Demande { $number }
+request-back = Retour à la liste
+request-next = Suivante : demande { $number }
+request-decided = Décidée
+request-replaces = Remplace la demande
+request-replaced-by = Une demande plus récente l’a remplacée :
+request-certificate = Certificat
+request-watchers = Également ouverte chez :
+request-decision = Décision
+request-approve = Approuver
+request-reject = Rejeter
+request-reason = Motif d’un rejet (le client le verra)
+request-warnings = À examiner
+request-contact = Contact
+request-compare = Ce qui est demandé et ce qui serait délivré
+request-csr-sha256 = L’approbation porte sur cette CSR, SHA-256 :
+request-machine = Ce que la machine dit d’elle-même
+request-history = Historique
+compare-changed = autre que demandé
+compare-differs = était différent
+compare-first = Cette machine n’a encore eu aucun certificat.
+
+preview-title = Décider des demandes sélectionnées
+preview-not-pending = Plus en attente :
+preview-approve = Approuver toute la sélection
+preview-reject = Rejeter toute la sélection
+results-title = Résultats
+
+certificates-views = Certificats par état
+certificates-all = Tous, les plus récents d’abord
+certificates-ending = Prochains à expirer
+certificates-revoked = Révoqués
+certificates-search-placeholder = numéro de série, nom, numéro de demande
+certificates-nothing = Aucun certificat ici.
+certificate-title = Certificat
+certificate-back = Retour aux certificats
+certificate-download-pem = Télécharger avec la chaîne (PEM)
+certificate-download-der = Télécharger (DER)
+certificate-revoke = Révoquer
+certificate-revoke-final = Une révocation est définitive. La liste de révocation est publiée dans la même étape.
+certificate-code = Code de motif (RFC 5280)
+certificate-reason = En toutes lettres (le client le verra)
+standing-good = en usage
+standing-revoked = révoqué
+standing-ended = expiré
+standing-unsigned = pas encore signé
+
+organisation-add = Ajouter une organisation
+organisation-code-help = 2 à 16 lettres majuscules et chiffres : J1CFRA
+organisation-country-help = deux lettres majuscules (ISO 3166-1) : FR
+organisation-requests = Demandes de { $code }
+manager-in-office = en fonction
+manager-disabled = hors fonction
+manager-disable = Retirer la fonction
+manager-disable-help = Retirer sa fonction à un responsable révoque ses certificats, avec effet dès son prochain clic.
+package-create = Créer un paquet d’installation
+package-create-help = Le paquet est téléchargé une seule fois. Il contient le secret d’enrôlement, qui n’est nulle part ailleurs et n’est plus jamais montré.
+package-external = Des demandes pour serveurs externes peuvent être soumises avec lui
+package-external-short = Serveurs externes
+package-locality = Localité (valeur par défaut des clients)
+package-region = Région (valeur par défaut des clients)
+package-email = Courriel (valeur par défaut des clients)
+package-given = Paquets d’installation remis
+package-made = Créé
+package-in-use = en usage
+package-ended = terminé
+package-end = Mettre fin à son usage
+profile-help = Ce que contient chaque type de certificat. Les profils font partie du programme et ne se modifient pas ici.
+profile-manager = Responsable
+profile-service = Écouteurs du service
+profile-package-signer = Signataire des paquets d’installation
+profile-as-issuer = aussi longtemps que son émetteur
+health-environment = Environnement
+health-version = Version
+health-clock = Horloge
+health-requests = Demandes
+health-pending = En attente
+health-oldest = La plus ancienne en attente depuis
+health-crl-number = Liste de révocation, numéro
+health-crl-made = Liste de révocation établie
+health-crl-next = Prochaine au plus tard
+health-issuer-ends = Fin du certificat émetteur
+health-root-ends = Fin du certificat racine
+health-listeners-end = Fin du certificat des écouteurs
+health-database = Base de données
+health-no-crl = Il n’y a pas de liste de révocation.
+audit-intact = La chaîne de { $entries } entrées est intacte. Notez sa tête ailleurs :
+audit-broken = La chaîne est rompue : l’entrée { $sequence } a été modifiée, ou des entrées avant elle ont été retirées ou ajoutées.
+audit-object = Objet
+audit-action = Action
+audit-actor = Acteur
+audit-sequence = Entrée
+audit-time = Moment
+audit-detail = Détail
+audit-verify = Vérifier la chaîne
+audit-export-csv = Exporter en CSV
+audit-export-json = Exporter en lignes JSON
+audit-nothing = Aucune entrée ici.
+
+action-request-submit = Soumise
+action-request-outcome = Signalé par le client
+action-request-read = Lue
+action-request-approve = Approuvée
+action-request-reject = Rejetée
+action-request-cancel = Annulée
+action-request-expire = Expirée
+action-request-list = Demandes listées
+action-certificate-issue = Certificat signé
+action-certificate-revoke = Certificat révoqué
+action-certificate-read = Certificat lu
+action-certificate-list = Certificats listés
+action-crl-publish = Liste de révocation publiée
+action-organisation-add = Organisation ajoutée
+action-manager-add = Responsable ajouté
+action-manager-disable = Responsable hors fonction
+action-package-create = Paquet d’installation créé
+action-package-disable = Paquet d’installation terminé
+action-service-install = Installation faite
+
+shown-month = { $month ->
+    [1] janv.
+    [2] févr.
+    [3] mars
+    [4] avr.
+    [5] mai
+    [6] juin
+    [7] juil.
+    [8] août
+    [9] sept.
+    [10] oct.
+    [11] nov.
+   *[12] déc.
+}
+preview-count = { $count ->
+    [one] { $shown } demande peut être décidée.
+   *[other] { $shown } demandes peuvent être décidées.
+}
+results-approved = { $count ->
+    [one] { $shown } demande approuvée.
+   *[other] { $shown } demandes approuvées.
+}
+results-rejected = { $count ->
+    [one] { $shown } demande rejetée.
+   *[other] { $shown } demandes rejetées.
+}
+results-refused = { $count ->
+    [one] { $shown } non décidée.
+   *[other] { $shown } non décidées.
+}
+profile-years = { $count ->
+    [one] { $shown } an
+   *[other] { $shown } ans
+}

@@ -1,0 +1,68 @@
+//! The managers' pages: HTML for the functions of `registration`, the same that the API calls.
+//!
+//! Nothing is decided here. A page works without script; script adds refresh and keys. Texts stand in
+//! `locales/*/web.ftl`.
+
+mod audit;
+mod certificates;
+mod directory;
+mod fields;
+mod frame;
+mod requests;
+mod shown;
+mod sources;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::{get, post};
+
+use super::app::App;
+
+pub(in crate::service) use self::frame::present;
+
+macro_rules! pages {
+    ($($method:ident $path:literal => $handler:path;)*) => {
+        /// Every page: method and path.
+        pub const PAGES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        /// The router of all pages.
+        pub(in crate::service) fn pages() -> Router<Arc<App>> {
+            Router::new()$(.route($path, $method($handler)))*
+        }
+    };
+}
+
+pages! {
+    get "/" => home;
+    get "/requests" => requests::queue;
+    get "/requests/{number}" => requests::request;
+    post "/requests/{number}/approve" => requests::approve;
+    post "/requests/{number}/reject" => requests::reject;
+    post "/requests/preview" => requests::preview;
+    post "/requests/decide" => requests::decide;
+    get "/certificates" => certificates::list;
+    get "/certificates/{serial}" => certificates::certificate;
+    get "/certificates/{serial}/download" => certificates::download;
+    post "/certificates/{serial}/revoke" => certificates::revoke;
+    get "/organisations" => directory::organisations;
+    post "/organisations" => directory::add_organisation;
+    get "/managers" => directory::managers;
+    post "/managers/{id}/disable" => directory::disable_manager;
+    get "/packages" => directory::packages;
+    post "/packages" => directory::create_package;
+    post "/packages/{id}/disable" => directory::disable_package;
+    get "/profiles" => directory::profiles;
+    get "/health" => directory::health;
+    get "/audit" => audit::record;
+    get "/audit/export" => audit::export;
+    post "/audit/verify" => audit::verify;
+    post "/language" => frame::choose_language;
+    get "/static/{name}" => sources::source;
+}
+
+/// The queue is what managers come for.
+async fn home() -> Redirect {
+    Redirect::to("/requests")
+}

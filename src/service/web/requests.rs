@@ -1,0 +1,538 @@
+//! The queue, a request with its evidence, and the decisions.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State as FromState;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::fields::{Asked, Fields, Posted};
+use super::frame::Viewer;
+use super::shown::{self, Moment};
+use crate::locales;
+use crate::protocol::messages::{Approval, MachineDetails, Rejection, RequestSummary};
+use crate::protocol::request::{Kind, RequestNumber, State};
+use crate::protocol::text::printable;
+use crate::service::api::extract::InPath;
+use crate::service::app::App;
+use crate::service::db::requests::{Count, Order};
+use crate::service::error::{Failure, Refusal};
+use crate::service::registration::{Content, Decided, Evidence, RequestQuery, Verdict, own_kinds};
+
+/// How many rows a page shows; as many can be decided on at once.
+const ROWS: u32 = 50;
+
+/// The view that a manager starts with: what waits for their own decision.
+const WAITING: &str = "waiting";
+const ALL: &str = "all";
+
+/// A choice of a filter, with how many rows it has.
+struct Choice {
+    value: String,
+    label: String,
+    count: String,
+    chosen: bool,
+    href: String,
+}
+
+/// A request in the list.
+struct Row {
+    number: RequestNumber,
+    organisation: String,
+    kind: String,
+    state: State,
+    label: String,
+    common_name: String,
+    email: String,
+    description: String,
+    age: String,
+    submitted: Moment,
+    warnings: Vec<String>,
+}
+
+impl Row {
+    fn new(item: RequestSummary, viewer: &Viewer, app: &App) -> Self {
+        let warning = |rule: &String| viewer.language.look_up(&format!("rule-{rule}")).unwrap_or_else(|| rule.clone());
+        Self {
+            number: item.number,
+            organisation: item.organisation,
+            kind: locales::kind(item.kind).in_language(viewer.language),
+            state: item.state,
+            label: locales::state(item.state).in_language(viewer.language),
+            common_name: inert(&item.common_name),
+            email: inert(&item.email),
+            description: inert(&item.description),
+            age: shown::age(item.submitted_at, app.now().0, viewer.language),
+            submitted: shown::moment(item.submitted_at, viewer.language),
+            warnings: item.warnings.iter().map(warning).collect(),
+        }
+    }
+
+    const fn pending(&self) -> bool {
+        matches!(self.state, State::Pending)
+    }
+}
+
+/// Text of others: nothing in it acts or hides.
+fn inert(text: &str) -> String {
+    printable(text).into_owned()
+}
+
+#[derive(Template)]
+#[template(path = "queue.html", config = ".askama.toml")]
+struct Queue<'a> {
+    viewer: &'a Viewer,
+    states: Vec<Choice>,
+    kinds: Vec<Choice>,
+    organisations: Vec<String>,
+    organisation: String,
+    state: String,
+    search: String,
+    order: Order,
+    orders: [String; 3],
+    rows: Vec<Row>,
+    selectable: bool,
+    next: Option<String>,
+    first: Option<String>,
+    /// Where the search stopped looking, when it found little until there.
+    looked_until: Option<u64>,
+}
+
+/// The queue: requests in every view that the address bar can hold.
+pub(super) async fn queue(
+    viewer: Viewer,
+    FromState(app): FromState<Arc<App>>,
+    Asked(fields): Asked,
+) -> Result<Response, Failure> {
+    let state = fields.value("state").unwrap_or(WAITING);
+    let kind: Option<Kind> = fields.word("kind");
+    let organisation = fields.value("organisation").filter(|_| viewer.is_ptc());
+    let order = match fields.value("order") {
+        Some("newest") => Order::Newest,
+        Some("name") => Order::Name,
+        _ => Order::Oldest,
+    };
+    let query = RequestQuery {
+        state: state.parse().ok(),
+        organisation: organisation.map(str::to_owned),
+        kind,
+        waiting: state == WAITING,
+        search: fields.value("search").map(str::to_owned),
+        order,
+        after: fields.word("after"),
+        limit: Some(ROWS),
+    };
+    let page = app.list_requests(&viewer.actor, &query).await?;
+    let counts = app.request_counts(&viewer.actor, organisation).await?;
+    let rows: Vec<Row> = page.items.into_iter().map(|item| Row::new(item, &viewer, &app)).collect();
+    let organisations = match viewer.is_ptc() {
+        true => app.list_organisations(&viewer.actor).await?.into_iter().map(|known| known.code).collect(),
+        false => Vec::new(),
+    };
+    let template = Queue {
+        states: states(&viewer, &fields, &counts, state),
+        kinds: kinds(&viewer, &fields, &counts, &query),
+        organisations,
+        organisation: organisation.unwrap_or_default().to_owned(),
+        state: state.to_owned(),
+        search: fields.text("search"),
+        order,
+        orders: ["", "newest", "name"]
+            .map(|order| format!("/requests{}", fields.query_with(&[("order", order), ("after", "")]))),
+        selectable: rows.iter().any(Row::pending),
+        looked_until: page.next.filter(|_| rows.len() < ROWS as usize),
+        rows,
+        next: page.next.map(|after| format!("/requests{}", fields.query_with(&[("after", &after.to_string())]))),
+        first: fields.value("after").map(|_| format!("/requests{}", fields.query_with(&[("after", "")]))),
+        viewer: &viewer,
+    };
+    viewer.page(&template)
+}
+
+/// The states as tabs, with what waits for oneself first.
+fn states(viewer: &Viewer, fields: &Fields, counts: &[Count], chosen: &str) -> Vec<Choice> {
+    let own = own_kinds(&viewer.actor);
+    let total = |matches: &dyn Fn(&Count) -> bool| counts.iter().filter(|it| matches(it)).map(|it| it.requests).sum();
+    let choice = |value: &str, label: String, count: i64| Choice {
+        value: value.to_owned(),
+        label,
+        count: viewer.number(count),
+        chosen: value == chosen,
+        href: format!("/requests{}", fields.query_with(&[("state", value), ("after", "")])),
+    };
+    let waiting = total(&|count| count.state == State::Pending && own.contains(&count.kind));
+    let mut choices = vec![choice(WAITING, viewer.say("queue-waiting"), waiting)];
+    for state in State::ALL {
+        let label = locales::state(state).in_language(viewer.language);
+        choices.push(choice(state.as_str(), label, total(&|count| count.state == state)));
+    }
+    choices.push(choice(ALL, viewer.say("queue-all"), total(&|_| true)));
+    choices
+}
+
+/// The kinds within the chosen state.
+fn kinds(viewer: &Viewer, fields: &Fields, counts: &[Count], query: &RequestQuery) -> Vec<Choice> {
+    let state = if query.waiting { Some(State::Pending) } else { query.state };
+    let of = |kind: Kind| {
+        let counted = counts.iter().filter(|count| count.kind == kind && state.is_none_or(|it| it == count.state));
+        counted.map(|count| count.requests).sum()
+    };
+    Kind::ALL
+        .into_iter()
+        .map(|kind| Choice {
+            value: kind.to_string(),
+            label: locales::kind(kind).in_language(viewer.language),
+            count: viewer.number(of(kind)),
+            chosen: query.kind == Some(kind),
+            href: format!("/requests{}", fields.query_with(&[("kind", kind.as_str()), ("after", "")])),
+        })
+        .collect()
+}
+
+/// A field of the comparison: what is asked for, what is issued, what the machine had.
+struct Compared {
+    label: String,
+    asked: String,
+    issued: String,
+    previous: String,
+    /// Whether what is issued is not what was asked for.
+    changed: bool,
+    /// Whether it is not what the machine had.
+    differs: bool,
+}
+
+/// A line of the machine's details.
+struct Detail {
+    label: String,
+    value: String,
+    previous: String,
+    differs: bool,
+}
+
+/// An entry of the history.
+pub(super) struct Event {
+    pub(super) moment: Moment,
+    pub(super) action: String,
+    pub(super) actor: String,
+    pub(super) detail: String,
+}
+
+#[derive(Template)]
+#[template(path = "request.html", config = ".askama.toml")]
+struct Shown<'a> {
+    viewer: &'a Viewer,
+    evidence: &'a Evidence,
+    kind: String,
+    label: String,
+    approver: String,
+    age: String,
+    submitted: Moment,
+    decided: Option<Moment>,
+    decided_by: String,
+    reason: String,
+    description: String,
+    contact: [String; 2],
+    compared: Vec<Compared>,
+    details: Vec<Detail>,
+    warnings: Vec<String>,
+    events: Vec<Event>,
+    watchers: Vec<String>,
+    undecidable: Option<String>,
+    next: Option<RequestNumber>,
+}
+
+impl Shown<'_> {
+    const fn pending(&self) -> bool {
+        matches!(self.evidence.detail.status.state, State::Pending)
+    }
+}
+
+/// A request with its evidence.
+pub(super) async fn request(
+    viewer: Viewer,
+    FromState(app): FromState<Arc<App>>,
+    InPath(number): InPath<RequestNumber>,
+) -> Result<Response, Failure> {
+    let evidence = app.evidence(&viewer.actor, number).await?;
+    let query = RequestQuery { waiting: true, after: Some(number.0), limit: Some(1), ..RequestQuery::default() };
+    let next = app.list_requests(&viewer.actor, &query).await?.items.first().map(|item| item.number);
+    let detail = &evidence.detail;
+    let status = &detail.status;
+    let in_language = |text: locales::Text| text.in_language(viewer.language);
+    let template = Shown {
+        kind: in_language(locales::kind(status.kind)),
+        label: in_language(locales::state(status.state)),
+        approver: in_language(locales::role(status.approver)),
+        age: shown::age(status.submitted_at, app.now().0, viewer.language),
+        submitted: shown::moment(status.submitted_at, viewer.language),
+        decided: status.decided_at.map(|at| shown::moment(at, viewer.language)),
+        decided_by: inert(detail.decided_by.as_deref().unwrap_or_default()),
+        reason: inert(status.reason.as_deref().unwrap_or_default()),
+        description: detail.contact.description.lines().map(inert).collect::<Vec<_>>().join("\n"),
+        contact: [inert(&detail.contact.email), inert(&detail.contact.telephone)],
+        compared: compare(&viewer, &evidence),
+        details: details(&viewer, &detail.machine, evidence.previous.as_ref().map(|previous| &previous.machine)),
+        warnings: detail.warnings.iter().map(|finding| locales::finding(finding, viewer.language)).collect(),
+        events: evidence.history.iter().map(|entry| event(&viewer, entry)).collect(),
+        watchers: evidence.watchers.iter().map(|name| inert(name)).collect(),
+        undecidable: evidence.undecidable.as_ref().map(|refusal| in_language(refusal.text().clone())),
+        next,
+        viewer: &viewer,
+        evidence: &evidence,
+    };
+    viewer.page(&template)
+}
+
+/// An entry of the audit record for a person; what is no text of the catalogues stays as it is written.
+pub(super) fn event(viewer: &Viewer, entry: &crate::protocol::messages::AuditEntry) -> Event {
+    let id = format!("action-{}", entry.action.replace('.', "-"));
+    let detail = match &entry.detail {
+        serde_json::Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| match value {
+                serde_json::Value::String(text) => format!("{name}: {text}"),
+                other => format!("{name}: {other}"),
+            })
+            .collect::<Vec<_>>()
+            .join(" · "),
+        other => other.to_string(),
+    };
+    Event {
+        moment: shown::moment(entry.time, viewer.language),
+        action: viewer.language.look_up(&id).unwrap_or_else(|| entry.action.clone()),
+        actor: inert(&entry.actor),
+        detail: inert(&detail),
+    }
+}
+
+fn compare(viewer: &Viewer, evidence: &Evidence) -> Vec<Compared> {
+    let lines = |content: &Content| {
+        let validity = content.validity.map_or_else(String::new, |(from, to)| {
+            format!("{}\n{}", shown::moment(from, viewer.language).text, shown::moment(to, viewer.language).text)
+        });
+        [
+            content.subject.clone(),
+            content.dns_names.join("\n"),
+            content.emails.join("\n"),
+            content.other_names.join("\n"),
+            content.key.clone(),
+            content.key_sha256.clone(),
+            content.key_usage.join("\n"),
+            content.extended_key_usage.join("\n"),
+            validity,
+        ]
+        .map(|text| text.lines().map(inert).collect::<Vec<_>>().join("\n"))
+    };
+    const LABELS: [&str; 9] = [
+        "field-subject",
+        "field-dns-names",
+        "field-emails",
+        "field-other-names",
+        "field-key",
+        "field-key-sha256",
+        "field-key-usage",
+        "field-extended-key-usage",
+        "field-validity",
+    ];
+    let asked = lines(&evidence.asked);
+    let issued = evidence.issued.as_ref().map(lines);
+    let previous = evidence.previous.as_ref().map(|previous| lines(&previous.content));
+    let is_validity = |row: usize| LABELS[row] == "field-validity";
+    (0..LABELS.len())
+        .map(|row| {
+            let issued = issued.as_ref().map_or(String::new(), |issued| issued[row].clone());
+            let previous = previous.as_ref().map(|previous| previous[row].clone());
+            Compared {
+                label: viewer.say(LABELS[row]),
+                changed: evidence.issued.is_some() && !is_validity(row) && issued != asked[row],
+                // A new key and new dates are what a new certificate is for.
+                differs: previous.as_ref().is_some_and(|previous| {
+                    !is_validity(row) && LABELS[row] != "field-key-sha256" && *previous != asked[row]
+                }),
+                asked: asked[row].clone(),
+                issued,
+                previous: previous.unwrap_or_default(),
+            }
+        })
+        .filter(|row| !(row.asked.is_empty() && row.issued.is_empty() && row.previous.is_empty()))
+        .collect()
+}
+
+fn details(viewer: &Viewer, machine: &MachineDetails, previous: Option<&MachineDetails>) -> Vec<Detail> {
+    let values = |machine: &MachineDetails| {
+        [
+            &machine.host_name,
+            &machine.mac_address,
+            &machine.nic_id,
+            &machine.processor_id,
+            &machine.os_version,
+            &machine.os_type,
+        ]
+        .map(|text| inert(text))
+    };
+    let labels = [
+        "machine-host-name",
+        "machine-mac-address",
+        "machine-nic-id",
+        "machine-processor-id",
+        "machine-os-version",
+        "machine-os-type",
+    ];
+    let before = previous.map(values);
+    labels
+        .into_iter()
+        .zip(values(machine))
+        .enumerate()
+        .map(|(row, (label, value))| {
+            let previous = before.as_ref().map(|before| before[row].clone());
+            Detail {
+                label: viewer.say(label),
+                differs: previous.as_ref().is_some_and(|previous| *previous != value),
+                previous: previous.unwrap_or_default(),
+                value,
+            }
+        })
+        .collect()
+}
+
+/// Approves what the page showed.
+pub(super) async fn approve(
+    viewer: Viewer,
+    FromState(app): FromState<Arc<App>>,
+    InPath(number): InPath<RequestNumber>,
+    Posted(fields): Posted,
+) -> Result<Redirect, Failure> {
+    app.approve(&viewer.actor, number, &Approval { csr_sha256: fields.text("csr_sha256") }).await?;
+    Ok(Redirect::to(&format!("/requests/{number}")))
+}
+
+/// Rejects with a reason.
+pub(super) async fn reject(
+    viewer: Viewer,
+    FromState(app): FromState<Arc<App>>,
+    InPath(number): InPath<RequestNumber>,
+    Posted(fields): Posted,
+) -> Result<Redirect, Failure> {
+    app.reject(&viewer.actor, number, &Rejection { reason: fields.text("reason") }).await?;
+    Ok(Redirect::to(&format!("/requests/{number}")))
+}
+
+/// A request that was selected, before the decision.
+struct Selected {
+    number: RequestNumber,
+    organisation: String,
+    kind: String,
+    common_name: String,
+    subject: String,
+    key: String,
+    csr_sha256: String,
+    description: String,
+    warnings: Vec<String>,
+    /// Why it cannot be decided on (any more).
+    obstacle: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "preview.html", config = ".askama.toml")]
+struct Preview<'a> {
+    viewer: &'a Viewer,
+    selected: Vec<Selected>,
+    possible: usize,
+}
+
+/// What was selected, to be looked at once more before it is decided.
+pub(super) async fn preview(
+    viewer: Viewer,
+    FromState(app): FromState<Arc<App>>,
+    Posted(fields): Posted,
+) -> Result<Response, Failure> {
+    let mut selected = Vec::new();
+    for number in numbers(&fields)? {
+        let detail = app.request(&viewer.actor, number).await?;
+        let state = detail.status.state;
+        selected.push(Selected {
+            number,
+            organisation: detail.organisation,
+            kind: locales::kind(detail.status.kind).in_language(viewer.language),
+            common_name: inert(&detail.status.common_name),
+            subject: inert(&detail.subject),
+            key: detail.key,
+            csr_sha256: detail.csr_sha256,
+            description: inert(&detail.contact.description),
+            warnings: detail.warnings.iter().map(|finding| locales::finding(finding, viewer.language)).collect(),
+            obstacle: (state != State::Pending).then(|| locales::state(state).in_language(viewer.language)),
+        });
+    }
+    let possible = selected.iter().filter(|it| it.obstacle.is_none()).count();
+    viewer.page(&Preview { viewer: &viewer, selected, possible })
+}
+
+/// The selected numbers, each once.
+fn numbers(fields: &Fields) -> Result<Vec<RequestNumber>, Refusal> {
+    let mut numbers: Vec<RequestNumber> = fields.all("number").filter_map(|number| number.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    match numbers.len() {
+        0 => Err(Refusal::invalid_field("number", locales::Text::new("expected-selection"))),
+        count if count > ROWS as usize => {
+            Err(Refusal::invalid_field("number", locales::Text::new("expected-at-most-rows").with("limit", ROWS)))
+        }
+        _ => Ok(numbers),
+    }
+}
+
+/// What became of one request.
+struct Outcome {
+    number: RequestNumber,
+    refused: Option<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "results.html", config = ".askama.toml")]
+struct Results<'a> {
+    viewer: &'a Viewer,
+    approved: bool,
+    outcomes: Vec<Outcome>,
+    done: usize,
+    refused: usize,
+}
+
+/// Decides on what the preview showed, with a result for each.
+pub(super) async fn decide(
+    viewer: Viewer,
+    FromState(app): FromState<Arc<App>>,
+    Posted(fields): Posted,
+) -> Result<Response, Failure> {
+    // Each selected number comes with the digest that the preview showed for it.
+    let mut requests = Vec::new();
+    for number in numbers(&fields)? {
+        requests.push((number, fields.text(&format!("csr_sha256-{number}"))));
+    }
+    let verdict = match fields.value("verdict") {
+        Some("approve") => Verdict::Approve,
+        Some("reject") => {
+            let reason = fields.text("reason");
+            if reason.is_empty() {
+                return Err(Refusal::invalid_field("reason", locales::Text::new("expected-reason")).into());
+            }
+            Verdict::Reject { reason }
+        }
+        _ => return Err(Refusal::malformed("verdict: approve, reject").into()),
+    };
+    let decided = app.decide_all(&viewer.actor, &verdict, &requests).await;
+    let done = decided.iter().filter(|it| it.outcome.is_ok()).count();
+    let outcome = |Decided { number, outcome }: Decided| Outcome {
+        number,
+        refused: outcome.err().map(|failure| {
+            let refusal = failure.refusal();
+            let findings = refusal.findings().iter().map(|finding| locales::finding(finding, viewer.language));
+            let why = std::iter::once(refusal.text().in_language(viewer.language)).chain(findings);
+            (why.collect::<Vec<_>>().join(" "), refusal.text().hint(viewer.language).unwrap_or_default())
+        }),
+    };
+    let outcomes: Vec<Outcome> = decided.into_iter().map(outcome).collect();
+    let approved = matches!(verdict, Verdict::Approve);
+    Ok(viewer
+        .page(&Results { viewer: &viewer, approved, refused: outcomes.len() - done, outcomes, done })?
+        .into_response())
+}
