@@ -327,7 +327,8 @@ mod tests {
         }
     }
 
-    /// Every id that the code names is in the catalogues: those in `Text::new("…")`, all rules and all problems.
+    /// Every id that the code names is in the catalogues: those in `Text::new("…")` and in the pages' `say("…")`, all
+    /// rules and all problems.
     #[test]
     fn every_text_exists() {
         let known = messages(Language::English);
@@ -341,7 +342,8 @@ mod tests {
         }
         let mut used = 0;
         visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut |source| {
-            for part in source.split("Text::new(\"").skip(1) {
+            let starts = ["Text::new(\"", ".say(\"", ".say_of(\"", ".count(\""];
+            for part in starts.iter().flat_map(|start| source.split(start).skip(1)) {
                 let id = part.split('"').next().unwrap();
                 used += 1;
                 let elsewhere = id.starts_with("usage-") || !cfg!(feature = "service");
@@ -355,7 +357,9 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if entry.is_dir() {
                 visit(&entry, look);
-            } else if entry.extension().is_some_and(|extension| extension == "rs") && !entry.ends_with("locales.rs") {
+            } else if entry.extension().is_some_and(|extension| extension == "rs" || extension == "html")
+                && !entry.ends_with("locales.rs")
+            {
                 look(&std::fs::read_to_string(entry).unwrap());
             }
         }

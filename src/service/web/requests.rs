@@ -324,20 +324,20 @@ fn compare(viewer: &Viewer, evidence: &Evidence) -> Vec<Compared> {
         .map(|text| text.lines().map(inert).collect::<Vec<_>>().join("\n"))
     };
     const LABELS: [&str; 9] = [
-        "field-subject",
-        "field-dns-names",
-        "field-emails",
-        "field-other-names",
-        "field-key",
-        "field-key-sha256",
-        "field-key-usage",
-        "field-extended-key-usage",
-        "field-validity",
+        "item-subject",
+        "item-dns-names",
+        "item-emails",
+        "item-other-names",
+        "item-key",
+        "item-key-sha256",
+        "item-key-usage",
+        "item-extended-key-usage",
+        "item-validity",
     ];
     let asked = lines(&evidence.asked);
     let issued = evidence.issued.as_ref().map(lines);
     let previous = evidence.previous.as_ref().map(|previous| lines(&previous.content));
-    let is_validity = |row: usize| LABELS[row] == "field-validity";
+    let is_validity = |row: usize| LABELS[row] == "item-validity";
     (0..LABELS.len())
         .map(|row| {
             let issued = issued.as_ref().map_or(String::new(), |issued| issued[row].clone());
@@ -347,7 +347,7 @@ fn compare(viewer: &Viewer, evidence: &Evidence) -> Vec<Compared> {
                 changed: evidence.issued.is_some() && !is_validity(row) && issued != asked[row],
                 // A new key and new dates are what a new certificate is for.
                 differs: previous.as_ref().is_some_and(|previous| {
-                    !is_validity(row) && LABELS[row] != "field-key-sha256" && *previous != asked[row]
+                    !is_validity(row) && LABELS[row] != "item-key-sha256" && *previous != asked[row]
                 }),
                 asked: asked[row].clone(),
                 issued,
