@@ -10,5 +10,6 @@ mod issuing;
 mod lifecycle;
 mod listener;
 mod package;
+mod pages;
 mod rights;
 mod submission;

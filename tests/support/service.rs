@@ -411,9 +411,30 @@ impl Client {
         self.send("POST", "/requests", &headers, Some(&body))
     }
 
+    /// A page, as a browser asks for it.
+    pub fn page(&self, path: &str) -> Reply {
+        self.send_to("GET", path, &[("Sec-Fetch-Site", "same-origin")], None)
+    }
+
+    /// Posts a form of a page, as a browser does.
+    pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let headers = [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Origin", SECURE_URL),
+        ];
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send_to("POST", path, &headers, Some(body.as_bytes()))
+    }
+
     /// Sends anything; `path` is below the API's.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Reply {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{API}{path}", self.base));
+        self.send_to(method, &format!("{API}{path}"), headers, body)
+    }
+
+    /// Sends anything anywhere.
+    pub fn send_to(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Reply {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

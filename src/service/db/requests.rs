@@ -137,7 +137,7 @@ pub struct Listed {
 const LOOK_LIMIT: u32 = 2_000;
 
 /// A word shorter than a trigram is in no index.
-const TRIGRAM: usize = 3;
+pub(super) const TRIGRAM: usize = 3;
 
 /// Adds a pending request and returns its number.
 pub async fn insert(connection: &mut Connection, request: &NewRequest<'_>) -> Result<RequestNumber, DatabaseError> {

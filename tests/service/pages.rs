@@ -1,0 +1,391 @@
+//! The managers' pages without a browser: who may see and do what, what binds a decision, what is shown of what others
+//! wrote. What a browser makes of them is in `tests/browser`.
+
+use std::collections::BTreeSet;
+
+use ptc_enroll::protocol::messages::{Revocation, RevocationCode};
+use ptc_enroll::protocol::request::{Kind, State};
+use ptc_enroll::service::web::PAGES;
+
+use crate::support::service::{A, B, Client, Draft, Reply, SECURE_URL, Service, operator};
+
+/// Everybody, in the order of the columns below. No certificate means that TLS says no (0).
+const ROLES: [&str; 6] =
+    ["nobody", "machine of A", "manager of A", "manager of B", "PTC manager", "revoked manager of A"];
+
+/// All things below belong to organisation A: `{number}` is a workstation's pending request, `{serial}` a workstation's
+/// certificate. A form that does what it should answers 303, or 200 where it shows a result.
+const TABLE: [(&str, &str, [u16; 6]); 25] = [
+    ("get", "/", [0, 303, 303, 303, 303, 403]),
+    ("get", "/requests", [0, 403, 200, 200, 200, 403]),
+    ("get", "/requests/{number}", [0, 403, 200, 404, 200, 403]),
+    ("post", "/requests/{number}/approve", [0, 403, 303, 404, 303, 403]),
+    ("post", "/requests/{number}/reject", [0, 403, 303, 404, 303, 403]),
+    ("post", "/requests/preview", [0, 403, 200, 404, 200, 403]),
+    ("post", "/requests/decide", [0, 403, 200, 200, 200, 403]),
+    ("get", "/certificates", [0, 403, 200, 200, 200, 403]),
+    ("get", "/certificates/{serial}", [0, 403, 200, 404, 200, 403]),
+    ("get", "/certificates/{serial}/download", [0, 403, 200, 404, 200, 403]),
+    ("post", "/certificates/{serial}/revoke", [0, 403, 303, 404, 303, 403]),
+    ("get", "/organisations", [0, 403, 403, 403, 200, 403]),
+    ("post", "/organisations", [0, 403, 403, 403, 303, 403]),
+    ("get", "/managers", [0, 403, 403, 403, 200, 403]),
+    ("post", "/managers/{id}/disable", [0, 403, 403, 403, 303, 403]),
+    ("get", "/packages", [0, 403, 403, 403, 200, 403]),
+    ("post", "/packages", [0, 403, 403, 403, 200, 403]),
+    ("post", "/packages/{id}/disable", [0, 403, 403, 403, 303, 403]),
+    ("get", "/profiles", [0, 403, 403, 403, 200, 403]),
+    ("get", "/health", [0, 403, 403, 403, 200, 403]),
+    ("get", "/audit", [0, 403, 403, 403, 200, 403]),
+    ("get", "/audit/export", [0, 403, 403, 403, 200, 403]),
+    ("post", "/audit/verify", [0, 403, 403, 403, 200, 403]),
+    ("post", "/language", [0, 403, 303, 303, 303, 403]),
+    ("get", "/static/{name}", [0, 200, 200, 200, 200, 403]),
+];
+
+#[test]
+fn every_page_by_everybody() {
+    let service = Service::start();
+    let known: BTreeSet<(&str, &str)> = TABLE.iter().map(|(method, path, _)| (*method, *path)).collect();
+    assert_eq!(known, PAGES.iter().copied().collect(), "the table and the pages differ");
+    let revoked = service.manager(A);
+    let revocation = Revocation { code: RevocationCode::Unspecified, reason: String::new() };
+    service.run(service.app.revoke(&operator(), &revoked.serial, &revocation)).unwrap();
+    let clients = [
+        service.secure(None),
+        service.secure(Some(&service.identity(&service.approved(A)))),
+        service.secure(Some(&service.manager(A))),
+        service.secure(Some(&service.manager(B))),
+        service.secure(Some(&service.ptc_manager())),
+        service.secure(Some(&revoked)),
+    ];
+    let mut wrong = Vec::new();
+    for (method, path, expected) in TABLE {
+        for ((role, client), expected) in ROLES.iter().zip(&clients).zip(expected) {
+            let reply = visit(&service, client, method, path);
+            if reply.status != expected {
+                wrong.push(format!(
+                    "{method} {path} as {role}: {} instead of {expected}: {}",
+                    reply.status,
+                    reply.text()
+                ));
+            }
+            // A page says it in words; a machine's certificate opens none.
+            if matches!(expected, 403 | 404) {
+                assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Visits a page, or fills in its form with what is good, for fresh things.
+fn visit(service: &Service, client: &Client, method: &str, template: &str) -> Reply {
+    let number = service.pending(A).number;
+    let digest = service.detail(number).csr_sha256;
+    let number = number.to_string();
+    let mut path = template.replace("{number}", &number).replace("{name}", "style.css");
+    if template.contains("{serial}") {
+        path = path.replace("{serial}", &service.identity(&service.approved(A)).serial);
+    }
+    if template.starts_with("/managers/{id}") {
+        path = path.replace("{id}", &service.manager(A).id.to_string());
+    }
+    if template.starts_with("/packages/{id}") {
+        service.package(A);
+        let packages = service.run(service.app.list_packages(&operator())).unwrap();
+        path = path.replace("{id}", &packages.last().unwrap().id.to_string());
+    }
+    if method == "get" {
+        return client.page(&path);
+    }
+    let code = service.fresh("X");
+    let digest_name = format!("csr_sha256-{number}");
+    let fields: &[(&str, &str)] = match template {
+        "/organisations" => &[("code", &code), ("name", "POSTE"), ("country", "XX")],
+        "/packages" => &[("organisation", A), ("kind", "workstation"), ("store", "machine")],
+        _ => &[
+            ("number", &number),
+            (&digest_name, &digest),
+            ("csr_sha256", &digest),
+            ("reason", "no"),
+            ("verdict", "approve"),
+            ("code", "superseded"),
+            ("language", "fr"),
+        ],
+    };
+    client.form(&path, fields)
+}
+
+#[test]
+fn another_organisation_is_on_no_page() {
+    let service = Service::start();
+    let theirs = service.approved(B);
+    let waiting = service.submit(B, Draft::workstation(B, "PC-SECRET").described("streng geheim"));
+    service.pending(A);
+    let serial = service.identity(&theirs).serial;
+    let client = service.secure(Some(&service.manager(A)));
+    for path in [
+        "/requests",
+        "/requests?state=all",
+        "/requests?state=all&search=SECRET",
+        "/requests?state=all&search=geheim",
+        &format!("/requests?state=all&search={}", waiting.number),
+        &format!("/requests?state=all&organisation={B}"),
+        "/requests?state=all&order=name",
+        "/certificates",
+        &format!("/certificates?search={serial}"),
+        &format!("/certificates?search={}", theirs.number),
+        &format!("/certificates?organisation={B}"),
+    ] {
+        let page = client.page(path);
+        assert_eq!(page.status, 200, "{path}: {}", page.text());
+        for secret in [
+            "<td class=\"name\">PC-SECRET",
+            "streng",
+            &format!("/certificates/{serial}"),
+            &format!("/requests/{}\"", waiting.number),
+        ] {
+            assert!(!page.text().contains(secret), "{path} shows {secret}");
+        }
+    }
+    // The counts are one's own too.
+    assert!(client.page("/requests").text().contains("<span class=\"count\">1</span>"));
+    // In a selection, what is not one's own ends it; of a decision, it is a result like any other.
+    let (number, digest) = (waiting.number.to_string(), service.detail(waiting.number).csr_sha256);
+    let digest_name = format!("csr_sha256-{number}");
+    let reply =
+        client.form("/requests/decide", &[("number", &number), (&digest_name, &digest), ("verdict", "approve")]);
+    assert!(reply.text().contains("There is no such thing here"), "{}", reply.text());
+    assert_eq!(service.detail(waiting.number).status.state, State::Pending);
+}
+
+#[test]
+fn what_others_wrote_is_text() {
+    let service = Service::start();
+    let attack = "<script>alert(1)</script>\"' onload=x \u{202e}evil' OR 1=1 --";
+    let mut draft = Draft::workstation(A, "PC-1").described(attack);
+    draft.submission.machine.host_name = "<b>host</b>".to_owned();
+    draft.submission.machine.os_version = attack.to_owned();
+    let number = service.submit(A, draft).number;
+    let client = service.secure(Some(&service.manager(A)));
+    for path in
+        ["/requests".to_owned(), format!("/requests/{number}"), format!("/requests?search={}", "%3Cscript%3E%22'%22")]
+    {
+        let page = client.page(&path).text();
+        for dangerous in ["<script>a", "<b>host", "\u{202e}"] {
+            assert!(!page.contains(dangerous), "{path}: {dangerous}");
+        }
+    }
+    let page = client.page(&format!("/requests/{number}")).text();
+    assert!(page.contains("&#60;script&#62;alert(1)") && page.contains("\\u{202e}evil"), "{page}");
+    let number = number.to_string();
+    let preview = client.form("/requests/preview", &[("number", &number)]).text();
+    assert!(!preview.contains("<script>a") && preview.contains("&#60;script&#62;alert(1)"));
+    // A search for anything is a search.
+    for search in ["\"", "' OR 1=1 --", "* AND NEAR(", "\u{0}\u{1}", "%25_%25", "text:x", &"é".repeat(100)] {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("search", search).finish();
+        assert_eq!(client.page(&format!("/requests?{query}")).status, 200, "{search}");
+        assert_eq!(client.page(&format!("/certificates?{query}")).status, 200, "{search}");
+    }
+}
+
+#[test]
+fn a_decision_binds_to_what_was_shown() {
+    let service = Service::start();
+    let client = service.secure(Some(&service.manager(A)));
+    // Another CSR than the one that was shown.
+    let number = service.pending(A).number;
+    let reply = client.form(&format!("/requests/{number}/approve"), &[("csr_sha256", &"0".repeat(64))]);
+    assert_eq!(reply.status, 412, "{}", reply.text());
+    // Superseded while the page was open: it says by which.
+    let older = service.submit(A, Draft::workstation(A, "PC-TWICE")).number;
+    let digest = service.detail(older).csr_sha256;
+    let newer = service.submit(A, Draft::workstation(A, "PC-TWICE")).number;
+    for (action, fields) in [("approve", ("csr_sha256", digest.as_str())), ("reject", ("reason", "no"))] {
+        let reply = client.form(&format!("/requests/{older}/{action}"), &[fields]);
+        assert_eq!(reply.status, 412);
+        assert!(reply.text().contains(&newer.to_string()), "{}", reply.text());
+    }
+    assert_eq!(service.detail(older).status.state, State::Cancelled);
+    // Somebody else was first: it says who.
+    let other = service.secure(Some(&service.manager(A)));
+    let digest = service.detail(newer).csr_sha256;
+    let path = format!("/requests/{newer}/approve");
+    assert_eq!(other.form(&path, &[("csr_sha256", &digest)]).status, 303);
+    let late = client.form(&path, &[("csr_sha256", &digest)]);
+    assert_eq!(late.status, 409);
+    assert!(late.text().contains("Jean Dupont"), "{}", late.text());
+}
+
+#[test]
+fn many_are_decided_at_once_with_a_result_each() {
+    let service = Service::start();
+    let manager = service.manager_with_email(A, "self@poste.example");
+    let client = service.secure(Some(&manager));
+    let good = service.pending(A).number;
+    let own = service.submit(A, Draft::workstation(A, "PC-OWN").from("self@poste.example")).number;
+    let done = service.approved(A).number;
+    let numbers = [good, own, done].map(|number| number.to_string());
+    let selection: Vec<(&str, &str)> = numbers.iter().map(|number| ("number", number.as_str())).collect();
+    let preview = client.form("/requests/preview", &selection).text();
+    assert!(preview.contains("2 requests can be decided on."), "{preview}");
+    let digests: Vec<(String, String)> =
+        [good, own, done].map(|number| (format!("csr_sha256-{number}"), service.detail(number).csr_sha256)).to_vec();
+    let mut fields = selection.clone();
+    fields.extend(digests.iter().map(|(name, digest)| (name.as_str(), digest.as_str())));
+    fields.push(("verdict", "approve"));
+    let results = client.form("/requests/decide", &fields).text();
+    assert!(results.contains("1 request approved.") && results.contains("2 not decided."), "{results}");
+    assert!(results.contains("Nobody decides on a request of their own"), "{results}");
+    assert_eq!(service.detail(good).status.state, State::Approved);
+    assert_eq!(service.detail(own).status.state, State::Pending);
+    // Nothing selected, and a rejection without a reason, are told.
+    assert_eq!(client.form("/requests/preview", &[]).status, 422);
+    assert_eq!(client.form("/requests/decide", &[("number", &numbers[1]), ("verdict", "reject")]).status, 422);
+}
+
+#[test]
+fn forms_of_other_sites_do_nothing() {
+    let service = Service::start();
+    let client = service.secure(Some(&service.manager(A)));
+    let number = service.pending(A).number;
+    let path = format!("/requests/{number}/reject");
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    for headers in [
+        vec![form],
+        vec![form, ("Origin", "null")],
+        vec![form, ("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")],
+        vec![form, ("Origin", SECURE_URL), ("Sec-Fetch-Site", "same-site")],
+        vec![form, ("Origin", "https://evil.example"), ("Host", "enroll.ptc.example:8444")],
+    ] {
+        let client = service.secure(Some(&service.manager(A)));
+        assert_eq!(client.send_to("POST", &path, &headers, Some(b"reason=no")).status, 403, "{headers:?}");
+    }
+    assert_eq!(service.detail(number).status.state, State::Pending);
+    let page = client.page("/requests");
+    let policy = page.header("content-security-policy").unwrap();
+    for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'self'"] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for inline in [" style=", "onclick=", "<style", "javascript:"] {
+        assert!(!page.text().contains(inline), "{inline}");
+    }
+    // The way back after choosing a language leads to this service only.
+    for back in ["//evil.example", "/\\evil.example", "https://evil.example", ""] {
+        let reply = client.form("/language", &[("language", "fr"), ("back", back)]);
+        assert_eq!(reply.header("location"), Some("/"), "{back}");
+    }
+}
+
+#[test]
+fn the_request_page_has_what_a_decision_needs() {
+    let service = Service::start();
+    let first = service.submit(A, Draft::workstation(A, "PC-SAME"));
+    service.approve(first.number);
+    let mut draft = Draft::workstation(A, "PC-SAME").described("new disk");
+    draft.submission.machine.os_version = "Debian 13".to_owned();
+    let second = service.submit(A, draft).number;
+    // Another machine with the same MAC address.
+    service.pending(A);
+    let (one, two) = (service.manager(A), service.manager(A));
+    service.secure(Some(&one)).page(&format!("/requests/{second}"));
+    let page = service.secure(Some(&two)).page(&format!("/requests/{second}")).text();
+    for needed in [
+        "new disk",
+        "CN=PC-SAME",
+        "EC P-256",
+        "digitalSignature",
+        "clientAuth",
+        "Debian 13",
+        "was different",
+        &format!("/requests/{}", first.number),
+        "the same MAC address is named by another request",
+        "Also open at: Jean Dupont",
+        "Submitted",
+        "package ",
+        &service.detail(second).csr_sha256,
+    ] {
+        assert!(page.contains(needed), "{needed}: {page}");
+    }
+    // A server's request is not theirs to decide on, and the page says so instead of offering it.
+    let server = service.submit(A, Draft::new(A, Kind::Server, "api.poste.example")).number;
+    let page = service.secure(Some(&two)).page(&format!("/requests/{server}")).text();
+    assert!(!page.contains("id=\"approve\""), "{page}");
+}
+
+#[test]
+fn lists_go_on_where_they_stopped_in_every_order() {
+    let service = Service::start();
+    let client = service.secure(Some(&service.ptc_manager()));
+    for number in 0..120 {
+        let organisation = if number % 2 == 0 { A } else { B };
+        service.submit(organisation, Draft::workstation(organisation, &format!("PC-{:03}", (number * 7) % 120)));
+    }
+    for query in ["?state=pending", "?state=pending&order=newest", "?state=all&order=name", "?state=all&search=PC-"] {
+        let mut seen = Vec::new();
+        let mut path = format!("/requests{query}");
+        loop {
+            let page = client.page(&path).text();
+            let rows = page.split("<th scope=\"row\"><a href=\"/requests/").skip(1);
+            seen.extend(rows.map(|row| row.split('"').next().unwrap().parse::<u64>().unwrap()));
+            let Some(next) = page.split("\" rel=\"next\"").next().filter(|before| before.len() < page.len()) else {
+                break;
+            };
+            path = next.rsplit("href=\"").next().unwrap().replace("&#38;", "&");
+        }
+        let unique: BTreeSet<u64> = seen.iter().copied().collect();
+        assert_eq!((seen.len(), unique.len()), (120, 120), "{query}");
+    }
+    let one = client.page(&format!("/requests?state=pending&organisation={B}&search=pc-007")).text();
+    assert_eq!(one.matches("<th scope=\"row\">").count(), 1, "{one}");
+}
+
+#[test]
+fn the_audit_record_is_filtered_exported_and_verified() {
+    let service = Service::start();
+    let number = service.submit(A, Draft::workstation(A, "PC-1")).number;
+    let manager = service.manager(A);
+    let reject = [("reason", "=HYPERLINK(\"http://evil.example\")")];
+    assert_eq!(service.secure(Some(&manager)).form(&format!("/requests/{number}/reject"), &reject).status, 303);
+    let client = service.secure(Some(&service.ptc_manager()));
+    let page = client.page(&format!("/audit?object=request:{number}")).text();
+    assert!(page.contains("Rejected") && page.contains("Submitted") && !page.contains("Organisation added"), "{page}");
+    let csv = client.page(&format!("/audit/export?object=request:{number}")).text();
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    for line in csv.lines().skip(1) {
+        assert!(line.split(',').all(|cell| !cell.starts_with("\"=")), "{line}");
+    }
+    let lines = client.page(&format!("/audit/export?form=jsonl&action=request.&actor=MANAGER%20{}", manager.id)).text();
+    let entry: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((lines.lines().count(), entry["action"].as_str()), (1, Some("request.reject")), "{lines}");
+    let verified = client.form("/audit/verify", &[]).text();
+    assert!(verified.contains("is intact"), "{verified}");
+    service.tamper("DROP TRIGGER audit_is_final; UPDATE audit SET actor = 'nobody' WHERE sequence = 3");
+    let broken = client.form("/audit/verify", &[]).text();
+    assert!(broken.contains("entry 3 was changed"), "{broken}");
+}
+
+#[test]
+fn certificates_are_found_by_what_people_know_of_them() {
+    let service = Service::start();
+    let number = service.submit(A, Draft::workstation(A, "PC-FIND-ME")).number;
+    service.approve(number);
+    service.approved(A);
+    let serial = service.detail(number).status.issued.unwrap().serial;
+    let client = service.secure(Some(&service.manager(A)));
+    let colons: Vec<&str> = (0..serial.len() / 2).map(|at| &serial[2 * at..2 * at + 2]).collect();
+    for search in [serial.as_str(), &serial[..10], &colons.join(":"), &number.to_string(), "find-me", "PC-FIND"] {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("search", search).finish();
+        let page = client.page(&format!("/certificates?{query}")).text();
+        assert!(page.contains(&format!("/certificates/{serial}")), "{search}: {page}");
+        assert_eq!(page.matches("<th scope=\"row\">").count(), 1, "{search}");
+    }
+    let revoke = [("code", "keyCompromise"), ("reason", "stolen")];
+    assert_eq!(client.form(&format!("/certificates/{serial}/revoke"), &revoke).status, 303);
+    let page = client.page(&format!("/certificates/{serial}")).text();
+    assert!(page.contains("stolen") && !page.contains("/revoke\""), "{page}");
+    assert!(client.page("/certificates?view=revoked").text().contains(&serial));
+    assert!(!client.page("/certificates?view=ending").text().contains(&serial));
+}
