@@ -9,6 +9,8 @@ mod http;
 mod issuing;
 mod lifecycle;
 mod listener;
+mod managers;
 mod package;
+mod packages;
 mod rights;
 mod submission;

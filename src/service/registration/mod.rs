@@ -7,9 +7,11 @@ mod decision;
 mod directory;
 mod identification;
 mod issuing;
+mod packages;
 mod reading;
 mod submission;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::app::App;
@@ -25,9 +27,10 @@ use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
-pub use self::directory::{CreatedPackage, check_person};
+pub use self::directory::check_person;
 pub use self::identification::Caller;
 pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
+pub use self::packages::CreatedPackage;
 pub use self::reading::{CertificateQuery, RequestQuery};
 pub use self::submission::Submitted;
 
@@ -159,6 +162,11 @@ async fn record(
     detail: Value,
 ) -> Result<(), Failure> {
     Ok(audit::record(transaction, app.now(), actor, action, object, detail).await?)
+}
+
+/// What is stored as JSON.
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|_| Failure::Inconsistent { what: "what is to be stored" })
 }
 
 /// A moment some days away.
