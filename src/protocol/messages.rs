@@ -456,6 +456,19 @@ pub struct IssuedManager {
     pub issued: Issued,
 }
 
+/// `POST …/managers/{id}/reissue`: a new certificate for a manager in office, who made the key and the CSR themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "service", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Reissue {
+    /// A CSR for the manager's key; only its key and signature count.
+    pub csr: Der,
+    /// Whether the manager's older certificates are revoked as `superseded`. They stay good unless that is asked for,
+    /// so that the manager can go on while the new one is on its way.
+    #[serde(default)]
+    pub revoke_older: bool,
+}
+
 /// `POST …/packages`: a new install package; the answer is the zip, and the only time the secret is seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "service", derive(utoipa::ToSchema))]
@@ -473,6 +486,54 @@ pub struct NewPackage {
     /// What the client uses for fields that nobody gave.
     #[serde(default)]
     pub defaults: super::package::Defaults,
+    /// When its use ends: nothing can be submitted with it from then on. Never where it is absent.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// The most days that an install package may be used beside the one that takes its place.
+pub const GRACE_LIMIT: u32 = 366;
+
+/// `POST …/packages/{id}/rotate`: a new package with the same settings; the answer is its zip.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "service", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// For how many days the old package can still be used, at most 366; 0 ends it now.
+    #[serde(default)]
+    pub grace_days: u32,
+}
+
+/// An install package that was given out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "service", derive(utoipa::ToSchema))]
+pub struct PackageSummary {
+    /// The package's number.
+    pub id: i64,
+    /// Code of the organisation that got it.
+    pub organisation: String,
+    /// What it enrols.
+    pub kind: Kind,
+    /// Where the client installs.
+    pub store: super::request::StoreScope,
+    /// Whether CSRs of external servers may be submitted with it.
+    pub external_requests: bool,
+    /// What the client uses for fields that nobody gave.
+    pub defaults: super::package::Defaults,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When its use ends by itself.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// Whether somebody ended its use.
+    pub disabled: bool,
+    /// Since when.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<OffsetDateTime>,
+    /// The package that takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<i64>,
 }
 
 /// An entry of the audit record.

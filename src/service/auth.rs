@@ -125,12 +125,16 @@ actions! {
     AddManager = "manager.add";
     /// Take a manager out of office.
     DisableManager = "manager.disable";
+    /// Issue a manager another certificate.
+    ReissueManager = "manager.reissue";
     /// List install packages.
     ListPackages = "package.list";
     /// Make an install package.
     CreatePackage = "package.create";
     /// End an install package's use.
     DisablePackage = "package.disable";
+    /// Put another install package in one's place.
+    RotatePackage = "package.rotate";
     /// Read the audit record.
     ReadAudit = "audit.read";
     /// See how the service is.
@@ -247,9 +251,11 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
                 | Action::ListManagers
                 | Action::AddManager
                 | Action::DisableManager
+                | Action::ReissueManager
                 | Action::ListPackages
                 | Action::CreatePackage
                 | Action::DisablePackage
+                | Action::RotatePackage
                 | Action::ReadAudit
                 | Action::ReadHealth => Ok(()),
                 _ => Err(Refusal::forbidden(Text::new("forbidden-not-for-managers"))),

@@ -88,6 +88,13 @@ pub enum CredentialError {
         /// What the cryptographic library said.
         cause: rcgen::Error,
     },
+    /// Key and certificates cannot be put into one file.
+    Pkcs12 {
+        /// What the library said.
+        cause: p12_keystore::error::Error,
+    },
+    /// The system has no random numbers.
+    Random,
 }
 
 impl CredentialError {
@@ -100,6 +107,8 @@ impl CredentialError {
                 Text::new("credential-mismatch").with("key", key.display()).with("certificate", certificate.display())
             }
             Self::Generation { cause } => Text::new("credential-generation").with("cause", cause),
+            Self::Pkcs12 { cause } => Text::new("credential-pkcs12").with("cause", cause),
+            Self::Random => Text::new("ca-random"),
         }
     }
 }
@@ -215,6 +224,11 @@ fn write_chain(path: &Path, chain: &[&[u8]]) -> Result<(), FileError> {
 pub(crate) fn certificates_pem(chain: &[&[u8]]) -> String {
     let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     chain.iter().map(|der| pem::encode_config(&Pem::new("CERTIFICATE", *der), lines)).collect()
+}
+
+/// The key of `NAME.key.pem`, which may not have a certificate yet.
+pub(crate) fn load_key(folder: &Path, name: &str) -> Result<Zeroizing<KeyPair>, CredentialError> {
+    read_key(&key_path(folder, name))
 }
 
 fn read_key(path: &Path) -> Result<Zeroizing<KeyPair>, CredentialError> {

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::ca::CaError;
+use super::credential::CredentialError;
 use super::db::DatabaseError;
 use super::package::PackageError;
 use crate::locales::{self, Language, Text};
@@ -28,6 +29,9 @@ pub enum Failure {
     /// An install package cannot be made.
     #[error(transparent)]
     Package(#[from] PackageError),
+    /// A key, or the file that holds it, cannot be made.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// What the service stored or made itself cannot be read or written.
     #[error("{what} is not readable")]
     Inconsistent {
@@ -47,6 +51,7 @@ impl Failure {
             Self::Database(error) => error.text(),
             Self::Ca(error) => error.text(),
             Self::Package(error) => error.text(),
+            Self::Credential(error) => error.text(),
             Self::Inconsistent { .. } | Self::Random => Text::new("service-inconsistent").with("cause", self),
         }
     }

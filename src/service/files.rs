@@ -135,6 +135,14 @@ pub fn write_public(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write(path, content, PUBLIC_FILE, |file| file.persist(path))
 }
 
+/// Removes a file; one that is not there is none.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path).and_then(|()| sync_folder(parent(path))) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(FileError::new(path, cause)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a program that everybody may run, in place of one that may be there.
 pub fn write_program(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write(path, content, PROGRAM, |file| file.persist(path))

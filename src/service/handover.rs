@@ -1,4 +1,5 @@
-//! What a new manager is handed: a folder with key, certificate, chain and trust anchor, for browser, curl and OpenSSL.
+//! What a new manager is handed: a folder with key, certificate, chain and trust anchor, for curl and OpenSSL, and all
+//! of it as PKCS #12 with its password, for browsers and Windows.
 //!
 //! The key comes to lie on disk before the certificate is asked for. A run that was interrupted in between goes on with
 //! the same key.
@@ -9,8 +10,9 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::credential::{Algorithm, Credential, CredentialError, certificates_pem};
+use super::credential::{Algorithm, Credential, CredentialError, certificates_pem, load_key};
 use super::files::{self, FileError};
+use super::pkcs12::Pkcs12;
 use crate::protocol::messages::{Der, Issued};
 
 /// The name of the files: `manager.key.pem` and `manager.crt.pem`.
@@ -19,30 +21,47 @@ const NAME: &str = "manager";
 const CHAIN: &str = "chain.pem";
 /// The root.
 const TRUST_ANCHOR: &str = "trust-anchor.pem";
+/// Key, certificate and chain as browsers and Windows import them.
+const PKCS12: &str = "manager.p12";
+/// What opens that file.
+const PASSWORD: &str = "manager.p12.password.txt";
 
 /// Makes the manager's key in `folder`, readable by its owner only, and a CSR for it.
 ///
 /// # Errors
-/// [`FileError::Exists`] where a certificate lies there already, or something other than a folder.
+/// [`FileError::Exists`] where a certificate or PKCS #12 file lies there already, or something other than a folder.
 pub fn prepare(folder: &Path) -> Result<Der, CredentialError> {
     if folder.exists() && !folder.is_dir() {
         return Err(FileError::Exists { path: folder.to_owned() }.into());
     }
-    let certificate = folder.join(format!("{NAME}.crt.pem"));
-    if certificate.exists() {
-        return Err(FileError::Exists { path: certificate }.into());
+    let certificate = format!("{NAME}.crt.pem");
+    let taken: &[&str] = match folder.join(format!("{NAME}.key.pem")).exists() {
+        // A PKCS #12 file beside a key without a certificate is what an interrupted run left.
+        true => &[&certificate],
+        false => &[&certificate, PKCS12, PASSWORD],
+    };
+    if let Some(path) = taken.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
+        return Err(FileError::Exists { path }.into());
     }
     Credential::prepare(folder, NAME, Algorithm::EcdsaP256)?;
-    let path = folder.join(format!("{NAME}.key.pem"));
-    let text = files::read_secret(&path)?;
-    let key = std::str::from_utf8(&text).ok().and_then(|text| KeyPair::from_pem(text).ok());
-    let key = Zeroizing::new(key.ok_or(CredentialError::Malformed { path })?);
+    let key = load_key(folder, NAME)?;
+    csr(&key)
+}
+
+/// A key for a manager that lies nowhere but in memory, and a CSR for it.
+pub(crate) fn key() -> Result<(Zeroizing<KeyPair>, Der), CredentialError> {
+    let key = Algorithm::EcdsaP256.generate().map_err(|cause| CredentialError::Generation { cause })?;
+    let csr = csr(&key)?;
+    Ok((key, csr))
+}
+
+fn csr(key: &KeyPair) -> Result<Der, CredentialError> {
     // Only key and signature count; the names come with the request for the certificate.
-    let csr = CertificateParams::default().serialize_request(&*key);
+    let csr = CertificateParams::default().serialize_request(key);
     Ok(Der(csr.map_err(|cause| CredentialError::Generation { cause })?.der().to_vec()))
 }
 
-/// Adds the certificate, its chain and the trust anchor.
+/// Adds the certificate, its chain and the trust anchor, and all of it as PKCS #12 with its password.
 pub fn complete(folder: &Path, issued: &Issued) -> Result<(), CredentialError> {
     let chain: Vec<&[u8]> = issued.chain.iter().map(|der| der.0.as_slice()).collect();
     // The root is the other side's to know (RFC 8446 §4.4.2).
@@ -51,6 +70,14 @@ pub fn complete(folder: &Path, issued: &Issued) -> Result<(), CredentialError> {
     files::write_public(&folder.join(CHAIN), certificates_pem(&chain).as_bytes())?;
     let root: Vec<&[u8]> = chain.last().copied().into_iter().collect();
     files::write_public(&folder.join(TRUST_ANCHOR), certificates_pem(&root).as_bytes())?;
+    let key = load_key(folder, NAME)?;
+    let sealed = Pkcs12::seal(&key, issued)?;
+    let (file, password) = (folder.join(PKCS12), folder.join(PASSWORD));
+    // What an interrupted run left may hold another certificate, and was never complete.
+    files::remove(&file)?;
+    files::remove(&password)?;
+    files::write_secret(&password, Zeroizing::new(format!("{}\n", sealed.password.expose())).as_bytes())?;
+    files::write_secret(&file, &sealed.content)?;
     // Last, because it says that the folder is complete.
     Credential::install(folder, NAME, &sent).map(|_| ())
 }

@@ -14,6 +14,7 @@ pub mod handover;
 pub mod install;
 pub mod listener;
 pub mod package;
+pub mod pkcs12;
 pub mod registration;
 pub mod router;
 pub mod server;

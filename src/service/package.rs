@@ -104,6 +104,11 @@ impl Signer {
     }
 }
 
+/// The settings as the client gets them: `package.toml`.
+pub fn settings(package: &Package) -> Result<String, PackageError> {
+    toml::to_string_pretty(package).map_err(|error| PackageError::Settings(error.into()))
+}
+
 /// The files of a package, path with `/` → content. The manifest is verified up to the trust anchor (DER) as a client
 /// will do it, so that no package leaves that would be refused.
 pub fn build(
@@ -113,9 +118,8 @@ pub fn build(
     secret: &Secret,
     now: OffsetDateTime,
 ) -> Result<Vec<(String, Vec<u8>)>, PackageError> {
-    let settings = toml::to_string_pretty(package).map_err(|error| PackageError::Settings(error.into()))?;
     let mut files = vec![
-        (SETTINGS, settings.into_bytes()),
+        (SETTINGS, settings(package)?.into_bytes()),
         (TRUST_ANCHOR, certificates_pem(&[trust_anchor]).into_bytes()),
         (ENROLLMENT_SECRET, format!("{}\n", secret.expose()).into_bytes()),
     ];

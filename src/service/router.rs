@@ -45,7 +45,10 @@ fn secure_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(administration::organisations, administration::add_organisation))
         .routes(routes!(administration::managers, administration::add_manager))
         .routes(routes!(administration::disable_manager))
-        .routes(routes!(administration::create_package))
+        .routes(routes!(administration::reissue_manager))
+        .routes(routes!(administration::packages, administration::create_package))
+        .routes(routes!(administration::disable_package))
+        .routes(routes!(administration::rotate_package))
         .routes(routes!(administration::audit))
 }
 

@@ -144,6 +144,8 @@ fn an_installation_is_made_once_and_whole() {
         ("home/package-signer/signer.key.pem", 0o600),
         ("manager", 0o700),
         ("manager/manager.key.pem", 0o600),
+        ("manager/manager.p12", 0o600),
+        ("manager/manager.p12.password.txt", 0o600),
     ] {
         assert_eq!(secret(path), mode, "{path}");
     }
@@ -184,6 +186,26 @@ fn each_kind_of_trouble_has_its_exit_code_and_says_what_to_do() {
         (&["package", "create", "--organisation=NONE", "--kind=server", "--zip=/nowhere/x"], 3, "organisation"),
         (&["package", "create", "--organisation=J1CFRA", "--kind=server"], 2, "--out"),
         (&["package", "create", "--organisation=J1CFRA", "--kind=external-server", "--zip=/nowhere/x"], 3, "kind"),
+        (
+            &["package", "create", "--organisation=J1CFRA", "--kind=server", "--zip=/x", "--expires=soon"],
+            2,
+            "YYYY-MM-DD",
+        ),
+        (
+            &[
+                "package",
+                "create",
+                "--organisation=J1CFRA",
+                "--kind=server",
+                "--zip=/nowhere/x",
+                "--expires=2020-01-31",
+            ],
+            3,
+            "expires_at",
+        ),
+        (&["package", "rotate", "1"], 2, "--out"),
+        (&["package", "rotate", "99", "--zip=/nowhere/x"], 3, "Next:"),
+        (&["package", "rotate", "1", "--zip=/nowhere/x", "--grace=367"], 3, "366"),
         (&["manager", "disable", "99"], 3, "Next:"),
         (&["certificate", "revoke", "xyz"], 3, "Next:"),
         (&["certificate", "revoke", "xyz", "--code=other"], 2, "keyCompromise"),
@@ -286,6 +308,63 @@ fn the_service_starts_answers_and_stops() {
     assert_eq!(shown["result"]["sha256"], digest.as_str());
     installation.run(["audit", "verify"]).exits(0);
     assert_eq!(serving.stop(), 0);
+}
+
+#[test]
+fn packages_and_managers_are_renewed() {
+    let installation = Installation::new("test");
+    let place = |name: &str| installation.0.path().join(name);
+    let json = |arguments: &[&str]| {
+        installation.run(["--output=json"].into_iter().chain(arguments.iter().copied())).exits(0).json()["result"]
+            .clone()
+    };
+    installation.run(["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+    let out = format!("--out={}", place("first").display());
+    let create = ["package", "create", "--organisation=J1CFRA", "--kind=workstation", "--locality=Paris"];
+    let first = json(&[&create[..], &["--expires=2999-12-30", &out]].concat());
+    // The day named is the last one.
+    assert_eq!(first["expires_at"], "2999-12-31T00:00:00Z");
+    let zip = format!("--zip={}", place("second.zip").display());
+    let rotate = ["package", "rotate", "1", "--grace=14", &zip];
+    let rotated = installation.run(rotate).exits(0).stdout;
+    assert!(
+        rotated.contains("Install package 2") && rotated.contains("Install package 1 can be used until"),
+        "{rotated}"
+    );
+    assert_eq!(fs::metadata(place("second.zip")).unwrap().permissions().mode() & 0o777, 0o600);
+    // What is in the way is found before anything is made; who was first is told.
+    installation.run(rotate).exits(3);
+    let third = format!("--zip={}", place("third.zip").display());
+    let again = installation.run(["package", "rotate", "1", &third]).exits(4);
+    assert!(again.stderr.contains("install package 2"), "{}", again.stderr);
+    let third = json(&["package", "rotate", "2", &third]);
+    assert_eq!((&third["replaces"]["id"], &third["replaces"]["disabled"]), (&2.into(), &true.into()));
+    assert_eq!(third["settings"]["defaults"]["locality"], "Paris");
+    let listed = json(&["package", "list"]);
+    let replaced: Vec<_> = listed.as_array().unwrap().iter().map(|package| package["replaced_by"].as_i64()).collect();
+    assert_eq!(replaced, [Some(2), Some(3), None]);
+    let table = installation.run(["package", "list"]).exits(0).stdout;
+    assert!(table.contains("Usable until"), "{table}");
+
+    let other = format!("--out={}", place("perrine-2").display());
+    let reissued = installation.run(["manager", "reissue", "1", &other]).exits(0).stdout;
+    assert!(reissued.contains("stay good") && reissued.contains("manager.p12"), "{reissued}");
+    installation.run(["manager", "reissue", "1", &other]).exits(3);
+    let last = format!("--out={}", place("perrine-3").display());
+    let last = json(&["manager", "reissue", "1", &last, "--revoke-older"]);
+    let certificates = json(&["certificate", "list", "--search=perrine"]);
+    let good: Vec<_> = certificates["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|certificate| certificate["revoked_at"].is_null())
+        .map(|certificate| &certificate["serial"])
+        .collect();
+    assert_eq!(good, [&last["serial"]]);
+    installation.run(["manager", "disable", "1"]).exits(0);
+    let nobody = format!("--out={}", place("nobody").display());
+    let refused = installation.run(["manager", "reissue", "1", &nobody]).exits(4);
+    assert!(refused.stderr.contains("out of office"), "{}", refused.stderr);
 }
 
 #[test]

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use ptc_enroll::protocol::messages::{Revocation, RevocationCode};
 use ptc_enroll::protocol::request::{Kind, State};
 use ptc_enroll::service::web::PAGES;
 
 use crate::support::service::{A, B, Client, Draft, Reply, SECURE_URL, Service, operator};
+use crate::support::verifiers::openssl;
 
 /// Everybody, in the order of the columns below. No certificate means that TLS says no (0).
 const ROLES: [&str; 6] =
@@ -15,7 +17,7 @@ const ROLES: [&str; 6] =
 
 /// All things below belong to organisation A: `{number}` is a workstation's pending request, `{serial}` a workstation's
 /// certificate. A form that does what it should answers 303, or 200 where it shows a result.
-const TABLE: [(&str, &str, [u16; 6]); 25] = [
+const TABLE: [(&str, &str, [u16; 6]); 29] = [
     ("get", "/", [0, 303, 303, 303, 303, 403]),
     ("get", "/requests", [0, 403, 200, 200, 200, 403]),
     ("get", "/requests/{number}", [0, 403, 200, 404, 200, 403]),
@@ -30,9 +32,13 @@ const TABLE: [(&str, &str, [u16; 6]); 25] = [
     ("get", "/organisations", [0, 403, 403, 403, 200, 403]),
     ("post", "/organisations", [0, 403, 403, 403, 303, 403]),
     ("get", "/managers", [0, 403, 403, 403, 200, 403]),
+    ("post", "/managers", [0, 403, 403, 403, 200, 403]),
+    ("post", "/managers/{id}/reissue", [0, 403, 403, 403, 200, 403]),
     ("post", "/managers/{id}/disable", [0, 403, 403, 403, 303, 403]),
     ("get", "/packages", [0, 403, 403, 403, 200, 403]),
     ("post", "/packages", [0, 403, 403, 403, 200, 403]),
+    ("post", "/packages/preview", [0, 403, 403, 403, 200, 403]),
+    ("post", "/packages/{id}/rotate", [0, 403, 403, 403, 200, 403]),
     ("post", "/packages/{id}/disable", [0, 403, 403, 403, 303, 403]),
     ("get", "/profiles", [0, 403, 403, 403, 200, 403]),
     ("get", "/health", [0, 403, 403, 403, 200, 403]),
@@ -100,10 +106,14 @@ fn visit(service: &Service, client: &Client, method: &str, template: &str) -> Re
         return client.page(&path);
     }
     let code = service.fresh("X");
+    let email = format!("{}@poste.example", service.fresh("new"));
     let digest_name = format!("csr_sha256-{number}");
     let fields: &[(&str, &str)] = match template {
         "/organisations" => &[("code", &code), ("name", "POSTE"), ("country", "XX")],
-        "/packages" => &[("organisation", A), ("kind", "workstation"), ("store", "machine")],
+        "/managers" => {
+            &[("name", "Nouvelle Venue"), ("email", &email), ("role", "registration-manager"), ("organisation", A)]
+        }
+        "/packages" | "/packages/preview" => &[("organisation", A), ("kind", "workstation"), ("store", "machine")],
         _ => &[
             ("number", &number),
             (&digest_name, &digest),
@@ -388,4 +398,42 @@ fn certificates_are_found_by_what_people_know_of_them() {
     assert!(page.contains("stolen") && !page.contains("/revoke\""), "{page}");
     assert!(client.page("/certificates?view=revoked").text().contains(&serial));
     assert!(!client.page("/certificates?view=ending").text().contains(&serial));
+}
+
+#[test]
+fn a_manager_is_issued_once_and_a_package_shows_its_secret_never_again() {
+    let service = Service::start();
+    let client = service.secure(Some(&service.ptc_manager()));
+    let fields = [
+        ("name", "Zoé Nouvelle"),
+        ("email", "zoe@poste.example"),
+        ("role", "registration-manager"),
+        ("organisation", A),
+    ];
+    let page = client.form("/managers", &fields).text();
+    let content = page.split("base64,").nth(1).unwrap().split('"').next().unwrap().replace("&#43;", "+");
+    let password = page.rsplit("<code>").next().unwrap().split('<').next().unwrap();
+    let sealed = BASE64_STANDARD.decode(content).unwrap();
+    let pem = openssl(&["pkcs12", "-in", "p12", "-nodes", "-passin", &format!("pass:{password}")], &[("p12", &sealed)]);
+    assert!(pem.contains("PRIVATE KEY") && pem.contains("CERTIFICATE"), "{pem}");
+    assert!(!client.page("/managers").text().contains(password));
+    let again = client.form("/managers", &fields);
+    assert_eq!(again.status, 409, "{}", again.text());
+
+    let package = [("organisation", A), ("kind", "workstation"), ("store", "machine"), ("locality", "Paris <1>")];
+    let before = service.run(service.app.list_packages(&operator())).unwrap().len();
+    let preview = client.form("/packages/preview", &package).text();
+    assert!(preview.contains("Paris &#60;1&#62;"), "{preview}");
+    assert_eq!(service.run(service.app.list_packages(&operator())).unwrap().len(), before);
+    let zip = client.form("/packages", &package);
+    assert_eq!(zip.header("content-type"), Some("application/zip"));
+    assert!(zip.body.starts_with(b"PK"));
+    let wrong = client
+        .form("/packages", &[("organisation", A), ("kind", "workstation"), ("store", "machine"), ("expires", "soon")]);
+    assert_eq!(wrong.status, 422, "{}", wrong.text());
+    let listed = service.run(service.app.list_packages(&operator())).unwrap();
+    let last = listed.last().unwrap().id;
+    assert_eq!(client.form(&format!("/packages/{last}/rotate"), &[("grace_days", "7")]).status, 200);
+    let page = client.page("/packages").text();
+    assert!(page.contains(&format!("→ {}", last + 1)), "{page}");
 }

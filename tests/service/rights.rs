@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ptc_enroll::protocol::messages::{API, NewManager, RequestDetail, Revocation, RevocationCode};
+use ptc_enroll::protocol::messages::{API, NewManager, Reissue, RequestDetail, Revocation, RevocationCode};
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::{Kind, Role};
 use ptc_enroll::protocol::secret::Secret;
@@ -10,7 +10,7 @@ use ptc_enroll::service::audit::{self, Verdict};
 use ptc_enroll::service::handover;
 use serde_json::{Value, json};
 
-use crate::support::service::{A, B, Draft, Enrolled, Identity, Reply, Service, operator};
+use crate::support::service::{A, B, Draft, Enrolled, Identity, Reply, Service, new_package, operator};
 use crate::support::verifiers::openssl;
 
 /// Everybody, in the order of the columns below. No certificate means that TLS says no (0) on the secure listener.
@@ -27,8 +27,8 @@ const ROLES: [&str; 9] = [
 ];
 
 /// All things below belong to organisation A: `{number}` is a pending request (an approved one for its outcome),
-/// `{serial}` a workstation's certificate, `{id}` a manager.
-const TABLE: [(&str, &str, [u16; 9]); 21] = [
+/// `{serial}` a workstation's certificate, `{id}` a manager or an install package.
+const TABLE: [(&str, &str, [u16; 9]); 25] = [
     ("POST", "/requests", [401, 201, 401, 401, 401, 401, 401, 401, 401]),
     ("GET", "/requests/{number}", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
     ("PUT", "/requests/{number}/outcome", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
@@ -48,7 +48,11 @@ const TABLE: [(&str, &str, [u16; 9]); 21] = [
     ("GET", "/manager/managers", [0, 0, 0, 403, 403, 403, 200, 403, 403]),
     ("POST", "/manager/managers", [0, 0, 0, 403, 403, 403, 201, 403, 403]),
     ("POST", "/manager/managers/{id}/disable", [0, 0, 0, 403, 403, 403, 200, 403, 403]),
+    ("POST", "/manager/managers/{id}/reissue", [0, 0, 0, 403, 403, 403, 201, 403, 403]),
+    ("GET", "/manager/packages", [0, 0, 0, 403, 403, 403, 200, 403, 403]),
     ("POST", "/manager/packages", [0, 0, 0, 403, 403, 403, 201, 403, 403]),
+    ("POST", "/manager/packages/{id}/disable", [0, 0, 0, 403, 403, 403, 200, 403, 403]),
+    ("POST", "/manager/packages/{id}/rotate", [0, 0, 0, 403, 403, 403, 201, 403, 403]),
     ("GET", "/manager/audit", [0, 0, 0, 403, 403, 403, 200, 403, 403]),
 ];
 
@@ -151,8 +155,12 @@ impl<'a> Everybody<'a> {
             path = path.replace("{serial}", &serial);
             body = Some(json!({ "code": "superseded" }));
         }
-        if template.contains("{id}") {
+        if template.starts_with("/manager/managers/") {
             path = path.replace("{id}", &service.manager(A).id.to_string());
+        }
+        if template.starts_with("/manager/packages/") {
+            let created = service.run(service.app.create_package(&operator(), &new_package(A))).unwrap();
+            path = path.replace("{id}", &created.id.to_string());
         }
         match template {
             "/requests" => {
@@ -173,6 +181,11 @@ impl<'a> Everybody<'a> {
                 };
                 body = Some(serde_json::to_value(new).unwrap());
             }
+            "/manager/managers/{id}/reissue" => {
+                let csr = handover::prepare(&service.folder().join(service.fresh("reissued"))).unwrap();
+                body = Some(serde_json::to_value(Reissue { csr, revoke_older: true }).unwrap());
+            }
+            "/manager/packages/{id}/rotate" => body = Some(json!({ "grace_days": 1 })),
             "/manager/packages" => {
                 body = Some(json!({ "organisation": A, "kind": "workstation", "store": "machine" }));
             }

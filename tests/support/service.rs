@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ptc_enroll::protocol::messages::{
-    API, Approval, Contact, Der, MachineDetails, NewManager, NewPackage, Organisation, RequestDetail, RequestStatus,
-    Submission,
+    API, Approval, Contact, Der, IssuedManager, MachineDetails, NewManager, NewPackage, Organisation, RequestDetail,
+    RequestStatus, Submission,
 };
 use ptc_enroll::protocol::package::{Defaults, ENROLLMENT_SECRET};
 use ptc_enroll::protocol::problem::{MEDIA_TYPE, Problem, ProblemCode};
@@ -22,6 +22,8 @@ use ptc_enroll::service::config::{Home, Settings};
 use ptc_enroll::service::handover;
 use ptc_enroll::service::install::{Plan, install};
 use ptc_enroll::service::listener::Limits;
+use ptc_enroll::service::pkcs12::Pkcs12;
+use ptc_enroll::service::registration::CreatedPackage;
 use ptc_enroll::service::server::{Running, serve};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use serde_json::Value;
@@ -30,6 +32,8 @@ use time::{Duration, OffsetDateTime};
 use tokio::runtime::Runtime;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey as TlsKey, RootCerts, TlsConfig};
+
+use super::verifiers::openssl;
 
 /// An organisation that every service here has.
 pub const A: &str = "J1CFRA";
@@ -194,18 +198,10 @@ impl Service {
         self.package_of_kind(organisation, Kind::Workstation, true)
     }
 
-    /// A new install package.
+    /// A new install package's secret.
     pub fn package_of_kind(&self, organisation: &str, kind: Kind, external_requests: bool) -> Secret {
-        let new = NewPackage {
-            organisation: organisation.to_owned(),
-            kind,
-            store: StoreScope::Machine,
-            external_requests,
-            defaults: Defaults::default(),
-        };
-        let created = self.run(self.app.create_package(&operator(), &new)).unwrap();
-        let (_, secret) = created.files.iter().find(|(path, _)| path.ends_with(ENROLLMENT_SECRET)).unwrap();
-        Secret::parse(std::str::from_utf8(secret).unwrap()).unwrap()
+        let new = NewPackage { kind, external_requests, ..new_package(organisation) };
+        secret_of(&self.run(self.app.create_package(&operator(), &new)).unwrap())
     }
 
     /// A pending request of a new workstation.
@@ -267,6 +263,24 @@ fn open(runtime: &Runtime, folder: &TempDir, ahead: &Arc<AtomicI64>) -> App {
     runtime.block_on(App::open(Home::new(folder.path().join("service")), moved(ahead))).unwrap()
 }
 
+/// What a plain install package for workstations is made of.
+pub fn new_package(organisation: &str) -> NewPackage {
+    NewPackage {
+        organisation: organisation.to_owned(),
+        kind: Kind::Workstation,
+        store: StoreScope::Machine,
+        external_requests: false,
+        defaults: Defaults::default(),
+        expires_at: None,
+    }
+}
+
+/// The enrollment secret in a package's files.
+pub fn secret_of(created: &CreatedPackage) -> Secret {
+    let (_, secret) = created.files.iter().find(|(path, _)| path.ends_with(ENROLLMENT_SECRET)).unwrap();
+    Secret::parse(std::str::from_utf8(secret).unwrap()).unwrap()
+}
+
 /// Whoever sits at the service's computer.
 pub fn operator() -> Actor {
     Actor::Operator { account: "test".to_owned() }
@@ -293,6 +307,16 @@ impl Identity {
             ptc_enroll::protocol::secret::hex(certificate.raw_serial())
         };
         Self { chain, key, serial, id }
+    }
+
+    /// A manager with what a PKCS #12 file holds for OpenSSL.
+    pub fn of_pkcs12(added: &IssuedManager, file: &Pkcs12) -> Self {
+        let password = format!("pass:{}", file.password.expose());
+        let arguments = ["pkcs12", "-in", "p12", "-passin", &password, "-nodes", "-nocerts"];
+        let key = openssl(&arguments, &[("p12", &file.content)]);
+        let issued = &added.issued;
+        let chain = vec![issued.certificate.0.clone(), issued.chain[0].0.clone()];
+        Self { chain, key, serial: issued.serial.clone(), id: added.manager.id }
     }
 }
 

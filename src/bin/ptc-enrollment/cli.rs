@@ -9,6 +9,8 @@ use ptc_enroll::protocol::messages::RevocationCode;
 use ptc_enroll::protocol::package::Defaults;
 use ptc_enroll::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
 use ptc_enroll::service::ca::Algorithm;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 /// Certificate enrollment for postal operators: the registration authority and its CA.
 #[derive(Debug, Parser)]
@@ -157,7 +159,7 @@ pub(crate) enum PackageCommand {
     #[command(
         after_help = "Examples:\n  ptc-enrollment package create --organisation J1CFRA --kind workstation --zip laposte.zip\n  \
                       ptc-enrollment package create --organisation J1CFRA --kind workstation --zip laposte.zip \\\n      \
-                      --client ptc-enroll-windows"
+                      --client ptc-enroll-windows --expires 2027-12-31"
     )]
     Create {
         /// Code of the organisation
@@ -172,25 +174,58 @@ pub(crate) enum PackageCommand {
         /// Allow CSRs of external servers
         #[arg(long)]
         external_requests: bool,
-        /// A new folder for the package
-        #[arg(long, value_name = "DIR", required_unless_present = "zip")]
-        out: Option<PathBuf>,
-        /// A new zip file for the package
-        #[arg(long, value_name = "FILE")]
-        zip: Option<PathBuf>,
-        /// A folder whose files go along: the client's program and what belongs to it
-        #[arg(long, value_name = "DIR")]
-        client: Option<PathBuf>,
+        /// The last day on which something can be submitted with it, in UTC [default: until it is ended]
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = end_of_day)]
+        expires: Option<OffsetDateTime>,
+        #[command(flatten)]
+        places: PlaceArguments,
         #[command(flatten)]
         defaults: Box<DefaultArguments>,
     },
     /// List the packages that were given out
     List,
+    /// Make a package with the same settings and a fresh secret, and end the old one
+    #[command(
+        after_help = "Examples:\n  ptc-enrollment package rotate 1 --zip laposte.zip            the old one ends now\n  \
+                      ptc-enrollment package rotate 1 --zip laposte.zip --grace 14 the old one ends in 14 days"
+    )]
+    Rotate {
+        /// The number of the old package
+        id: i64,
+        /// For how many days the old package can still be used, at most 366
+        #[arg(long, value_name = "DAYS", default_value_t = 0)]
+        grace: u32,
+        #[command(flatten)]
+        places: PlaceArguments,
+    },
     /// End a package's use: nothing more can be submitted with its secret
     Disable {
         /// The package's number
         id: i64,
     },
+}
+
+/// Where a new package goes.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArguments {
+    /// A new folder for the package
+    #[arg(long, value_name = "DIR", required_unless_present = "zip")]
+    pub(crate) out: Option<PathBuf>,
+    /// A new zip file for the package
+    #[arg(long, value_name = "FILE")]
+    pub(crate) zip: Option<PathBuf>,
+    /// A folder whose files go along: the client's program and what belongs to it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) client: Option<PathBuf>,
+}
+
+/// The moment after which a day is over.
+fn end_of_day(text: &str) -> Result<OffsetDateTime, &'static str> {
+    Date::parse(text, format_description!("[year]-[month]-[day]"))
+        .ok()
+        .and_then(Date::next_day)
+        .map(|next| next.midnight().assume_utc())
+        .ok_or("expected a day: YYYY-MM-DD")
 }
 
 /// What clients use for fields of a request that nobody gives.
@@ -247,6 +282,20 @@ pub(crate) enum ManagerCommand {
         /// A new folder for their key and certificate
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+    },
+    /// Issue a manager in office another certificate, with a new key made here
+    #[command(after_help = "The folder may be one that an interrupted run left: its key is used.\n\nExamples:\n  \
+                      ptc-enrollment manager reissue 2 --out ./jean-2028                 before a certificate ends\n  \
+                      ptc-enrollment manager reissue 2 --out ./jean-new --revoke-older   a key was lost")]
+    Reissue {
+        /// The manager's number
+        id: u64,
+        /// A new folder for their key and certificate
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Revoke their older certificates as superseded; else they stay good until they end
+        #[arg(long)]
+        revoke_older: bool,
     },
     /// List the managers
     List,

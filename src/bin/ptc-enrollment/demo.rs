@@ -252,6 +252,7 @@ async fn furnish(app: &App, folder: &Path) -> anyhow::Result<()> {
         store: StoreScope::Machine,
         external_requests: true,
         defaults: Defaults::default(),
+        expires_at: None,
     };
     let created = app.create_package(&operator, &new).await?;
     Ok(package::write_folder(&created.files, &folder.join("workstation"))?)

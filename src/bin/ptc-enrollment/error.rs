@@ -158,6 +158,7 @@ fn of_failure(error: &Failure) -> Exit {
         },
         Failure::Database(error) => of_database(error),
         Failure::Ca(_) | Failure::Package(_) => Exit::Key,
+        Failure::Credential(error) => of_credential(error),
         Failure::Inconsistent { .. } | Failure::Random => Exit::Unexpected,
     }
 }

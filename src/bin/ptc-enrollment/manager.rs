@@ -1,7 +1,7 @@
 //! `manager`: managers, their keys and certificates.
 
 use ptc_enroll::locales::{self, Text};
-use ptc_enroll::protocol::messages::NewManager;
+use ptc_enroll::protocol::messages::{NewManager, Reissue};
 use ptc_enroll::service::error::Failure;
 use ptc_enroll::service::handover;
 use ptc_enroll::service::registration::check_person;
@@ -30,6 +30,27 @@ pub(crate) async fn run(context: &Context, command: ManagerCommand) -> Result<()
                     .with("id", added.manager.id)
                     .with("name", &added.manager.name)
                     .with("serial", &added.issued.serial)
+                    .with("out", out.display());
+                output.say(text)
+            })
+        }
+        ManagerCommand::Reissue { id, out, revoke_older } => {
+            let csr = handover::prepare(&out)?;
+            let reissued = app.reissue_manager(&operator, id, &Reissue { csr, revoke_older }).await?;
+            handover::complete(&out, &reissued.issued)?;
+            let value = json!({
+                "manager": reissued.manager, "serial": reissued.issued.serial, "revoked_older": revoke_older,
+                "out": out.display().to_string(),
+            });
+            output.result("manager reissue", &value, || {
+                let text = match revoke_older {
+                    true => Text::new("manager-reissued-alone"),
+                    false => Text::new("manager-reissued"),
+                };
+                let text = text
+                    .with("id", reissued.manager.id)
+                    .with("name", &reissued.manager.name)
+                    .with("serial", &reissued.issued.serial)
                     .with("out", out.display());
                 output.say(text)
             })

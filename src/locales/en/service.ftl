@@ -74,6 +74,8 @@ credential-malformed = { $path } does not hold what its name says, as PEM.
     .hint = Restore the file from a backup.
 credential-mismatch = The key { $key } and the certificate { $certificate } do not belong together.
     .hint = Restore both files from the same backup.
+credential-pkcs12 = Key and certificate cannot be put into a PKCS #12 file: { $cause }
+    .hint = Use the PEM files, and give support the log.
 credential-generation = No key can be made: { $cause }
     .hint = Check the system’s random number generator.
 
@@ -175,6 +177,8 @@ expected-package-kind = a package enrols workstations, servers or mobiles; exter
 expected-person = a name of 1 to 64 characters is expected, without control characters
 expected-place = text of 1 to { $limit } characters is expected, without control characters
 expected-key = expected is one of: { $keys }
+expected-future = a time in the future is expected
+expected-days = 0 to { $limit } days are expected
 expected-reason = a reason is expected
 
 # Why something is not allowed or not possible.
@@ -183,6 +187,10 @@ forbidden-not-for-managers = this is not for managers to do
 forbidden-ptc-only = only a PTC manager may do this
 forbidden-ptc-kind = only a PTC manager decides on this kind
 forbidden-package-disabled = the install package is no longer in use
+forbidden-package-expired = the install package could be used until { $at }
+forbidden-package-replaced = a newer install package took the place of this one
+conflict-manager-disabled = the manager is out of office
+conflict-package-replaced = install package { $id } took the place of this one
 conflict-decided = the state is “{ $state }” since { $at }, decided by { $by }
 conflict-state = the state is “{ $state }”
 superseded-csr = the request holds another CSR
@@ -196,10 +204,12 @@ table-empty = Nothing to list.
 table-more = There is more: --after { $next }
 yes = yes
 no = no
+manager-pkcs12 = For browsers and Windows: manager.p12 there; its password is in manager.p12.password.txt.
 init-done =
     The service for the environment “{ $environment }” is installed in { $home }.
     Trust anchor, SHA-256: { $fingerprint }
     Key and certificate of { $manager } (PTC manager): { $out }
+    { manager-pkcs12 }
 
     Next: ptc-enrollment --home { $home } org add --code CODE --name NAME --country XX
           ptc-enrollment --home { $home } serve
@@ -209,9 +219,19 @@ package-created =
     Trust anchor, SHA-256: { $fingerprint }
     Give the package over a safe way: it holds the enrollment secret, which is kept nowhere else.
 package-disabled = Install package { $id } is no longer in use.
+package-replaced = Install package { $id } can be used until { $until }.
 manager-added =
     Manager { $id }, { $name }, added; certificate { $serial }.
     Key and certificate: { $out }
+    { manager-pkcs12 }
+manager-reissued =
+    Manager { $id }, { $name }, has another certificate: { $serial }. The older ones stay good until they end.
+    Key and certificate: { $out }
+    { manager-pkcs12 }
+manager-reissued-alone =
+    Manager { $id }, { $name }, has another certificate: { $serial }. The older ones are revoked.
+    Key and certificate: { $out }
+    { manager-pkcs12 }
 manager-disabled = { $name } is out of office; their certificates are revoked.
 certificate-revoked = Certificate { $serial } ({ $subject }) is revoked; a new revocation list is published.
 audit-intact =
@@ -229,6 +249,7 @@ column-role = Role
 column-store = Store
 column-external = External
 column-created = Created
+column-expires = Usable until
 column-disabled = Disabled
 column-serial = Serial number
 column-not-after = Valid until
@@ -283,3 +304,4 @@ expected-selection = select at least one request
 expected-at-most-rows = at most { $limit } at once
 expected-one-of = one of: { $words }
 expected-choice = choose one
+expected-day = a day such as 2027-12-31

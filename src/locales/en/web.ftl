@@ -253,3 +253,26 @@ profile-years = { $count ->
     [one] { $shown } year
    *[other] { $shown } years
 }
+
+issued-title = Key and certificate of the manager
+issued-back = Back to the managers
+issued-once = Save the file and note the password now. Neither is kept here, and neither is shown again.
+issued-file = File (PKCS #12)
+issued-password = Password
+issued-next = Hand over file and password by different ways. The manager imports the file into the browser or into Windows, and opens these pages.
+person-change = Change
+person-reissue = Issue a new certificate
+person-revoke-older = Revoke the older ones at once
+person-add = Add a manager
+person-add-help = The key is made here and handed over once, as a PKCS #12 file with its password. A manager who makes the key elsewhere is added with “ptc-enrollment manager add” or through the API.
+person-organisation = Organisation (of a registration manager)
+package-back = Back to the install packages
+package-preview = Preview the install package
+package-preview-help = So far nothing is made. With these settings come the trust anchor, a fresh enrollment secret and a signed manifest.
+package-make = Make and download
+package-expires = Last day of use (UTC), if any
+package-until = until
+package-grace = Days that the old secret stays good
+package-rotate = Rotate: a fresh secret
+action-manager-reissue = Manager’s certificate issued anew
+action-package-rotate = Install package rotated

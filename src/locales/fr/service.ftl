@@ -74,6 +74,8 @@ credential-malformed = { $path } ne contient pas ce que dit son nom, au format P
     .hint = Restaurez le fichier depuis une sauvegarde.
 credential-mismatch = La clé { $key } et le certificat { $certificate } ne vont pas ensemble.
     .hint = Restaurez les deux fichiers depuis la même sauvegarde.
+credential-pkcs12 = La clé et le certificat ne peuvent pas être mis dans un fichier PKCS #12 : { $cause }
+    .hint = Utilisez les fichiers PEM et donnez le journal à l’assistance.
 credential-generation = Aucune clé ne peut être créée : { $cause }
     .hint = Vérifiez le générateur de nombres aléatoires du système.
 
@@ -175,6 +177,8 @@ expected-package-kind = un paquet enrôle des postes de travail, des serveurs ou
 expected-person = un nom de 1 à 64 caractères est attendu, sans caractères de contrôle
 expected-place = un texte de 1 à { $limit } caractères est attendu, sans caractères de contrôle
 expected-key = est attendu l’un de : { $keys }
+expected-future = un moment à venir est attendu
+expected-days = 0 à { $limit } jours sont attendus
 expected-reason = un motif est attendu
 
 # Pourquoi quelque chose n’est pas permis ou pas possible.
@@ -183,6 +187,10 @@ forbidden-not-for-managers = ce n’est pas aux gestionnaires de le faire
 forbidden-ptc-only = seul un gestionnaire du CTP en a le droit
 forbidden-ptc-kind = seul un gestionnaire du CTP décide de ce type
 forbidden-package-disabled = le paquet d’installation n’est plus en service
+forbidden-package-expired = le paquet d’installation pouvait être utilisé jusqu’au { $at }
+forbidden-package-replaced = un paquet d’installation plus récent a remplacé celui-ci
+conflict-manager-disabled = le gestionnaire n’est plus en fonction
+conflict-package-replaced = le paquet d’installation { $id } a remplacé celui-ci
 conflict-decided = l’état est « { $state } » depuis { $at }, décidé par { $by }
 conflict-state = l’état est « { $state } »
 superseded-csr = la demande contient un autre CSR
@@ -196,10 +204,12 @@ table-empty = Rien à lister.
 table-more = La suite : --after { $next }
 yes = oui
 no = non
+manager-pkcs12 = Pour les navigateurs et Windows : manager.p12 au même endroit ; son mot de passe est dans manager.p12.password.txt.
 init-done =
     Le service pour l’environnement « { $environment } » est installé dans { $home }.
     Ancre de confiance, SHA-256 : { $fingerprint }
     Clé et certificat de { $manager } (gestionnaire du CTP) : { $out }
+    { manager-pkcs12 }
 
     Ensuite : ptc-enrollment --home { $home } org add --code CODE --name NOM --country XX
               ptc-enrollment --home { $home } serve
@@ -209,9 +219,19 @@ package-created =
     Ancre de confiance, SHA-256 : { $fingerprint }
     Transmettez le paquet par une voie sûre : il contient le secret d’enrôlement, conservé nulle part ailleurs.
 package-disabled = Le paquet d’installation { $id } n’est plus en service.
+package-replaced = Le paquet d’installation { $id } peut être utilisé jusqu’au { $until }.
 manager-added =
     Gestionnaire { $id }, { $name }, ajouté ; certificat { $serial }.
     Clé et certificat : { $out }
+    { manager-pkcs12 }
+manager-reissued =
+    Gestionnaire { $id }, { $name } : nouveau certificat { $serial }. Les anciens restent valables jusqu’à leur fin.
+    Clé et certificat : { $out }
+    { manager-pkcs12 }
+manager-reissued-alone =
+    Gestionnaire { $id }, { $name } : nouveau certificat { $serial }. Les anciens sont révoqués.
+    Clé et certificat : { $out }
+    { manager-pkcs12 }
 manager-disabled = { $name } n’est plus en fonction ; ses certificats sont révoqués.
 certificate-revoked = Le certificat { $serial } ({ $subject }) est révoqué ; une nouvelle liste de révocation est publiée.
 audit-intact =
@@ -229,6 +249,7 @@ column-role = Rôle
 column-store = Magasin
 column-external = Externes
 column-created = Créé le
+column-expires = Utilisable jusqu’au
 column-disabled = Désactivé
 column-serial = Numéro de série
 column-not-after = Valable jusqu’au
@@ -283,3 +304,4 @@ expected-selection = sélectionnez au moins une demande
 expected-at-most-rows = { $limit } au plus à la fois
 expected-one-of = une valeur parmi : { $words }
 expected-choice = choisissez une valeur
+expected-day = un jour tel que 2027-12-31

@@ -253,3 +253,26 @@ profile-years = { $count ->
     [one] { $shown } an
    *[other] { $shown } ans
 }
+
+issued-title = Clé et certificat du gestionnaire
+issued-back = Retour aux gestionnaires
+issued-once = Enregistrez le fichier et notez le mot de passe maintenant. Ni l’un ni l’autre ne sont conservés ici ni montrés à nouveau.
+issued-file = Fichier (PKCS #12)
+issued-password = Mot de passe
+issued-next = Remettez le fichier et le mot de passe par des voies différentes. Le gestionnaire importe le fichier dans son navigateur ou dans Windows et ouvre ces pages.
+person-change = Modifier
+person-reissue = Délivrer un nouveau certificat
+person-revoke-older = Révoquer immédiatement les anciens
+person-add = Ajouter un gestionnaire
+person-add-help = La clé est créée ici et remise une seule fois, sous forme de fichier PKCS #12 avec son mot de passe. Un gestionnaire qui crée sa clé ailleurs s’ajoute par « ptc-enrollment manager add » ou par l’API.
+person-organisation = Organisation (d’un gestionnaire d’enregistrement)
+package-back = Retour aux paquets d’installation
+package-preview = Aperçu du paquet d’installation
+package-preview-help = Rien n’est encore créé. À ces réglages s’ajoutent l’ancre de confiance, un nouveau secret d’enrôlement et un manifeste signé.
+package-make = Créer et télécharger
+package-expires = Dernier jour d’utilisation (UTC), le cas échéant
+package-until = jusqu’au
+package-grace = Jours pendant lesquels l’ancien secret reste valable
+package-rotate = Renouveler : un nouveau secret
+action-manager-reissue = Certificat de gestionnaire délivré à nouveau
+action-package-rotate = Paquet d’installation renouvelé

@@ -22,6 +22,7 @@ use time::OffsetDateTime;
 
 use crate::locales::Text;
 use crate::protocol::messages::{Contact, MachineDetails, RevocationCode};
+use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
 use crate::protocol::secret::SecretHash;
 
@@ -168,5 +169,5 @@ macro_rules! text_columns {
 }
 
 text_columns!(|text| Ok(text.parse()?) => Kind, Role, State, StoreScope, RevocationCode);
-text_columns!(|text| Ok(serde_json::from_str(text)?) => MachineDetails, Contact);
+text_columns!(|text| Ok(serde_json::from_str(text)?) => MachineDetails, Contact, Defaults);
 text_columns!(|text| Ok(text.to_owned().try_into()?) => SecretHash);

@@ -3,7 +3,8 @@
 use sqlx::FromRow;
 
 use super::{Connection, DatabaseError, Moment};
-use crate::protocol::messages::NewPackage;
+use crate::protocol::messages::{NewPackage, PackageSummary};
+use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
 use crate::protocol::secret::{Secret, SecretHash};
 
@@ -22,27 +23,55 @@ pub struct PackageRow {
     pub external_requests: bool,
     /// When it was made.
     pub created_at: Moment,
-    /// Since when nothing can be submitted with it.
+    /// Since when nothing can be submitted with it, because somebody ended its use.
     pub disabled_at: Option<Moment>,
+    /// What the client uses for fields that nobody gave.
+    pub defaults: Defaults,
+    /// From when on nothing can be submitted with it.
+    pub expires_at: Option<Moment>,
+    /// The package that takes its place.
+    pub replaced_by: Option<i64>,
 }
 
-/// Adds one and returns its number.
+impl From<PackageRow> for PackageSummary {
+    fn from(row: PackageRow) -> Self {
+        Self {
+            id: row.id,
+            organisation: row.organisation,
+            kind: row.kind,
+            store: row.store,
+            external_requests: row.external_requests,
+            defaults: row.defaults,
+            created_at: row.created_at.0,
+            expires_at: row.expires_at.map(|moment| moment.0),
+            disabled: row.disabled_at.is_some(),
+            disabled_at: row.disabled_at.map(|moment| moment.0),
+            replaced_by: row.replaced_by,
+        }
+    }
+}
+
+/// Adds one, with its defaults as JSON, and returns its number.
 pub async fn insert(
     connection: &mut Connection,
     package: &NewPackage,
+    defaults: &str,
     secret: &SecretHash,
     now: Moment,
 ) -> Result<i64, DatabaseError> {
     Ok(sqlx::query_scalar(
-        "INSERT INTO packages (organisation, kind, store, external_requests, secret_sha256, created_at)
-         VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO packages (organisation, kind, store, external_requests, defaults, secret_sha256, created_at,
+                               expires_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
     )
     .bind(&package.organisation)
     .bind(package.kind.as_str())
     .bind(package.store.as_str())
     .bind(package.external_requests)
+    .bind(defaults)
     .bind(secret.as_str())
     .bind(now)
+    .bind(package.expires_at.map(Moment))
     .fetch_one(connection)
     .await?)
 }
@@ -71,6 +100,22 @@ pub async fn all(connection: &mut Connection) -> Result<Vec<PackageRow>, Databas
 pub async fn disable(connection: &mut Connection, id: i64, now: Moment) -> Result<(), DatabaseError> {
     sqlx::query("UPDATE packages SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL")
         .bind(now)
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes which package takes another one's place, and when the use of that one ends by itself.
+pub async fn replace(
+    connection: &mut Connection,
+    id: i64,
+    by: i64,
+    expires_at: Option<Moment>,
+) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE packages SET replaced_by = ?, expires_at = ? WHERE id = ? AND replaced_by IS NULL")
+        .bind(by)
+        .bind(expires_at)
         .bind(id)
         .execute(connection)
         .await?;

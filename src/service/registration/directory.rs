@@ -1,43 +1,26 @@
-//! Organisations, managers and install packages.
+//! Organisations and managers.
 
 use serde_json::json;
 
-use super::{ORGANISATION_CODE_LIMIT, check_length, found, inert, record, record_certificate};
+use super::{ORGANISATION_CODE_LIMIT, found, inert, record, record_certificate};
 use crate::locales::Text;
 use crate::protocol::messages::{
-    DESCRIPTION_LIMIT, Issued, IssuedManager, Manager, NewManager, NewPackage, Organisation, Revocation,
-    RevocationCode, TELEPHONE_LIMIT,
+    IssuedManager, Manager, NewManager, Organisation, Reissue, Revocation, RevocationCode,
 };
-use crate::protocol::package::{Defaults, FORMAT, Package};
-use crate::protocol::request::{Kind, Role};
+use crate::protocol::request::Role;
 use crate::protocol::rules::check_csr_key;
-use crate::protocol::secret::Secret;
 use crate::protocol::subject::{COMMON_NAME_LIMIT, Subject, check_country, check_email, check_text};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::{Profile, Serial, Template};
 use crate::service::db::certificates::{self, Holder};
-use crate::service::db::packages::PackageRow;
-use crate::service::db::{Connection, managers, organisations, packages};
+use crate::service::db::{Connection, managers, organisations};
 use crate::service::error::{Failure, Refusal};
-use crate::service::package;
+use crate::service::handover;
+use crate::service::pkcs12::Pkcs12;
 
 /// X.520 upper bound of an organisation name, in characters.
 const ORGANISATION_LIMIT: usize = 64;
-/// X.520 upper bound of a locality or region, in characters.
-const PLACE_LIMIT: usize = 128;
-/// The keys that clients make.
-const KEYS: [&str; 5] = ["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384"];
-
-/// An install package, the only time that its secret is seen.
-pub struct CreatedPackage {
-    /// Its number.
-    pub id: i64,
-    /// Its settings.
-    pub package: Package,
-    /// Its files, path with `/` → content.
-    pub files: Vec<(String, Vec<u8>)>,
-}
 
 impl App {
     /// All organisations.
@@ -81,28 +64,74 @@ impl App {
         let public_key = check_csr_key(&manager.csr.0).map_err(Refusal::csr_refused)?;
 
         let mut transaction = self.database.write().await?;
-        let organisation = match &manager.organisation {
-            Some(code) => Some(known_organisation(&mut transaction, code).await?),
-            None => None,
-        };
+        let code = manager.organisation.as_deref();
+        if let Some(code) = code {
+            known_organisation(&mut transaction, code).await?;
+        }
         let id = managers::insert(&mut transaction, manager, self.now()).await.map_err(|error| {
             let what = || Text::new("thing-manager").with("email", &manager.email);
             duplicate(error.into(), what)
         })?;
-        let template = self.manager_template(manager, organisation.as_ref(), public_key);
-        let code = manager.organisation.as_deref();
-        let serial = record_certificate(&self.issuer(), &mut transaction, &template, Holder::Manager(id), code).await?;
+        let serial = self.certify_manager(&mut transaction, id, public_key).await?;
         let detail = json!({
             "name": manager.name, "email": manager.email, "role": manager.role, "organisation": code,
             "serial": serial.to_string(),
         });
         record(self, &mut transaction, actor, Action::AddManager, &Object::Manager(id), detail).await?;
         transaction.commit().await?;
+        self.issued_manager(id, serial).await
+    }
 
-        self.sign_recorded().await?;
-        let mut connection = self.database.read().await?;
-        let manager = found(managers::find(&mut connection, id).await?)?;
-        Ok(IssuedManager { manager, issued: self.issued_with(&mut connection, serial).await? })
+    /// The same with a key made here, which is in the answer and nowhere else.
+    ///
+    /// Where the answer does not arrive, the manager is in office without a key: [`App::reissue_manager_with_key`].
+    pub async fn issue_manager_with_key(
+        &self,
+        actor: &Actor,
+        name: &str,
+        email: &str,
+        role: Role,
+        organisation: Option<&str>,
+    ) -> Result<(IssuedManager, Pkcs12), Failure> {
+        let (key, csr) = handover::key()?;
+        let (name, email, organisation) = (name.to_owned(), email.to_owned(), organisation.map(str::to_owned));
+        let added = self.add_manager(actor, &NewManager { name, email, role, organisation, csr }).await?;
+        let sealed = Pkcs12::seal(&key, &added.issued)?;
+        Ok((added, sealed))
+    }
+
+    /// Issues a manager in office another certificate. The older ones stay good unless the caller asks otherwise.
+    pub async fn reissue_manager(&self, actor: &Actor, id: u64, reissue: &Reissue) -> Result<IssuedManager, Failure> {
+        let object = Object::Manager(id);
+        self.allow(actor, Action::ReissueManager, &object).await?;
+        let public_key = check_csr_key(&reissue.csr.0).map_err(Refusal::csr_refused)?;
+        let mut transaction = self.database.write().await?;
+        if found(managers::find(&mut transaction, id).await?)?.disabled {
+            return Err(Refusal::state_conflict(Text::new("conflict-manager-disabled")).into());
+        }
+        let older = certificates::of_manager(&mut transaction, id).await?;
+        let serial = self.certify_manager(&mut transaction, id, public_key).await?;
+        let detail = json!({ "serial": serial.to_string(), "revoke_older": reissue.revoke_older });
+        record(self, &mut transaction, actor, Action::ReissueManager, &object, detail).await?;
+        if reissue.revoke_older {
+            self.revoke_all(&mut transaction, actor, &older, RevocationCode::Superseded).await?;
+        }
+        transaction.commit().await?;
+        log::info!("manager reissued: manager={id} serial={serial} actor={}", inert(actor));
+        self.issued_manager(id, serial).await
+    }
+
+    /// The same with a key made here, which is in the answer and nowhere else.
+    pub async fn reissue_manager_with_key(
+        &self,
+        actor: &Actor,
+        id: u64,
+        revoke_older: bool,
+    ) -> Result<(IssuedManager, Pkcs12), Failure> {
+        let (key, csr) = handover::key()?;
+        let issued = self.reissue_manager(actor, id, &Reissue { csr, revoke_older }).await?;
+        let sealed = Pkcs12::seal(&key, &issued.issued)?;
+        Ok((issued, sealed))
     }
 
     /// Takes a manager out of office and revokes their certificates. Doing it again changes nothing.
@@ -115,76 +144,59 @@ impl App {
         }
         managers::disable(&mut transaction, id, self.now()).await?;
         record(self, &mut transaction, actor, Action::DisableManager, &Object::Manager(id), json!({})).await?;
-        let revocation = Revocation { code: RevocationCode::PrivilegeWithdrawn, reason: String::new() };
-        for serial in certificates::of_manager(&mut transaction, id).await? {
-            let row = found(certificates::find(&mut transaction, &serial).await?)?;
-            self.revoke_within(&mut transaction, actor, &row, &revocation).await?;
-        }
-        self.publish_within(&mut transaction, actor).await?;
+        let serials = certificates::of_manager(&mut transaction, id).await?;
+        self.revoke_all(&mut transaction, actor, &serials, RevocationCode::PrivilegeWithdrawn).await?;
         transaction.commit().await?;
         log::warn!("manager disabled: manager={id} actor={}", inert(actor));
         Ok(Manager { disabled: true, ..manager })
     }
 
-    /// All install packages that were given out.
-    pub async fn list_packages(&self, actor: &Actor) -> Result<Vec<PackageRow>, Failure> {
-        self.allow(actor, Action::ListPackages, &Object::Everything).await?;
-        Ok(packages::all(&mut *self.database.read().await?).await?)
-    }
-
-    /// Makes an install package. Its secret is in the answer and nowhere else.
-    pub async fn create_package(&self, actor: &Actor, new: &NewPackage) -> Result<CreatedPackage, Failure> {
-        self.allow(actor, Action::CreatePackage, &Object::Organisation(&new.organisation)).await?;
-        if new.kind == Kind::ExternalServer {
-            return Err(Refusal::invalid_field("kind", Text::new("expected-package-kind")).into());
-        }
-        check_defaults(&new.defaults)?;
-        let mut transaction = self.database.write().await?;
-        let organisation = known_organisation(&mut transaction, &new.organisation).await?;
-        let secret = Secret::random().map_err(|_| Failure::Random)?;
-        let id = packages::insert(&mut transaction, new, &secret.fingerprint(), self.now()).await?;
-        let package = Package {
-            format: FORMAT,
-            environment: self.settings.environment.clone(),
-            service_url: self.settings.public_url.clone(),
-            secure_url: self.settings.secure_url.clone(),
-            kind: new.kind,
-            store: new.store,
-            external_requests: new.external_requests,
-            system_roots: self.settings.system_roots,
-            organisation,
-            defaults: new.defaults.clone(),
+    /// Records a certificate of a manager; it is signed once the transaction is committed.
+    async fn certify_manager(
+        &self,
+        transaction: &mut Connection,
+        id: u64,
+        public_key: Vec<u8>,
+    ) -> Result<Serial, Failure> {
+        let manager = found(managers::find(transaction, id).await?)?;
+        let code = manager.organisation.as_deref();
+        let organisation = match code {
+            Some(code) => Some(known_organisation(transaction, code).await?),
+            None => None,
         };
-        let files = package::build(&self.signer, &package, self.ca.root(), &secret, self.clock.now())?;
-        let detail = json!({
-            "organisation": new.organisation, "kind": new.kind, "store": new.store,
-            "external_requests": new.external_requests,
-        });
-        record(self, &mut transaction, actor, Action::CreatePackage, &Object::Package(id), detail).await?;
-        transaction.commit().await?;
-        Ok(CreatedPackage { id, package, files })
+        let template = self.manager_template(&manager, organisation.as_ref(), public_key);
+        record_certificate(&self.issuer(), transaction, &template, Holder::Manager(id), code).await
     }
 
-    /// Ends an install package's use: nothing more can be submitted with its secret.
-    pub async fn disable_package(&self, actor: &Actor, id: i64) -> Result<(), Failure> {
-        self.allow(actor, Action::DisablePackage, &Object::Package(id)).await?;
-        let mut transaction = self.database.write().await?;
-        let package = found(packages::find(&mut transaction, id).await?)?;
-        if package.disabled_at.is_none() {
-            packages::disable(&mut transaction, id, self.now()).await?;
-            record(self, &mut transaction, actor, Action::DisablePackage, &Object::Package(id), json!({})).await?;
+    /// Signs what [`App::certify_manager`] recorded.
+    async fn issued_manager(&self, id: u64, serial: Serial) -> Result<IssuedManager, Failure> {
+        self.sign_recorded().await?;
+        let mut connection = self.database.read().await?;
+        let manager = found(managers::find(&mut connection, id).await?)?;
+        let row = found(certificates::find(&mut connection, &serial.to_string()).await?)?;
+        let issued = self.issued(row).ok_or(Failure::Inconsistent { what: "a certificate that was just signed" })?;
+        Ok(IssuedManager { manager, issued })
+    }
+
+    /// Revokes certificates of a manager and publishes the list.
+    async fn revoke_all(
+        &self,
+        transaction: &mut Connection,
+        actor: &Actor,
+        serials: &[String],
+        code: RevocationCode,
+    ) -> Result<(), Failure> {
+        let revocation = Revocation { code, reason: String::new() };
+        for serial in serials {
+            let row = found(certificates::find(transaction, serial).await?)?;
+            self.revoke_within(transaction, actor, &row, &revocation).await?;
         }
-        Ok(transaction.commit().await?)
-    }
-
-    async fn issued_with(&self, connection: &mut Connection, serial: Serial) -> Result<Issued, Failure> {
-        let row = found(certificates::find(connection, &serial.to_string()).await?)?;
-        self.issued(row).ok_or(Failure::Inconsistent { what: "a certificate that was just signed" })
+        self.publish_within(transaction, actor).await.map(|_| ())
     }
 
     fn manager_template(
         &self,
-        manager: &NewManager,
+        manager: &Manager,
         organisation: Option<&Organisation>,
         public_key: Vec<u8>,
     ) -> Template {
@@ -211,14 +223,7 @@ impl App {
     }
 }
 
-/// Not derived: the files hold the secret.
-impl std::fmt::Debug for CreatedPackage {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("CreatedPackage").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-async fn known_organisation(connection: &mut Connection, code: &str) -> Result<Organisation, Failure> {
+pub(super) async fn known_organisation(connection: &mut Connection, code: &str) -> Result<Organisation, Failure> {
     organisations::find(connection, code)
         .await?
         .ok_or_else(|| Refusal::invalid_field("organisation", Text::new("expected-known-organisation")).into())
@@ -244,23 +249,6 @@ fn check_organisation(organisation: &Organisation) -> Result<(), Refusal> {
         return Err(Refusal::invalid_field("name", Text::new("expected-organisation-name")));
     }
     check_country(country).map_err(|_| Refusal::invalid_field("country", Text::new("expected-country")))
-}
-
-/// What a package gives its clients keeps the rules that their requests must keep.
-fn check_defaults(defaults: &Defaults) -> Result<(), Refusal> {
-    for (field, text) in [("defaults.locality", &defaults.locality), ("defaults.region", &defaults.region)] {
-        if text.as_ref().is_some_and(|text| check_text(text, PLACE_LIMIT).is_err()) {
-            return Err(Refusal::invalid_field(field, Text::new("expected-place").with("limit", PLACE_LIMIT)));
-        }
-    }
-    if defaults.email.as_ref().is_some_and(|email| check_email(email).is_err()) {
-        return Err(Refusal::invalid_field("defaults.email", Text::new("expected-email")));
-    }
-    if defaults.key.as_ref().is_some_and(|key| !KEYS.contains(&key.as_str())) {
-        return Err(Refusal::invalid_field("defaults.key", Text::new("expected-key").with("keys", KEYS.join(", "))));
-    }
-    check_length("defaults.telephone", defaults.telephone.as_deref().unwrap_or_default(), TELEPHONE_LIMIT)?;
-    check_length("defaults.description", defaults.description.as_deref().unwrap_or_default(), DESCRIPTION_LIMIT)
 }
 
 /// A manager's name and address, to be checked before a key is made for them.

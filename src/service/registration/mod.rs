@@ -9,9 +9,11 @@ mod directory;
 mod evidence;
 mod identification;
 mod issuing;
+mod packages;
 mod reading;
 mod submission;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::app::App;
@@ -28,10 +30,11 @@ use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
 pub use self::bulk::{Decided, Verdict};
-pub use self::directory::{CreatedPackage, check_person};
+pub use self::directory::check_person;
 pub use self::evidence::{Content, Evidence, Previous, Watchers, own_kinds};
 pub use self::identification::Caller;
 pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
+pub use self::packages::CreatedPackage;
 pub use self::reading::{CertificateQuery, Health, RequestQuery};
 pub use self::submission::Submitted;
 
@@ -163,6 +166,11 @@ async fn record(
     detail: Value,
 ) -> Result<(), Failure> {
     Ok(audit::record(transaction, app.now(), actor, action, object, detail).await?)
+}
+
+/// What is stored as JSON.
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|_| Failure::Inconsistent { what: "what is to be stored" })
 }
 
 /// A moment some days away.

@@ -1,9 +1,9 @@
 //! What a client does: submit, follow, report; and what time does to a request that nobody decides on.
 
-use serde::Serialize;
 use serde_json::json;
+use time::format_description::well_known::Rfc3339;
 
-use super::{check_length, days_from, found, record, request_object, row_object};
+use super::{as_json, check_length, days_from, found, record, request_object, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::messages::{
     Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, MACHINE_FIELD_LIMIT, MachineDetails, Outcome, RequestStatus,
@@ -67,9 +67,7 @@ impl App {
             }
         }
         // Not before: what was accepted while the package was in use is answered for, however late the repetition.
-        if package.disabled_at.is_some() {
-            return Err(Refusal::forbidden(Text::new("forbidden-package-disabled")).into());
-        }
+        check_in_use(package, self.now())?;
         check_kind(package, submission.kind)?;
         check_details(&submission.machine, &submission.contact)?;
         let organisation = organisations::find(&mut *self.database.read().await?, &package.organisation)
@@ -254,16 +252,26 @@ struct Arrival<'a> {
     body_sha256: &'a str,
 }
 
-fn as_json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|_| Failure::Inconsistent { what: "a submission" })
-}
-
 fn check_idempotency_key(key: Option<&str>) -> Result<(), Refusal> {
     let good = key.is_none_or(|key| (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     match good {
         true => Ok(()),
         false => Err(Refusal::invalid_field(IDEMPOTENCY_KEY, Text::new("expected-idempotency-key"))),
     }
+}
+
+fn check_in_use(package: &PackageRow, now: Moment) -> Result<(), Refusal> {
+    let expired = package.expires_at.filter(|end| *end <= now);
+    let why = match (package.disabled_at, expired) {
+        (None, None) => return Ok(()),
+        // Whoever has the old one need only look for the new one.
+        _ if package.replaced_by.is_some() => Text::new("forbidden-package-replaced"),
+        (Some(_), _) => Text::new("forbidden-package-disabled"),
+        (None, Some(end)) => {
+            Text::new("forbidden-package-expired").with("at", end.0.format(&Rfc3339).unwrap_or_default())
+        }
+    };
+    Err(Refusal::forbidden(why))
 }
 
 fn check_kind(package: &PackageRow, kind: Kind) -> Result<(), Refusal> {

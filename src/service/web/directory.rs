@@ -1,25 +1,19 @@
-//! What the PTC manager cares for: organisations, managers, install packages, profiles, the service itself.
+//! What the PTC manager looks after: organisations, profiles, the service itself.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State as FromState;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 
 use super::fields::Posted;
 use super::frame::Viewer;
-use super::shown::{self, Moment};
-use crate::locales;
-use crate::protocol::messages::{Manager, NewPackage, Organisation};
-use crate::protocol::package::Defaults;
-use crate::protocol::request::{Kind, StoreScope};
-use crate::service::api::extract::InPath;
+use super::shown;
+use crate::protocol::messages::Organisation;
 use crate::service::app::App;
 use crate::service::auth::{Action, Object};
 use crate::service::ca::Profile;
-use crate::service::error::{Failure, Refusal};
-use crate::service::package;
+use crate::service::error::Failure;
 use crate::service::registration::Health;
 
 #[derive(Template)]
@@ -45,128 +39,6 @@ pub(super) async fn add_organisation(
         Organisation { code: fields.text("code"), name: fields.text("name"), country: fields.text("country") };
     app.add_organisation(&viewer.actor, &organisation).await?;
     Ok(Redirect::to("/organisations"))
-}
-
-struct Person {
-    manager: Manager,
-    role: String,
-}
-
-#[derive(Template)]
-#[template(path = "managers.html", config = ".askama.toml")]
-struct Managers<'a> {
-    viewer: &'a Viewer,
-    people: Vec<Person>,
-}
-
-/// All managers.
-pub(super) async fn managers(viewer: Viewer, FromState(app): FromState<Arc<App>>) -> Result<Response, Failure> {
-    let people = app.list_managers(&viewer.actor).await?.into_iter();
-    let people = people
-        .map(|manager| Person { role: locales::role(manager.role).in_language(viewer.language), manager })
-        .collect();
-    viewer.page(&Managers { viewer: &viewer, people })
-}
-
-/// Takes a manager out of office.
-pub(super) async fn disable_manager(
-    viewer: Viewer,
-    FromState(app): FromState<Arc<App>>,
-    InPath(id): InPath<u64>,
-    Posted(_): Posted,
-) -> Result<Redirect, Failure> {
-    app.disable_manager(&viewer.actor, id).await?;
-    Ok(Redirect::to("/managers"))
-}
-
-struct Given {
-    id: i64,
-    organisation: String,
-    kind: String,
-    store: String,
-    external_requests: bool,
-    created: Moment,
-    disabled: Option<Moment>,
-}
-
-#[derive(Template)]
-#[template(path = "packages.html", config = ".askama.toml")]
-struct Packages<'a> {
-    viewer: &'a Viewer,
-    given: Vec<Given>,
-    organisations: Vec<Organisation>,
-    kinds: Vec<(&'static str, String)>,
-    stores: [(&'static str, String); 2],
-}
-
-/// All install packages, and a form for a new one.
-pub(super) async fn packages(viewer: Viewer, FromState(app): FromState<Arc<App>>) -> Result<Response, Failure> {
-    let in_language = |text: locales::Text| text.in_language(viewer.language);
-    let given = app.list_packages(&viewer.actor).await?.into_iter().rev();
-    let template = Packages {
-        given: given
-            .map(|row| Given {
-                id: row.id,
-                organisation: row.organisation,
-                kind: in_language(locales::kind(row.kind)),
-                store: in_language(locales::store(row.store)),
-                external_requests: row.external_requests,
-                created: shown::moment(row.created_at.0, viewer.language),
-                disabled: row.disabled_at.map(|at| shown::moment(at.0, viewer.language)),
-            })
-            .collect(),
-        organisations: app.list_organisations(&viewer.actor).await?,
-        kinds: Kind::ALL
-            .into_iter()
-            .filter(|kind| *kind != Kind::ExternalServer)
-            .map(|kind| (kind.as_str(), in_language(locales::kind(kind))))
-            .collect(),
-        stores: [StoreScope::Machine, StoreScope::User]
-            .map(|store| (store.as_str(), in_language(locales::store(store)))),
-        viewer: &viewer,
-    };
-    viewer.page(&template)
-}
-
-/// Makes an install package; the answer is its zip, and the only time that its secret is seen.
-pub(super) async fn create_package(
-    viewer: Viewer,
-    FromState(app): FromState<Arc<App>>,
-    Posted(fields): Posted,
-) -> Result<Response, Failure> {
-    let value = |name| fields.value(name).map(str::to_owned);
-    let missing = |field| Refusal::invalid_field(field, locales::Text::new("expected-choice"));
-    let new = NewPackage {
-        organisation: fields.text("organisation"),
-        kind: fields.word("kind").ok_or_else(|| missing("kind"))?,
-        store: fields.word("store").ok_or_else(|| missing("store"))?,
-        external_requests: fields.value("external_requests").is_some(),
-        defaults: Defaults {
-            locality: value("locality"),
-            region: value("region"),
-            email: value("email"),
-            ..Defaults::default()
-        },
-    };
-    let created = app.create_package(&viewer.actor, &new).await?;
-    // Code, environment and kind are letters, digits and hyphens.
-    let name = format!("{}-{}-{}.zip", new.organisation, created.package.environment, new.kind);
-    let headers = [
-        (CONTENT_TYPE, "application/zip".to_owned()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ];
-    Ok((headers, package::zip(&created.files)?).into_response())
-}
-
-/// Ends an install package's use.
-pub(super) async fn disable_package(
-    viewer: Viewer,
-    FromState(app): FromState<Arc<App>>,
-    InPath(id): InPath<i64>,
-    Posted(_): Posted,
-) -> Result<Redirect, Failure> {
-    app.disable_package(&viewer.actor, id).await?;
-    Ok(Redirect::to("/packages"))
 }
 
 struct Rules {

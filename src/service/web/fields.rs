@@ -22,6 +22,11 @@ impl Fields {
         Self(form_urlencoded::parse(encoded).into_owned().collect())
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(String, String)> {
+        self.0.iter()
+    }
+
     /// The value of a field without white space around it; one that is empty was not filled in.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.all(name).next()
