@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::audit;
 use super::ca::{Ca, CaError, Serial};
@@ -95,6 +96,8 @@ pub struct App {
     pub(super) clock: Clock,
     pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
+    /// Wakes those who send what is in the outbox.
+    pub(super) outbox: watch::Sender<()>,
 }
 
 impl App {
@@ -110,7 +113,8 @@ impl App {
         }
         let signer = Signer::load(&home.package_signer())?;
         let serials = Box::new(Serial::random);
-        Ok(Self { home, settings, database, ca, signer, clock, serials, auto_approve: false })
+        let outbox = watch::Sender::new(());
+        Ok(Self { home, settings, database, ca, signer, clock, serials, auto_approve: false, outbox })
     }
 
     /// Approves every request as it comes, for demonstrations and tests.

@@ -125,6 +125,8 @@ actions! {
     AddManager = "manager.add";
     /// Take a manager out of office.
     DisableManager = "manager.disable";
+    /// Choose the language in which a manager is written to.
+    SetManagerLanguage = "manager.language";
     /// List install packages.
     ListPackages = "package.list";
     /// Make an install package.
@@ -245,6 +247,7 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
                 | Action::ListManagers
                 | Action::AddManager
                 | Action::DisableManager
+                | Action::SetManagerLanguage
                 | Action::ListPackages
                 | Action::CreatePackage
                 | Action::DisablePackage

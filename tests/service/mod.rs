@@ -9,6 +9,7 @@ mod http;
 mod issuing;
 mod lifecycle;
 mod listener;
+mod notices;
 mod package;
 mod rights;
 mod submission;
