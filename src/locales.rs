@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
+use serde::{Deserialize, Serialize};
 
 use crate::protocol::messages::RevocationCode;
 use crate::protocol::request::{Kind, Role, State, StoreScope, UnknownWord, by_word};
@@ -17,12 +18,14 @@ use crate::protocol::rules::Finding;
 use crate::protocol::text::printable;
 
 /// A language that the programs speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Language {
     /// English, also where the system's language is not spoken here.
     #[default]
+    #[serde(rename = "en")]
     English,
     /// French.
+    #[serde(rename = "fr")]
     French,
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::audit;
 use super::ca::{Ca, CaError, Serial};
@@ -97,6 +98,8 @@ pub struct App {
     pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
     pub(super) watchers: Watchers,
+    /// Wakes those who send what is in the outbox.
+    pub(super) outbox: watch::Sender<()>,
 }
 
 impl App {
@@ -122,6 +125,7 @@ impl App {
             serials,
             auto_approve: false,
             watchers: Watchers::default(),
+            outbox: watch::Sender::new(()),
         })
     }
 

@@ -127,6 +127,8 @@ actions! {
     DisableManager = "manager.disable";
     /// Issue a manager another certificate.
     ReissueManager = "manager.reissue";
+    /// Choose the language in which a manager is written to.
+    SetManagerLanguage = "manager.language";
     /// List install packages.
     ListPackages = "package.list";
     /// Make an install package.
@@ -252,6 +254,7 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
                 | Action::AddManager
                 | Action::DisableManager
                 | Action::ReissueManager
+                | Action::SetManagerLanguage
                 | Action::ListPackages
                 | Action::CreatePackage
                 | Action::DisablePackage

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, FileError};
+use super::notices::{self, Mail, Webhook};
 use crate::locales::Text;
 use crate::protocol::package::check_environment;
 use crate::protocol::subject::check_text;
@@ -134,6 +135,12 @@ pub struct Settings {
     /// Whether the listeners' certificates are from a CA that the clients' systems trust, rather than from this one.
     #[serde(default)]
     pub system_roots: bool,
+    /// How people are written to, if they are.
+    #[serde(default)]
+    pub mail: Option<Mail>,
+    /// The programs that are told of every event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<Webhook>,
 }
 
 const fn public_listen() -> SocketAddr {
@@ -169,6 +176,8 @@ impl Settings {
             poll_seconds: poll_seconds(),
             crl_days: crl_days(),
             system_roots: false,
+            mail: None,
+            webhooks: Vec::new(),
         }
     }
 
@@ -211,7 +220,7 @@ impl Settings {
                 return wrong(setting, &number, Text::new("expected-positive"));
             }
         }
-        Ok(())
+        notices::check(self.mail.as_ref(), &self.webhooks)
     }
 
     /// Where the revocation list is published.

@@ -13,6 +13,7 @@ pub mod files;
 pub mod handover;
 pub mod install;
 pub mod listener;
+pub mod notices;
 pub mod package;
 pub mod pkcs12;
 pub mod registration;

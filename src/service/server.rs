@@ -15,12 +15,13 @@ use super::app::App;
 use super::credential::CredentialError;
 use super::error::Failure;
 use super::listener::{self, Limits};
+use super::notices::{self, LaneError};
 use super::router;
 use super::tls::{self, TlsError};
 use crate::locales::Text;
 
 /// How often the service looks for what is due: requests to expire, certificates to sign, a list to renew.
-const ROUND: Duration = Duration::from_secs(60);
+pub(super) const ROUND: Duration = Duration::from_secs(60);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,8 @@ pub enum ServeError {
     Tls(#[from] TlsError),
     /// What was left undone cannot be done.
     Resume(#[from] Failure),
+    /// What the sending of notices needs.
+    Notices(#[from] LaneError),
 }
 
 impl ServeError {
@@ -49,6 +52,7 @@ impl ServeError {
             Self::Credential(error) => error.text(),
             Self::Tls(error) => error.text(),
             Self::Resume(error) => error.text(),
+            Self::Notices(error) => error.text(),
         }
     }
 }
@@ -82,6 +86,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
     let credential = tls::load(&app.home().tls())?;
     let public_tls = tls::public_config(&credential)?;
     let secure_tls = tls::secure_config(&credential, &[app.ca().issuing()])?;
+    let lanes = notices::lanes(&app)?;
     let (public_listener, public) = bind(app.settings().public_listen).await?;
     let (secure_listener, secure) = bind(app.settings().secure_listen).await?;
     app.sign_recorded().await?;
@@ -89,11 +94,12 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
 
     let (stop, stopped) = watch::channel(false);
     let accept = |listener, tls, router| tokio::spawn(listener::serve(listener, tls, router, limits, stopped.clone()));
-    let tasks = vec![
+    let mut tasks = vec![
         accept(public_listener, public_tls, router::public(app.clone())),
         accept(secure_listener, secure_tls, router::secure(app.clone())),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
     ];
+    tasks.extend(lanes.into_iter().map(|lane| tokio::spawn(lane.run(app.clone(), stopped.clone()))));
     log::info!("service started: environment={} public={public} secure={secure}", app.settings().environment);
     Ok(Running { public, secure, app, stop, tasks })
 }
@@ -119,6 +125,8 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("expire requests", app.expire()).await;
         attempt("sign certificates", app.sign_recorded()).await;
         attempt("renew the revocation list", app.refresh_crl()).await;
+        attempt("remind managers", app.remind()).await;
+        attempt("tidy up the outbox", app.tidy_up_outbox()).await;
     }
 }
 

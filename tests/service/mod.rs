@@ -10,6 +10,7 @@ mod issuing;
 mod lifecycle;
 mod listener;
 mod managers;
+mod notices;
 mod package;
 mod packages;
 mod pages;

@@ -5,6 +5,8 @@ pub(crate) mod csr;
 #[cfg(feature = "service")]
 pub mod proxy;
 #[cfg(feature = "service")]
+pub mod receivers;
+#[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "service")]
 pub mod site;

@@ -68,10 +68,20 @@ impl Service {
 
     /// A fresh service, changed before it starts.
     pub fn with(change: impl FnOnce(App) -> App) -> Self {
+        Self::set_up(|_| {}, change)
+    }
+
+    /// A fresh service with other settings.
+    pub fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::set_up(change, |app| app)
+    }
+
+    fn set_up(configure: impl FnOnce(&mut Settings), change: impl FnOnce(App) -> App) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new("test", "https://enroll.ptc.example:8443", SECURE_URL);
         settings.public_listen.set_port(0);
         settings.secure_listen.set_port(0);
+        configure(&mut settings);
         let plan = Plan {
             settings,
             algorithm: Algorithm::EcdsaP256,

@@ -299,6 +299,13 @@ pub(crate) enum ManagerCommand {
     },
     /// List the managers
     List,
+    /// Choose the language in which a manager is written to
+    Language {
+        /// The manager's number
+        id: u64,
+        /// en or fr
+        tag: Language,
+    },
     /// Take a manager out of office and revoke their certificates
     Disable {
         /// The manager's number

@@ -110,6 +110,7 @@ impl CommandError {
                 ServeError::Credential(error) => of_credential(error),
                 ServeError::Tls(_) => Exit::Key,
                 ServeError::Resume(error) => of_failure(error),
+                ServeError::Notices(_) => Exit::Key,
             },
             Self::Service(error) => of_failure(error),
             Self::File(_) => Exit::Input,

@@ -82,6 +82,12 @@ pub(crate) async fn run(context: &Context, command: ManagerCommand) -> Result<()
                 output.table(titles, &rows)
             })
         }
+        ManagerCommand::Language { id, tag } => {
+            let manager = app.set_manager_language(&operator, id, tag).await?;
+            output.result("manager language", &manager, || {
+                output.say(Text::new("manager-language").with("name", &manager.name).with("language", tag))
+            })
+        }
         ManagerCommand::Disable { id } => {
             let manager = app.disable_manager(&operator, id).await?;
             output.result("manager disable", &manager, || {

@@ -166,6 +166,11 @@ expected-email = an address of the form name@operator.example is expected
 expected-environment = 1 to 32 lower-case letters, digits and hyphens, a letter first
 expected-https-url = a URL of the form https://host[:port]
 expected-positive = a number above 0
+expected-host = a host name without a port
+expected-protected-mail = "tls" or "starttls"; "none" only where the server is this computer
+expected-user-and-password = user and password_file together, or neither
+expected-webhook-url = a URL of the form https://…, or http://… on this computer, without an account
+expected-other-webhook = a URL that no other webhook has
 expected-idempotency-key = 1 to 64 visible ASCII characters are expected
 expected-known-organisation = there is no organisation with this code
 expected-no-organisation = a PTC manager belongs to no organisation
@@ -232,6 +237,7 @@ manager-reissued-alone =
     Manager { $id }, { $name }, has another certificate: { $serial }. The older ones are revoked.
     Key and certificate: { $out }
     { manager-pkcs12 }
+manager-language = { $name } is written to in the language “{ $language }”.
 manager-disabled = { $name } is out of office; their certificates are revoked.
 certificate-revoked = Certificate { $serial } ({ $subject }) is revoked; a new revocation list is published.
 audit-intact =
@@ -305,3 +311,79 @@ expected-at-most-rows = at most { $limit } at once
 expected-one-of = one of: { $words }
 expected-choice = choose one
 expected-day = a day such as 2027-12-31
+
+# Notices by e-mail; a title is the subject.
+notice-pending =
+    A request for a certificate waits for your decision.
+
+    Request:       { $number }
+    Organisation:  { $organisation }
+    Kind:          { $kind }
+    Common name:   { $common_name }
+    Description:   { $description }
+    Submitted:     { $submitted }
+
+    Look at it and decide: { $url }
+
+    PTC Enroll, environment “{ $environment }”
+    .title = PTC Enroll ({ $environment }): request { $number } of { $organisation } waits for your decision
+notice-approved =
+    The registration authority has approved this request:
+
+    Request:       { $number }
+    Organisation:  { $organisation }
+    Kind:          { $kind }
+    Common name:   { $common_name }
+
+    The certificate can be collected: run “ptc-enroll fetch” on the machine that submitted the request.
+
+    PTC Enroll, environment “{ $environment }”
+    .title = PTC Enroll ({ $environment }): request { $number } is approved
+notice-rejected =
+    The registration authority has rejected this request:
+
+    Request:       { $number }
+    Organisation:  { $organisation }
+    Kind:          { $kind }
+    Common name:   { $common_name }
+    Reason:        { $reason }
+
+    Correct what the reason says and submit again, or ask your registration manager.
+
+    PTC Enroll, environment “{ $environment }”
+    .title = PTC Enroll ({ $environment }): request { $number } is rejected
+notice-revoked =
+    The registration authority has revoked the certificate of this request:
+
+    Request:       { $number }
+    Organisation:  { $organisation }
+    Kind:          { $kind }
+    Common name:   { $common_name }
+    Reason:        { $reason }
+
+    The machine is not accepted any more. If it should be, ask your registration manager and submit again.
+
+    PTC Enroll, environment “{ $environment }”
+    .title = PTC Enroll ({ $environment }): the certificate of request { $number } is revoked
+notice-reminder =
+    { $count ->
+        [one] A request has been waiting for your decision for days:
+       *[other] { $count } requests have been waiting for your decision for days:
+    }
+    .title =
+        PTC Enroll ({ $environment }): { $count ->
+            [one] a request still waits
+           *[other] { $count } requests still wait
+        } for your decision
+notice-reminder-line = { $number }, { $common_name } ({ $kind }, { $organisation }), since { $submitted }: { $url }
+notice-reminder-more =
+    { $count ->
+        [one] and one more
+       *[other] and { $count } more
+    }
+notice-secret-malformed = { $path } does not hold a secret as text.
+    .hint = Write the secret into the file as one line.
+notice-secret-short = The secret in { $path } is shorter than 32 characters.
+    .hint = Make a new one: openssl rand -hex 32
+notice-mail-tls = TLS to the mail server cannot be set up: { $cause }
+    .hint = Check mail.server in enrollment.toml and the system’s trusted certificates.

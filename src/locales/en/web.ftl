@@ -276,3 +276,7 @@ package-grace = Days that the old secret stays good
 package-rotate = Rotate: a fresh secret
 action-manager-reissue = Manager’s certificate issued anew
 action-package-rotate = Install package rotated
+health-notices-waiting = Notices waiting to be sent
+health-notices-failed = Notices given up
+health-notices-oldest = The oldest one waits since
+action-manager-language = Manager’s language chosen

@@ -166,6 +166,11 @@ expected-email = une adresse de la forme nom@operateur.example est attendue
 expected-environment = 1 à 32 lettres minuscules, chiffres et traits d’union, une lettre d’abord
 expected-https-url = une URL de la forme https://hôte[:port]
 expected-positive = un nombre supérieur à 0
+expected-host = un nom d’hôte sans port
+expected-protected-mail = "tls" ou "starttls" ; "none" seulement si le serveur est cet ordinateur
+expected-user-and-password = user et password_file ensemble, ou aucun des deux
+expected-webhook-url = une URL de la forme https://…, ou http://… sur cet ordinateur, sans compte
+expected-other-webhook = une URL qu’aucun autre webhook ne porte
 expected-idempotency-key = 1 à 64 caractères ASCII visibles sont attendus
 expected-known-organisation = il n’y a pas d’organisation avec ce code
 expected-no-organisation = un gestionnaire du CTP n’appartient à aucune organisation
@@ -232,6 +237,7 @@ manager-reissued-alone =
     Gestionnaire { $id }, { $name } : nouveau certificat { $serial }. Les anciens sont révoqués.
     Clé et certificat : { $out }
     { manager-pkcs12 }
+manager-language = Les messages à { $name } sont écrits dans la langue « { $language } ».
 manager-disabled = { $name } n’est plus en fonction ; ses certificats sont révoqués.
 certificate-revoked = Le certificat { $serial } ({ $subject }) est révoqué ; une nouvelle liste de révocation est publiée.
 audit-intact =
@@ -305,3 +311,80 @@ expected-at-most-rows = { $limit } au plus à la fois
 expected-one-of = une valeur parmi : { $words }
 expected-choice = choisissez une valeur
 expected-day = un jour tel que 2027-12-31
+
+# Avis par courriel ; le titre est l’objet.
+notice-pending =
+    Une demande de certificat attend votre décision.
+
+    Demande :      { $number }
+    Organisation : { $organisation }
+    Type :         { $kind }
+    Nom commun :   { $common_name }
+    Description :  { $description }
+    Soumise le :   { $submitted }
+
+    Pour l’examiner et décider : { $url }
+
+    PTC Enroll, environnement « { $environment } »
+    .title = PTC Enroll ({ $environment }) : la demande { $number } de { $organisation } attend votre décision
+notice-approved =
+    L’autorité d’enregistrement a approuvé cette demande :
+
+    Demande :      { $number }
+    Organisation : { $organisation }
+    Type :         { $kind }
+    Nom commun :   { $common_name }
+
+    Le certificat peut être retiré : lancez « ptc-enroll fetch » sur la machine qui a soumis la demande.
+
+    PTC Enroll, environnement « { $environment } »
+    .title = PTC Enroll ({ $environment }) : la demande { $number } est approuvée
+notice-rejected =
+    L’autorité d’enregistrement a rejeté cette demande :
+
+    Demande :      { $number }
+    Organisation : { $organisation }
+    Type :         { $kind }
+    Nom commun :   { $common_name }
+    Motif :        { $reason }
+
+    Corrigez ce que dit le motif et soumettez une nouvelle demande, ou adressez-vous à votre gestionnaire d’enregistrement.
+
+    PTC Enroll, environnement « { $environment } »
+    .title = PTC Enroll ({ $environment }) : la demande { $number } est rejetée
+notice-revoked =
+    L’autorité d’enregistrement a révoqué le certificat de cette demande :
+
+    Demande :      { $number }
+    Organisation : { $organisation }
+    Type :         { $kind }
+    Nom commun :   { $common_name }
+    Motif :        { $reason }
+
+    La machine n’est plus acceptée. Si elle doit l’être, adressez-vous à votre gestionnaire d’enregistrement et soumettez
+    une nouvelle demande.
+
+    PTC Enroll, environnement « { $environment } »
+    .title = PTC Enroll ({ $environment }) : le certificat de la demande { $number } est révoqué
+notice-reminder =
+    { $count ->
+        [one] Une demande attend votre décision depuis des jours :
+       *[other] { $count } demandes attendent votre décision depuis des jours :
+    }
+    .title =
+        PTC Enroll ({ $environment }) : { $count ->
+            [one] une demande attend
+           *[other] { $count } demandes attendent
+        } toujours votre décision
+notice-reminder-line = { $number }, { $common_name } ({ $kind }, { $organisation }), depuis le { $submitted } : { $url }
+notice-reminder-more =
+    { $count ->
+        [one] et une autre
+       *[other] et { $count } autres
+    }
+notice-secret-malformed = { $path } ne contient pas de secret sous forme de texte.
+    .hint = Écrivez le secret dans le fichier sur une seule ligne.
+notice-secret-short = Le secret dans { $path } a moins de 32 caractères.
+    .hint = Créez-en un autre : openssl rand -hex 32
+notice-mail-tls = La connexion TLS au serveur de messagerie ne peut pas être préparée : { $cause }
+    .hint = Vérifiez mail.server dans enrollment.toml et les certificats de confiance du système.

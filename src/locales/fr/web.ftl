@@ -276,3 +276,7 @@ package-grace = Jours pendant lesquels l’ancien secret reste valable
 package-rotate = Renouveler : un nouveau secret
 action-manager-reissue = Certificat de gestionnaire délivré à nouveau
 action-package-rotate = Paquet d’installation renouvelé
+health-notices-waiting = Avis en attente d’envoi
+health-notices-failed = Avis abandonnés
+health-notices-oldest = Le plus ancien attend depuis
+action-manager-language = Langue d’un gestionnaire choisie

@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Connection, DatabaseError, Moment, row_number};
+use crate::locales::Language;
 use crate::protocol::messages::{Manager, NewManager};
 use crate::protocol::request::Role;
 
@@ -56,6 +57,32 @@ pub async fn find(connection: &mut Connection, id: u64) -> Result<Option<Manager
 pub async fn all(connection: &mut Connection) -> Result<Vec<Manager>, DatabaseError> {
     let rows: Vec<ManagerRow> = sqlx::query_as("SELECT * FROM managers ORDER BY id").fetch_all(connection).await?;
     Ok(rows.into_iter().map(Manager::from).collect())
+}
+
+/// Addresses and languages of the managers in office with this role, if they are of this organisation or of none.
+pub async fn in_office(
+    connection: &mut Connection,
+    role: Role,
+    organisation: &str,
+) -> Result<Vec<(String, Language)>, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT email, language FROM managers
+         WHERE disabled_at IS NULL AND role = ? AND (organisation IS NULL OR organisation = ?) ORDER BY id",
+    )
+    .bind(role.as_str())
+    .bind(organisation)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Changes the language in which a manager is written to.
+pub async fn speak(connection: &mut Connection, id: u64, language: Language) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE managers SET language = ? WHERE id = ?")
+        .bind(language.as_str())
+        .bind(row_number(id))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Takes a manager out of office.

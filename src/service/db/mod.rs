@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod crls;
 pub mod managers;
 pub mod organisations;
+pub mod outbox;
 pub mod packages;
 pub mod requests;
 mod sqlite;
@@ -20,7 +21,7 @@ use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
 use sqlx::{Decode, Encode, Sqlite, Type};
 use time::OffsetDateTime;
 
-use crate::locales::Text;
+use crate::locales::{Language, Text};
 use crate::protocol::messages::{Contact, MachineDetails, RevocationCode};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
@@ -168,6 +169,6 @@ macro_rules! text_columns {
     )*};
 }
 
-text_columns!(|text| Ok(text.parse()?) => Kind, Role, State, StoreScope, RevocationCode);
+text_columns!(|text| Ok(text.parse()?) => Kind, Role, State, StoreScope, RevocationCode, Language);
 text_columns!(|text| Ok(serde_json::from_str(text)?) => MachineDetails, Contact, Defaults);
 text_columns!(|text| Ok(text.to_owned().try_into()?) => SecretHash);

@@ -527,6 +527,26 @@ pub async fn link_replacement(
     Ok(())
 }
 
+/// The pending requests that came before a time, and that nobody was reminded of since.
+pub async fn unattended(connection: &mut Connection, before: Moment) -> Result<Vec<RequestRow>, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT * FROM requests WHERE state = 'pending' AND coalesce(reminded_at, submitted_at) < ? ORDER BY number",
+    )
+    .bind(before)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Notes that the managers concerned were reminded of a request.
+pub async fn reminded(connection: &mut Connection, number: RequestNumber, now: Moment) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE requests SET reminded_at = ? WHERE number = ?")
+        .bind(now)
+        .bind(number)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The pending requests from before a time, with their organisations and kinds.
 pub async fn overdue(
     connection: &mut Connection,

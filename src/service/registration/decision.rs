@@ -40,6 +40,7 @@ impl App {
         requests::decide(&mut transaction, number, &approved).await?;
         let detail = json!({ "csr_sha256": row.csr_sha256, "serial": serial.to_string() });
         record(self, &mut transaction, actor, Action::Approve, &row_object(&row), detail).await?;
+        self.tell(&mut transaction, number).await?;
         transaction.commit().await?;
 
         // From here on the request is approved, whatever happens; what is not signed now is signed later.
@@ -66,6 +67,7 @@ impl App {
         requests::decide(&mut transaction, number, &rejected).await?;
         let detail = json!({ "reason": rejection.reason });
         record(self, &mut transaction, actor, Action::Reject, &row_object(&row), detail).await?;
+        self.tell(&mut transaction, number).await?;
         Ok(transaction.commit().await?)
     }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ORGANISATION_CODE_LIMIT, found, inert, record, record_certificate};
-use crate::locales::Text;
+use crate::locales::{Language, Text};
 use crate::protocol::messages::{
     IssuedManager, Manager, NewManager, Organisation, Reissue, Revocation, RevocationCode,
 };
@@ -149,6 +149,19 @@ impl App {
         transaction.commit().await?;
         log::warn!("manager disabled: manager={id} actor={}", inert(actor));
         Ok(Manager { disabled: true, ..manager })
+    }
+
+    /// Chooses the language in which a manager is written to.
+    pub async fn set_manager_language(&self, actor: &Actor, id: u64, language: Language) -> Result<Manager, Failure> {
+        let object = Object::Manager(id);
+        self.allow(actor, Action::SetManagerLanguage, &object).await?;
+        let mut transaction = self.database.write().await?;
+        let manager = found(managers::find(&mut transaction, id).await?)?;
+        managers::speak(&mut transaction, id, language).await?;
+        let detail = json!({ "language": language });
+        record(self, &mut transaction, actor, Action::SetManagerLanguage, &object, detail).await?;
+        transaction.commit().await?;
+        Ok(manager)
     }
 
     /// Records a certificate of a manager; it is signed once the transaction is committed.

@@ -170,6 +170,7 @@ impl App {
                 let reason = Some(revocation.reason.as_str()).filter(|reason| !reason.is_empty());
                 let revoked = Decision { state: State::Revoked, at: self.now(), by: &by, reason };
                 requests::decide(transaction, number, &revoked).await?;
+                self.tell(transaction, number).await?;
             }
         }
         let detail = json!({ "code": revocation.code, "reason": revocation.reason, "request": row.request });

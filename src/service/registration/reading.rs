@@ -18,6 +18,7 @@ use crate::service::db::certificates::{self, View};
 use crate::service::db::requests::{self, Count, Filter, Listed, Order, RequestRow, Shared};
 use crate::service::db::{Connection, crls};
 use crate::service::error::{Failure, Refusal};
+use crate::service::notices::OutboxState;
 use crate::service::tls;
 
 /// The most rows on one page.
@@ -92,6 +93,8 @@ pub struct Health {
     pub pending: i64,
     /// Since when the oldest one waits.
     pub oldest_pending: Option<OffsetDateTime>,
+    /// The notices that wait, and those given up.
+    pub outbox: OutboxState,
     /// The size of the database's file.
     pub database_bytes: u64,
     /// When the issuing certificate ends.
@@ -211,6 +214,7 @@ impl App {
     /// What the service says of itself, for those who care for it.
     pub async fn health(&self, actor: &Actor) -> Result<Health, Failure> {
         self.allow(actor, Action::ReadHealth, &Object::Everything).await?;
+        let outbox = self.outbox_state().await?;
         let mut connection = self.database.read().await?;
         let crl = crls::latest(&mut connection).await?;
         let counts = requests::counts(&mut connection, None).await?;
@@ -225,6 +229,7 @@ impl App {
             requests: counts.iter().map(|count| count.requests).sum(),
             pending: counts.iter().filter(|count| count.state == State::Pending).map(|count| count.requests).sum(),
             oldest_pending: oldest.map(|request| request.submitted_at),
+            outbox,
             database_bytes: file(&self.home.database()),
             issuer_ends: end_of(self.ca.issuing()),
             root_ends: end_of(self.ca.root()),

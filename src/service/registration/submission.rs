@@ -163,6 +163,7 @@ impl App {
             let old = request_object(older, organisation, kind);
             record(self, transaction, actor, Action::Cancel, &old, json!({ "replaced_by": number })).await?;
         }
+        self.tell(transaction, number).await?;
         Ok(number)
     }
 

@@ -103,7 +103,7 @@ pub(super) async fn health(viewer: Viewer, FromState(app): FromState<Arc<App>>) 
         at.map_or_else(|| "–".to_owned(), |at| shown::moment(at, viewer.language).text)
     };
     let oldest = health.oldest_pending.map(|since| shown::age(since, app.now().0, viewer.language));
-    let mebibytes = i64::try_from(health.database_bytes.div_ceil(1024 * 1024)).unwrap_or(i64::MAX);
+    let counted = |count: u64| viewer.number(i64::try_from(count).unwrap_or(i64::MAX));
     let lines = [
         ("health-environment", health.info.environment.clone()),
         ("health-version", health.info.version.clone()),
@@ -117,7 +117,10 @@ pub(super) async fn health(viewer: Viewer, FromState(app): FromState<Arc<App>>) 
         ("health-issuer-ends", moment(health.issuer_ends)),
         ("health-root-ends", moment(health.root_ends)),
         ("health-listeners-end", moment(health.listeners_end)),
-        ("health-database", format!("{} MiB", viewer.number(mebibytes))),
+        ("health-notices-waiting", counted(health.outbox.waiting)),
+        ("health-notices-failed", counted(health.outbox.failed)),
+        ("health-notices-oldest", moment(health.outbox.oldest_waiting)),
+        ("health-database", format!("{} MiB", counted(health.database_bytes.div_ceil(1024 * 1024)))),
     ];
     let lines = lines.into_iter().map(|(id, value)| (viewer.say(id), value)).collect();
     viewer.page(&Shown { viewer: &viewer, health: &health, lines })

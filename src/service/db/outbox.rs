@@ -1,0 +1,178 @@
+//! What is to be sent, and what became of it.
+
+use sqlx::FromRow;
+
+use super::{Connection, DatabaseError, Moment};
+
+/// The way that something is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// E-mail.
+    Email,
+    /// A POST to another program.
+    Webhook,
+}
+
+impl Channel {
+    /// The word in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// Something to be sent that is not in the database yet.
+#[derive(Debug)]
+pub struct NewEntry<'a> {
+    /// What it tells of.
+    pub event: &'a str,
+    /// The way it goes.
+    pub channel: Channel,
+    /// An e-mail address or a URL.
+    pub receiver: &'a str,
+    /// What is sent.
+    pub payload: &'a str,
+    /// When that happened.
+    pub created_at: Moment,
+}
+
+/// Something that waits to be sent.
+#[derive(Debug, FromRow)]
+pub struct EntryRow {
+    /// Its number.
+    pub id: i64,
+    /// What it tells of.
+    pub event: String,
+    /// An e-mail address or a URL.
+    pub receiver: String,
+    /// What is sent.
+    pub payload: String,
+    /// When that happened.
+    pub created_at: Moment,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// How much waits, and how much never arrived.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct StateRow {
+    /// How many entries wait.
+    pub waiting: i64,
+    /// How many were given up.
+    pub failed: i64,
+    /// Since when the oldest one waits.
+    pub oldest_waiting: Option<Moment>,
+}
+
+/// Adds an entry, due at once; one on the same event to the same receiver stays as it is.
+pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "INSERT INTO outbox (event, channel, receiver, payload, created_at, next_attempt_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (event, receiver) DO NOTHING",
+    )
+    .bind(entry.event)
+    .bind(entry.channel.as_str())
+    .bind(entry.receiver)
+    .bind(entry.payload)
+    .bind(entry.created_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What is due on a channel, to one receiver or to all, oldest first.
+pub async fn due(
+    connection: &mut Connection,
+    channel: Channel,
+    receiver: Option<&str>,
+    now: Moment,
+    limit: u32,
+) -> Result<Vec<EntryRow>, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT id, event, receiver, payload, created_at, attempts FROM outbox
+         WHERE channel = ?1 AND (?2 IS NULL OR receiver = ?2) AND next_attempt_at <= ?3 ORDER BY id LIMIT ?4",
+    )
+    .bind(channel.as_str())
+    .bind(receiver)
+    .bind(now)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Notes that an entry was sent.
+pub async fn sent(connection: &mut Connection, id: i64, now: Moment) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = NULL, sent_at = ?, last_error = NULL WHERE id = ?",
+    )
+    .bind(now)
+    .bind(id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that an entry was not sent, and why; without a next attempt it is given up.
+pub async fn not_sent(
+    connection: &mut Connection,
+    id: i64,
+    now: Moment,
+    next_attempt_at: Option<Moment>,
+    error: &str,
+) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = ?1, last_error = ?2,
+                           failed_at = CASE WHEN ?1 IS NULL THEN ?3 END
+         WHERE id = ?4",
+    )
+    .bind(next_attempt_at)
+    .bind(error)
+    .bind(now)
+    .bind(id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives up what waits for a webhook that is none of these (a JSON array of URLs), or for e-mail where there is none.
+pub async fn give_up_others(
+    connection: &mut Connection,
+    email: bool,
+    webhooks: &str,
+    now: Moment,
+) -> Result<(), DatabaseError> {
+    sqlx::query(
+        "UPDATE outbox SET next_attempt_at = NULL, failed_at = ?1, last_error = 'no longer in the settings'
+         WHERE next_attempt_at IS NOT NULL
+             AND (channel = 'email' AND NOT ?2
+                  OR channel = 'webhook' AND receiver NOT IN (SELECT value FROM json_each(?3)))",
+    )
+    .bind(now)
+    .bind(email)
+    .bind(webhooks)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes what was sent or given up, and happened before a time.
+pub async fn forget(connection: &mut Connection, before: Moment) -> Result<(), DatabaseError> {
+    sqlx::query("DELETE FROM outbox WHERE next_attempt_at IS NULL AND created_at < ?")
+        .bind(before)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// How much waits, and how much never arrived.
+pub async fn state(connection: &mut Connection) -> Result<StateRow, DatabaseError> {
+    Ok(sqlx::query_as(
+        "SELECT count(next_attempt_at) AS waiting, count(failed_at) AS failed,
+                min(CASE WHEN next_attempt_at IS NOT NULL THEN created_at END) AS oldest_waiting
+         FROM outbox",
+    )
+    .fetch_one(connection)
+    .await?)
+}
