@@ -127,6 +127,10 @@ impl Site {
                     self.secure_url
                 ),
             ),
+            (
+                Text::new("demo-step-pages").with("password", file("manager.p12.password.txt")),
+                format!("echo Import {} into a browser and open {}/", file("manager.p12"), self.secure_url),
+            ),
             (Text::new("demo-step-approve"), format!("{administer} request approve 1")),
             (Text::new("demo-step-fetch"), format!("{client} fetch")),
             (Text::new("demo-step-test"), format!("{client} test")),

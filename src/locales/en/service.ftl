@@ -296,6 +296,7 @@ demo-stop = Ctrl-C here ends the demo and removes its folder (unless “--folder
 demo-stopping = The demo ends.
 demo-step-submit = make a key and a request for this machine
 demo-step-queue = see the queue as the registration manager, over mutual TLS
+demo-step-pages = or do so in a browser; the password of the file is in { $password }
 demo-step-approve = approve it
 demo-step-fetch = install the certificate
 demo-step-test = prove that it works

@@ -296,6 +296,7 @@ demo-stop = Ctrl-C ici termine la démonstration et supprime son dossier (sauf s
 demo-stopping = La démonstration se termine.
 demo-step-submit = créer une clé et une demande pour cette machine
 demo-step-queue = voir la file d’attente en tant que gestionnaire d’enregistrement, en TLS mutuel
+demo-step-pages = ou dans un navigateur ; le mot de passe du fichier est dans { $password }
 demo-step-approve = l’approuver
 demo-step-fetch = installer le certificat
 demo-step-test = prouver qu’il fonctionne

@@ -1,0 +1,132 @@
+"""Times the managers' pages over an installation with very many requests."""
+
+import http.client
+import json
+import os
+import random
+import sqlite3
+import ssl
+import statistics
+import time
+from pathlib import Path
+
+ORGANISATIONS = 200
+# Of each hundred requests; the queue of a busy centre.
+STATES = ["pending"] * 3 + ["installed"] * 70 + ["downloaded"] * 10 + ["rejected"] * 7 + ["cancelled"] * 5 + \
+         ["expired"] * 3 + ["revoked"] * 2
+KINDS = ["workstation"] * 7 + ["server"] * 2 + ["external-server"]
+WORDS = ["guichet", "accueil", "tri", "colis", "serveur", "remplacement", "disque", "bureau", "agence", "portable"]
+VISITS = 300
+
+
+def time_pages(site, table, requests):
+    """Fills the installation, visits every page in turns, and adds latencies, bytes and memory to the table."""
+    site.run(site.administer + ["manager", "add", "--name", "Jean Dupont", "--email", "jean@poste.example", "--role",
+                                "registration-manager", "--organisation", "J1CFRA", "--out", site.folder / "jean"])
+    seconds = fill(site.home / "enrollment.db", requests)
+    table.add(f"filling in {requests:,} requests", f"{requests / seconds:,.0f}/s", None, "")
+    with site.serving() as service:
+        (ptc, manager) = (Browser(site, name) for name in ("ada", "jean"))
+        middle = requests // 2
+        pages = [
+            ("queue, PTC manager", ptc, "/requests"),
+            ("queue, registration manager", manager, "/requests"),
+            ("all, from the middle on", ptc, f"/requests?state=all&after={middle}"),
+            ("all, newest first", ptc, "/requests?state=all&order=newest"),
+            ("pending, by name", ptc, "/requests?state=pending&order=name"),
+            ("one organisation and kind", ptc, "/requests?state=pending&organisation=O100&kind=server"),
+            ("rare kind", ptc, "/requests?state=all&kind=mobile"),
+            ("search, everywhere", ptc, "/requests?state=all&search=poste"),
+            ("search, one machine", ptc, f"/requests?state=all&search=pc-{middle:07}"),
+            ("search, nothing", ptc, "/requests?state=all&search=nirgendwo"),
+            ("search, two words, pending", ptc, "/requests?state=pending&search=guichet+colis"),
+            ("search, own organisation", manager, "/requests?state=all&search=accueil"),
+            ("search by number", ptc, f"/requests?state=all&search={middle}"),
+            ("request", ptc, f"/requests/{middle}"),
+            ("audit", ptc, "/audit"),
+        ]
+        for (_, browser, path) in pages:
+            browser.visit(path)
+        times = {name: [] for (name, _, _) in pages}
+        sizes = {}
+        for _ in range(VISITS):
+            # In turns and in any order, as people come.
+            for (name, browser, path) in random.sample(pages, len(pages)):
+                begin = time.perf_counter()
+                sizes[name] = browser.visit(path)
+                times[name].append(time.perf_counter() - begin)
+        for name in times:
+            ordered = sorted(times[name])
+            (median, late) = (statistics.median(ordered) * 1e3, ordered[int(len(ordered) * 0.99)] * 1e3)
+            table.add(f"{name}, {requests:,} requests", f"{median:.1f} / {late:.1f} ms", median < 15 and late < 50,
+                      "< 15 / 50 ms")
+        table.add("largest page", f"{max(sizes.values()) / 1e3:.1f} KB", max(sizes.values()) < 60_000, "< 60 KB")
+        growth = max(weigh(service.pid, browser, path) for (_, browser, path) in pages)
+        table.add("memory that one page takes, at most", f"{growth} KB", growth <= 100, "≤ 100 KB")
+
+
+def fill(database, count):
+    """Writes requests as the service would, and returns the seconds that it took."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    # What is interrupted here is thrown away.
+    connection.executescript("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; BEGIN;")
+    for number in range(ORGANISATIONS - 1):
+        connection.execute("INSERT INTO organisations (code, name, country, created_at) VALUES (?, ?, 'XX', 0)",
+                           (f"O{number:03}", f"POSTE {number}"))
+    codes = [row[0] for row in connection.execute("SELECT code FROM organisations")]
+    package = connection.execute("SELECT id FROM packages").fetchone()[0]
+    begin = time.perf_counter()
+    connection.executemany(
+        "INSERT INTO requests (organisation, package, kind, common_name, identity, state, csr, csr_sha256, key_sha256,"
+        " token_sha256, body_sha256, machine, contact, mac_address, search, submitted_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?)",
+        (request(number, codes, package) for number in range(count)))
+    connection.execute("COMMIT")
+    seconds = time.perf_counter() - begin
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return seconds
+
+
+def request(number, codes, package):
+    chance = random.Random(number)
+    mac = f"{chance.getrandbits(48):012X}"
+    name = f"{mac}-{chance.getrandbits(64):016X}-{number:08X}"
+    host = f"pc-{number:07}.poste.example"
+    description = " ".join(chance.choices(WORDS, k=4))
+    contact = {"email": f"admin{number % 1000}@poste.example", "description": description}
+    search = "\n".join([name, contact["email"], "", description, host, mac]).lower()
+    digest = f"{number:064x}"
+    machine = json.dumps({"host_name": host, "mac_address": mac, "nic_id": "", "processor_id": "", "os_version": "",
+                          "os_type": "64-bit"})
+    return (codes[chance.randrange(len(codes))], package, chance.choice(KINDS), name, name.lower(),
+            chance.choice(STATES), chance.randbytes(1_000), digest, digest, digest, machine, json.dumps(contact), mac,
+            search, int(time.time()) - 86_400 + number * 86_000 // 1_000_000)
+
+
+class Browser:
+    """Somebody with a certificate and one connection, as browsers keep it."""
+
+    def __init__(self, site, name):
+        context = ssl.create_default_context(cafile=site.folder / name / "trust-anchor.pem")
+        context.load_cert_chain(site.folder / name / "manager.crt.pem", site.folder / name / "manager.key.pem")
+        self.connection = http.client.HTTPSConnection("127.0.0.1", site.secure, context=context)
+
+    def visit(self, path):
+        """The bytes of a page."""
+        self.connection.request("GET", path)
+        answer = self.connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, f"{path}: {answer.status} {body.decode()}"
+        return len(body)
+
+
+def weigh(process, browser, path):
+    """How far the process's memory rises above what it was, in KB, while one page is made."""
+    status = Path(f"/proc/{process}")
+    field = lambda name: int(next(line for line in (status / "status").read_text().splitlines()
+                                  if line.startswith(name)).split()[1])
+    (status / "clear_refs").write_text("5")
+    before = field("VmRSS:")
+    browser.visit(path)
+    return max(0, field("VmHWM:") - before)
