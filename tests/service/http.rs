@@ -134,7 +134,11 @@ fn no_other_site_sends_through_a_managers_browser() {
             false => drop(reply.is_problem(ProblemCode::CrossSite)),
         }
     }
-    let link = [("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")];
+    // A link of another site leads here; its pages load nothing from here.
+    let load = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")];
+    let refused = service.secure(Some(&manager)).send("GET", "/manager/requests", &load, None);
+    refused.is_problem(ProblemCode::CrossSite);
+    let link = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")];
     assert_eq!(service.secure(Some(&manager)).send("GET", "/manager/requests", &link, None).status, 200);
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ptc_enroll::protocol::messages::{Revocation, RevocationCode};
-use ptc_enroll::protocol::request::{Kind, State};
+use ptc_enroll::protocol::request::{Kind, RequestNumber, State};
 use ptc_enroll::service::web::PAGES;
 
 use crate::support::service::{A, B, Client, Draft, Reply, SECURE_URL, Service, operator};
@@ -119,9 +119,10 @@ fn visit(service: &Service, client: &Client, method: &str, template: &str) -> Re
             (&digest_name, &digest),
             ("csr_sha256", &digest),
             ("reason", "no"),
-            ("verdict", "approve"),
+            ("verdict", "reject"),
             ("code", "superseded"),
             ("language", "fr"),
+            ("grace_days", "0"),
         ],
     };
     client.form(&path, fields)
@@ -141,12 +142,10 @@ fn another_organisation_is_on_no_page() {
         "/requests?state=all&search=SECRET",
         "/requests?state=all&search=geheim",
         &format!("/requests?state=all&search={}", waiting.number),
-        &format!("/requests?state=all&organisation={B}"),
         "/requests?state=all&order=name",
         "/certificates",
         &format!("/certificates?search={serial}"),
         &format!("/certificates?search={}", theirs.number),
-        &format!("/certificates?organisation={B}"),
     ] {
         let page = client.page(path);
         assert_eq!(page.status, 200, "{path}: {}", page.text());
@@ -159,8 +158,18 @@ fn another_organisation_is_on_no_page() {
             assert!(!page.text().contains(secret), "{path} shows {secret}");
         }
     }
+    // Asking for the other one by name is refused, and recorded, as it is by the API.
+    for path in ["/requests", "/certificates"] {
+        assert_eq!(client.page(&format!("{path}?organisation={B}")).status, 404, "{path}");
+    }
+    assert!(!service.audited(&format!("organisation:{B}")).is_empty());
+    // Nor does a list go on from theirs, which would tell where it stands among one's own.
+    let mine = service.submit(A, Draft::workstation(A, "ZZ-LAST")).number;
+    let row = format!("/requests/{mine}\"");
+    let after = |number| client.page(&format!("/requests?state=all&order=name&after={number}")).text();
+    assert!(!after(waiting.number).contains(&row) && !after(RequestNumber(4711)).contains(&row));
     // The counts are one's own too.
-    assert!(client.page("/requests").text().contains("<span class=\"count\">1</span>"));
+    assert!(client.page("/requests").text().contains("<span class=\"count\">2</span>"));
     // In a selection, what is not one's own ends it; of a decision, it is a result like any other.
     let (number, digest) = (waiting.number.to_string(), service.detail(waiting.number).csr_sha256);
     let digest_name = format!("csr_sha256-{number}");
@@ -192,8 +201,11 @@ fn what_others_wrote_is_text() {
     let number = number.to_string();
     let preview = client.form("/requests/preview", &[("number", &number)]).text();
     assert!(!preview.contains("<script>a") && preview.contains("&#60;script&#62;alert(1)"));
+    // A search that would keep the database busy is refused; words beyond the eighth are left out.
+    assert_eq!(client.page(&format!("/requests?search={}", "0".repeat(201))).status, 422);
+    assert_eq!(client.page(&format!("/requests?search={}", "a+".repeat(100))).status, 200);
     // A search for anything is a search.
-    for search in ["\"", "' OR 1=1 --", "* AND NEAR(", "\u{0}\u{1}", "%25_%25", "text:x", &"é".repeat(100)] {
+    for search in ["\"", "' OR 1=1 --", "* AND NEAR(", "\u{0}abc\u{1}def", "%25_%25", "text:x", &"é".repeat(100)] {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("search", search).finish();
         assert_eq!(client.page(&format!("/requests?{query}")).status, 200, "{search}");
         assert_eq!(client.page(&format!("/certificates?{query}")).status, 200, "{search}");
@@ -250,6 +262,12 @@ fn many_are_decided_at_once_with_a_result_each() {
     assert!(results.contains("Nobody decides on a request of their own"), "{results}");
     assert_eq!(service.detail(good).status.state, State::Approved);
     assert_eq!(service.detail(own).status.state, State::Pending);
+    // Whoever wrote a reason and pressed Enter did not mean to approve: the first button of the form rejects.
+    let preview = client.form("/requests/preview", &[("number", &numbers[1])]).text();
+    assert!(preview.find("value=\"reject\"") < preview.find("value=\"approve\""), "{preview}");
+    assert!(preview.contains("admin@poste.example"), "what the certificate would name besides: {preview}");
+    fields.push(("reason", "unknown machine"));
+    assert_eq!(client.form("/requests/decide", &fields).status, 422);
     // Nothing selected, and a rejection without a reason, are told.
     assert_eq!(client.form("/requests/preview", &[]).status, 422);
     assert_eq!(client.form("/requests/decide", &[("number", &numbers[1]), ("verdict", "reject")]).status, 422);
@@ -282,6 +300,12 @@ fn forms_of_other_sites_do_nothing() {
     for inline in [" style=", "onclick=", "<style", "javascript:"] {
         assert!(!page.text().contains(inline), "{inline}");
     }
+    // Nothing of this service is loaded into another site's page, but a link leads here.
+    let from = |mode, dest| {
+        let headers = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
+        client.send_to("GET", "/requests", &headers, None).status
+    };
+    assert_eq!((from("no-cors", "image"), from("navigate", "iframe"), from("navigate", "document")), (403, 403, 200));
     // The way back after choosing a language leads to this service only.
     for back in ["//evil.example", "/\\evil.example", "https://evil.example", ""] {
         let reply = client.form("/language", &[("language", "fr"), ("back", back)]);
@@ -434,6 +458,8 @@ fn a_manager_is_issued_once_and_a_package_shows_its_secret_never_again() {
     let listed = service.run(service.app.list_packages(&operator())).unwrap();
     let last = listed.last().unwrap().id;
     assert_eq!(client.form(&format!("/packages/{last}/rotate"), &[("grace_days", "7")]).status, 200);
+    // Days that nobody can read are not none.
+    assert_eq!(client.form(&format!("/packages/{}/rotate", last + 1), &[("grace_days", "1e1")]).status, 422);
     let page = client.page("/packages").text();
     assert!(page.contains(&format!("→ {}", last + 1)), "{page}");
 }

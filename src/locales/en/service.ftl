@@ -307,6 +307,7 @@ demo-external = The administrator of { $host } made a key and a CSR there, and s
 demo-done = Done: this machine is enrolled and tested, and the external server’s certificate is downloaded.
 demo-failed = The demo failed: { $cause }
     .hint = Read what was printed above; run it again with “--folder DIR” to look at its files.
+expected-no-reason = empty for an approval; to reject, press “Reject”
 expected-selection = select at least one request
 expected-at-most-rows = at most { $limit } at once
 expected-one-of = one of: { $words }

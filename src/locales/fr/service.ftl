@@ -307,6 +307,7 @@ demo-external = L’administrateur de { $host } y a créé une clé et une deman
 demo-done = Terminé : cette machine est enrôlée et testée, et le certificat du serveur externe est téléchargé.
 demo-failed = La démonstration a échoué : { $cause }
     .hint = Lisez ce qui est affiché plus haut ; relancez avec « --folder DOSSIER » pour examiner ses fichiers.
+expected-no-reason = vide pour une approbation ; pour rejeter, utilisez « Rejeter »
 expected-selection = sélectionnez au moins une demande
 expected-at-most-rows = { $limit } au plus à la fois
 expected-one-of = une valeur parmi : { $words }

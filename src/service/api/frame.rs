@@ -31,7 +31,8 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const BUSY_SECONDS: u32 = 5;
 
 /// On every answer. Nothing is to be cached, framed, guessed at or told to other sites.
-const HEADERS: [(HeaderName, &str); 5] = [
+const HEADERS: [(HeaderName, &str); 6] = [
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (CACHE_CONTROL, "no-store"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
@@ -143,14 +144,15 @@ pub(in crate::service) async fn guard(State(app): State<Arc<App>>, mut request: 
     }
 }
 
-/// Whether a browser sends a change on behalf of another site (Fetch Metadata; Origin, RFC 6454 §7). Programs send
-/// neither header.
+/// Whether a browser asks on behalf of another site (Fetch Metadata; Origin, RFC 6454 §7). Programs send neither header.
 fn cross_site(request: &Request, own: &str) -> bool {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return false;
-    }
     let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("null"));
     let foreign_fetch = header(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        // A link may lead here; a page of another site loads nothing from here, which would be recorded as the manager's.
+        let link = header("sec-fetch-mode") == Some("navigate") && header("sec-fetch-dest") == Some("document");
+        return foreign_fetch && !link;
+    }
     let origin = |url: &str| url.strip_suffix(":443").unwrap_or(url).to_ascii_lowercase();
     let foreign_origin = header(ORIGIN.as_str()).is_some_and(|sent| origin(sent) != origin(own));
     foreign_fetch || foreign_origin

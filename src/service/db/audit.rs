@@ -64,9 +64,9 @@ pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result
         .await?)
 }
 
-/// The newest entries on one object, newest first.
+/// The newest entries on one object, newest first; without attempts that were refused, which are not its history.
 pub async fn list_of(connection: &mut Connection, object: &str, limit: u32) -> Result<Vec<AuditRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM audit WHERE object = ? ORDER BY sequence DESC LIMIT ?")
+    Ok(sqlx::query_as("SELECT * FROM audit WHERE object = ? AND json_extract(detail, '$.refused') IS NULL ORDER BY sequence DESC LIMIT ?")
         .bind(object)
         .bind(limit)
         .fetch_all(connection)

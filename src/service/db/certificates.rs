@@ -200,7 +200,7 @@ pub struct Filter<'a> {
     pub limit: u32,
 }
 
-/// The rows that a filter lets through. A search finds the certificates of the 2,000 newest requests that answer to it.
+/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that answer to it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM certificates ");
     query.push(match (filter.search, filter.view, filter.organisation) {
@@ -226,12 +226,14 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
     let by_end = filter.view != View::All;
     if let Some(after) = filter.after.map(row_number) {
         match (by_end, filter.newest_first) {
-            (true, _) => query
-                .push(" AND (not_after, id) > ((SELECT not_after FROM certificates WHERE id = ")
-                .push_bind(after)
-                .push("), ")
-                .push_bind(after)
-                .push(")"),
+            (true, _) => {
+                query.push(" AND (not_after, id) > ((SELECT not_after FROM certificates WHERE id = ").push_bind(after);
+                // As with requests: nothing goes on from what another organisation has.
+                if let Some(organisation) = filter.organisation {
+                    query.push(" AND organisation = ").push_bind(organisation.to_owned());
+                }
+                query.push("), ").push_bind(after).push(")")
+            }
             (false, true) => query.push(" AND id < ").push_bind(after),
             (false, false) => query.push(" AND id > ").push_bind(after),
         };

@@ -134,7 +134,12 @@ pub struct Listed {
 }
 
 /// The most rows that are looked at for one page. What is rare among a million costs more pages, never a slow one.
-const LOOK_LIMIT: u32 = 2_000;
+const LOOK_LIMIT: u32 = 1_000;
+
+/// The most words of a search, and the most characters of one that the index is asked for. The index compares the lists
+/// of all trigrams of a word for each row that has them, so that long words are dear; the rest is compared afterwards.
+const WORDS_LIMIT: usize = 8;
+const PHRASE_LIMIT: usize = 24;
 
 /// A word shorter than a trigram is in no index.
 pub(super) const TRIGRAM: usize = 3;
@@ -239,18 +244,19 @@ pub async fn find_sharing(
     Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(number).fetch_optional(connection).await?)
 }
 
+/// A `+` keeps SQLite from walking through all of an organisation instead of the index of what is shared.
 const fn sharing(shared: Shared) -> &'static str {
     match shared {
         Shared::Key => "other.key_sha256 = this.key_sha256 AND other.number <> this.number",
         Shared::MacAddress => {
             "other.mac_address = this.mac_address AND other.mac_address <> ''
-             AND other.organisation = this.organisation AND other.identity <> this.identity"
+             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
         }
         Shared::HostName => {
             "other.host_name = this.host_name AND other.host_name <> ''
-             AND other.organisation = this.organisation AND other.identity <> this.identity"
+             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
         }
-        Shared::CommonName => "other.identity = this.identity AND other.organisation <> this.organisation",
+        Shared::CommonName => "other.identity = this.identity AND +other.organisation <> this.organisation",
     }
 }
 
@@ -292,6 +298,17 @@ pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> 
     .bind(organisation)
     .fetch_all(connection)
     .await?)
+}
+
+/// The words of a search, each once. Control characters stand in no text, and end what SQLite reads.
+pub(super) fn words(search: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for word in search.split(|character: char| character.is_whitespace() || character.is_control()) {
+        if !word.is_empty() && !words.contains(&word) && words.len() < WORDS_LIMIT {
+            words.push(word);
+        }
+    }
+    words
 }
 
 #[derive(FromRow)]
@@ -336,7 +353,7 @@ impl Candidate {
 
 /// The rows that a filter lets through. At most [`LOOK_LIMIT`] rows are looked at; the next part goes on there.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Listed, DatabaseError> {
-    let words: Vec<&str> = filter.search.unwrap_or_default().split_whitespace().collect();
+    let words = words(filter.search.unwrap_or_default());
     let mut items = Vec::new();
     let numbered = filter.search.and_then(|search| search.trim().parse().ok()).map(RequestNumber);
     if let Some(number) = numbered.filter(|_| filter.after.is_none()) {
@@ -348,12 +365,14 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Li
         items.extend(row.filter(|row| row.passes(filter, &[])).map(Candidate::summary).transpose()?);
     }
 
+    // The one with that number comes beside the others.
+    let limit = filter.limit as usize + items.len();
     let mut query = candidates(filter, &words);
     let mut rows = query.build_query_as::<Candidate>().fetch(connection);
     let mut looked = 0;
     let mut last = None;
     while let Some(row) = rows.try_next().await? {
-        if items.len() == filter.limit as usize {
+        if items.len() == limit {
             return Ok(Listed { items, next: last });
         }
         looked += 1;
@@ -402,12 +421,15 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
         match filter.order {
             Order::Oldest => query.push(" AND number > ").push_bind(after),
             Order::Newest => query.push(" AND number < ").push_bind(after),
-            Order::Name => query
-                .push(" AND (common_name, number) > ((SELECT common_name FROM requests WHERE number = ")
-                .push_bind(after)
-                .push("), ")
-                .push_bind(after)
-                .push(")"),
+            Order::Name => {
+                query.push(" AND (common_name, number) > ((SELECT common_name FROM requests WHERE number = ");
+                query.push_bind(after);
+                // From what another organisation has, nothing goes on: where it would stand is theirs to know.
+                if let Some(organisation) = filter.organisation {
+                    query.push(" AND organisation = ").push_bind(organisation.to_owned());
+                }
+                query.push("), ").push_bind(after).push(")")
+            }
         };
     }
     query.push(match filter.order {
@@ -429,6 +451,7 @@ fn push_phrases<'a>(
 ) -> bool {
     let phrases: Vec<String> = words
         .filter(|word| word.chars().count() >= TRIGRAM)
+        .map(|word| word.chars().take(PHRASE_LIMIT).collect::<String>())
         .map(|word| format!("text : \"{}\"", word.replace('"', "\"\"")))
         .collect();
     if phrases.is_empty() {
@@ -451,7 +474,7 @@ pub(super) fn push_hits(
     search: &str,
     organisation: Option<&str>,
 ) -> bool {
-    let found = push_phrases(query, before, search.split_whitespace(), organisation);
+    let found = push_phrases(query, before, words(search).into_iter(), organisation);
     if found {
         query.push(format!(" ORDER BY rowid DESC LIMIT {LOOK_LIMIT}"));
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ORGANISATION_CODE_LIMIT, found, inert, record, record_certificate};
+use super::{found, inert, record, record_certificate};
 use crate::locales::{Language, Text};
 use crate::protocol::messages::{
     IssuedManager, Manager, NewManager, Organisation, Reissue, Revocation, RevocationCode,
@@ -19,6 +19,8 @@ use crate::service::error::{Failure, Refusal};
 use crate::service::handover;
 use crate::service::pkcs12::Pkcs12;
 
+/// The most characters in an organisation's code.
+const ORGANISATION_CODE_LIMIT: usize = 16;
 /// X.520 upper bound of an organisation name, in characters.
 const ORGANISATION_LIMIT: usize = 64;
 
@@ -248,6 +250,11 @@ fn duplicate(error: Failure, what: impl FnOnce() -> Text) -> Failure {
         Failure::Database(error) if error.is_duplicate() => Refusal::already_exists(what()).into(),
         error => error,
     }
+}
+
+/// Whether a text is at least near to a code: nothing else gets into logs and records as one.
+pub(super) fn could_be_code(text: &str) -> bool {
+    text.len() <= ORGANISATION_CODE_LIMIT && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn check_organisation(organisation: &Organisation) -> Result<(), Refusal> {

@@ -17,6 +17,7 @@ use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::csr_subject;
 use crate::protocol::secret::sha256_hex;
 use crate::protocol::subject::NameFormat;
+use crate::protocol::text::printable;
 use crate::service::app::App;
 use crate::service::audit;
 use crate::service::auth::{Action, Actor, authorize};
@@ -85,11 +86,18 @@ pub struct Content {
 }
 
 impl Content {
-    fn of_csr(der: &[u8]) -> Option<Self> {
+    /// Of a CSR (DER).
+    pub fn of_csr(der: &[u8]) -> Option<Self> {
         let (_, csr) = X509CertificationRequest::from_der(der).ok()?;
         let info = &csr.certification_request_info;
         let extensions = csr.requested_extensions().into_iter().flatten();
         Some(Self::read(&info.subject, &info.subject_pki, extensions))
+    }
+
+    /// Every name of the SAN, safe to show.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.dns_names.iter().chain(&self.emails).chain(&self.other_names);
+        names.map(|name| printable(name).into_owned()).collect()
     }
 
     /// Of a certificate (DER).

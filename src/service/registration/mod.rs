@@ -38,14 +38,11 @@ pub use self::packages::CreatedPackage;
 pub use self::reading::{CertificateQuery, Health, RequestQuery};
 pub use self::submission::Submitted;
 
-/// The most characters in an organisation's code.
-const ORGANISATION_CODE_LIMIT: usize = 16;
-
 impl App {
     /// Lets an actor do something, or audits that a manager or machine reached for what is not theirs.
     pub(super) async fn allow(&self, actor: &Actor, action: Action, object: &Object<'_>) -> Result<(), Failure> {
         // Who may do nothing fills no record with names that nothing can have.
-        if object.organisation().is_some_and(|code| code.len() > ORGANISATION_CODE_LIMIT) {
+        if object.organisation().is_some_and(|code| !directory::could_be_code(code)) {
             return Err(Refusal::invalid_field("organisation", Text::new("expected-organisation-code")).into());
         }
         let Err(refusal) = authorize(actor, action, object) else { return Ok(()) };

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use unicode_security::MixedScript;
 use utoipa::IntoParams;
 
-use super::{Content, check_again, found, own_kinds};
+use super::{Content, check_again, check_length, found, own_kinds};
 use crate::protocol::messages::{
     AuditEntry, CertificateSummary, Der, Page, RequestDetail, RequestSummary, ServiceInfo,
 };
@@ -24,6 +24,9 @@ use crate::service::tls;
 /// The most rows on one page.
 const PAGE_LIMIT: u32 = 200;
 const PAGE: u32 = 50;
+
+/// The most characters of a search.
+const SEARCH_LIMIT: usize = 200;
 
 /// What requests may share, and the rule that says so.
 const SHARED: [(Shared, Rule); 4] = [
@@ -119,7 +122,7 @@ impl App {
     /// Requests, lowest number first: who waits longest comes first.
     pub async fn list_requests(&self, actor: &Actor, query: &RequestQuery) -> Result<Page<RequestSummary>, Failure> {
         let organisation = self.scope(actor, Action::ListRequests, query.organisation.as_deref()).await?;
-        let search = query.search.as_deref().map(str::to_lowercase);
+        let search = searched(query.search.as_deref())?;
         let kinds = match query.kind {
             Some(kind) => vec![kind],
             None if query.waiting => own_kinds(actor),
@@ -191,7 +194,7 @@ impl App {
     ) -> Result<Page<CertificateSummary>, Failure> {
         let organisation = self.scope(actor, Action::ListCertificates, query.organisation.as_deref()).await?;
         let limit = limit(query.limit)?;
-        let search = query.search.as_deref().map(str::to_lowercase);
+        let search = searched(query.search.as_deref())?;
         let filter = certificates::Filter {
             organisation: organisation.as_deref(),
             search: search.as_deref().map(str::trim).filter(|search| !search.is_empty()),
@@ -273,6 +276,12 @@ impl App {
         self.allow(actor, action, &object).await?;
         Ok(scope.map(str::to_owned))
     }
+}
+
+/// The text of a search in lower case.
+fn searched(search: Option<&str>) -> Result<Option<String>, Refusal> {
+    check_length("search", search.unwrap_or_default(), SEARCH_LIMIT)?;
+    Ok(search.map(str::to_lowercase))
 }
 
 fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {

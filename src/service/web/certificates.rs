@@ -82,7 +82,7 @@ pub(super) async fn list(
         Some("revoked") => (View::Revoked, "revoked"),
         _ => (View::All, ""),
     };
-    let organisation = fields.value("organisation").filter(|_| viewer.is_ptc());
+    let organisation = fields.value("organisation");
     let query = CertificateQuery {
         organisation: organisation.map(str::to_owned),
         search: fields.value("search").map(str::to_owned),

@@ -6,8 +6,10 @@ use askama::Template;
 use axum::RequestPartsExt;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
+use axum::http::Method;
 use axum::http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, REFERRER_POLICY, SET_COOKIE,
+    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
+    SET_COOKIE,
 };
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -21,7 +23,7 @@ use crate::protocol::request::Role;
 use crate::service::api::extract::FromCaller;
 use crate::service::api::frame::{Failed, RequestId, accepted_language};
 use crate::service::app::App;
-use crate::service::auth::Actor;
+use crate::service::auth::{Action, Actor, Object};
 use crate::service::error::{Failure, Refusal};
 
 /// Everything from here, nothing inline; forms go nowhere else.
@@ -49,6 +51,8 @@ impl FromRequestParts<Arc<App>> for Viewer {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let caller = parts.extract_with_state::<FromCaller, _>(app).await?;
         let Actor::Manager(manager) = &caller.actor else {
+            // Refused as everything that is not a manager's, and recorded.
+            app.allow(&caller.actor, Action::ListRequests, &Object::Everything).await?;
             return Err(Refusal::forbidden(Text::new("forbidden-not-a-manager")).into());
         };
         let organisation = match &manager.organisation {
@@ -61,7 +65,11 @@ impl FromRequestParts<Arc<App>> for Viewer {
             organisation,
             environment: app.settings().environment.clone(),
             language: language(&parts.headers),
-            path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            // Where a form was posted to, no link leads: its section stands for it.
+            path: match parts.method {
+                Method::GET => parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+                _ => parts.uri.path().split('/').nth(1).map(|section| format!("/{section}")).unwrap_or_default(),
+            },
         })
     }
 }
@@ -173,5 +181,10 @@ pub(in crate::service) async fn present(request: Request, next: Next) -> Respons
     };
     let mut html = html_response(page.render().unwrap_or_default(), language);
     *html.status_mut() = response.status();
+    for name in [ALLOW, RETRY_AFTER] {
+        if let Some(value) = response.headers().get(&name) {
+            html.headers_mut().insert(name, value.clone());
+        }
+    }
     html
 }

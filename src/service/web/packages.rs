@@ -13,7 +13,7 @@ use super::fields::{Fields, Posted};
 use super::frame::Viewer;
 use super::shown::{self, Moment};
 use crate::locales::{self, Text};
-use crate::protocol::messages::{NewPackage, Organisation, PackageSummary};
+use crate::protocol::messages::{GRACE_LIMIT, NewPackage, Organisation, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
 use crate::service::api::extract::InPath;
@@ -140,7 +140,8 @@ pub(super) async fn rotate(
     InPath(id): InPath<i64>,
     Posted(fields): Posted,
 ) -> Result<Response, Failure> {
-    let grace_days = fields.word("grace_days").unwrap_or_default();
+    let expected = || Refusal::invalid_field("grace_days", Text::new("expected-days").with("limit", GRACE_LIMIT));
+    let grace_days = fields.word("grace_days").ok_or_else(expected)?;
     download(&app.rotate_package(&viewer.actor, id, grace_days).await?)
 }
 

@@ -91,7 +91,6 @@ struct Queue<'a> {
     order: Order,
     orders: [String; 3],
     rows: Vec<Row>,
-    selectable: bool,
     next: Option<String>,
     first: Option<String>,
     /// Where the search stopped looking, when it found little until there.
@@ -106,7 +105,7 @@ pub(super) async fn queue(
 ) -> Result<Response, Failure> {
     let state = fields.value("state").unwrap_or(WAITING);
     let kind: Option<Kind> = fields.word("kind");
-    let organisation = fields.value("organisation").filter(|_| viewer.is_ptc());
+    let organisation = fields.value("organisation");
     let order = match fields.value("order") {
         Some("newest") => Order::Newest,
         Some("name") => Order::Name,
@@ -139,7 +138,6 @@ pub(super) async fn queue(
         order,
         orders: ["", "newest", "name"]
             .map(|order| format!("/requests{}", fields.query_with(&[("order", order), ("after", "")]))),
-        selectable: rows.iter().any(Row::pending),
         looked_until: page.next.filter(|_| rows.len() < ROWS as usize),
         rows,
         next: page.next.map(|after| format!("/requests{}", fields.query_with(&[("after", &after.to_string())]))),
@@ -424,6 +422,8 @@ struct Selected {
     kind: String,
     common_name: String,
     subject: String,
+    /// What else the certificate would name.
+    names: Vec<String>,
     key: String,
     csr_sha256: String,
     description: String,
@@ -456,6 +456,7 @@ pub(super) async fn preview(
             kind: locales::kind(detail.status.kind).in_language(viewer.language),
             common_name: inert(&detail.status.common_name),
             subject: inert(&detail.subject),
+            names: Content::of_csr(&detail.csr.0).map(|content| content.names()).unwrap_or_default(),
             key: detail.key,
             csr_sha256: detail.csr_sha256,
             description: inert(&detail.contact.description),
@@ -509,7 +510,11 @@ pub(super) async fn decide(
         requests.push((number, fields.text(&format!("csr_sha256-{number}"))));
     }
     let verdict = match fields.value("verdict") {
-        Some("approve") => Verdict::Approve,
+        // Whoever wrote a reason meant to reject.
+        Some("approve") if fields.value("reason").is_none() => Verdict::Approve,
+        Some("approve") => {
+            return Err(Refusal::invalid_field("reason", locales::Text::new("expected-no-reason")).into());
+        }
         Some("reject") => {
             let reason = fields.text("reason");
             if reason.is_empty() {

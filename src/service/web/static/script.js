@@ -7,18 +7,33 @@ const byId = (id) => document.getElementById(id);
 // Refresh: parts marked data-live are replaced by what the same address shows now. What is selected and what has the
 // focus stays; a part in which somebody types is left alone.
 
+let busy = false;
+
 async function refresh() {
-  if (document.hidden || !document.querySelector("[data-live]")) return;
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
-  if (!answer) return;
+  if (busy || document.hidden || !document.querySelector("[data-live]")) return;
+  busy = true;
+  try {
+    await update();
+  } catch {
+    // The service does not answer: the next round asks again.
+  } finally {
+    busy = false;
+  }
+}
+
+async function update() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
   // Refused now: a certificate that was revoked a moment ago shows nothing more.
   if (answer.status === 401 || answer.status === 403) return location.reload();
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const before = document.querySelectorAll("#rows tr").length;
   for (const old of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(old.id);
     if (next && !next.isEqualNode(pristine(old))) replace(old, next);
   }
+  const more = document.querySelectorAll("#rows tr").length - before;
+  if (more > 0) byId("announce").textContent = `+${more}`;
   // A request that is decided meanwhile has no form any more.
   const form = document.querySelector(".decide #approve, .decide #reason");
   if (form && byId("state") && !fresh.querySelector(".decide")) location.reload();
@@ -41,7 +56,7 @@ function replace(old, next) {
   old.replaceChildren(...[...next.childNodes].map((node) => document.importNode(node, true)));
   for (const box of old.querySelectorAll("input[type=checkbox]")) box.checked = checked.has(box.value);
   if (here) old.querySelector(`a[href="${CSS.escape(here.getAttribute("href"))}"]`)?.closest("tr").classList.add("here");
-  if (active) [...old.querySelectorAll("a, input")].find((element) => key(element) === active)?.focus();
+  if (active) [...old.querySelectorAll("a, input")].find((element) => key(element) === active)?.focus({ preventScroll: true });
   count();
 }
 
