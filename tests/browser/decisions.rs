@@ -140,7 +140,7 @@ fn whoever_comes_second_is_told_who_was_first() {
     browser.click("#approve");
     browser.see("This is not possible any more");
     let year = service.now().year().to_string();
-    for expected in ["approved", "decided by", "operator:test", year.as_str()] {
+    for expected in ["“Approved” since", "decided by operator test", year.as_str()] {
         browser.see(expected);
     }
     assert_eq!(told(&service, &decided).issued.unwrap().serial, serial, "a second certificate");
