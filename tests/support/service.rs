@@ -76,6 +76,17 @@ impl Service {
         Self::set_up(change, |app| app)
     }
 
+    /// A fresh service whose secure listener is where it says, as browsers need it: they send along where a form comes
+    /// from, and the service takes forms from its own address only.
+    pub fn at_its_address() -> Self {
+        // Free a moment ago; others here let the system choose, and it hardly ever chooses the same port again at once.
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        Self::with_settings(|settings| {
+            settings.secure_listen.set_port(port);
+            settings.secure_url = format!("https://enroll.ptc.example:{port}");
+        })
+    }
+
     fn set_up(configure: impl FnOnce(&mut Settings), change: impl FnOnce(App) -> App) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new("test", "https://enroll.ptc.example:8443", SECURE_URL);
@@ -137,6 +148,11 @@ impl Service {
 
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
+    }
+
+    /// Where the secure listener says that it is.
+    pub fn secure_url(&self) -> &str {
+        &self.app.settings().secure_url
     }
 
     pub fn public_port(&self) -> u16 {
@@ -327,6 +343,11 @@ impl Identity {
         let issued = &added.issued;
         let chain = vec![issued.certificate.0.clone(), issued.chain[0].0.clone()];
         Self { chain, key, serial: issued.serial.clone(), id: added.manager.id }
+    }
+
+    /// The key in PEM, for programs that were not written here.
+    pub fn key_pem(&self) -> &str {
+        &self.key
     }
 }
 
