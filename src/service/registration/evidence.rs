@@ -10,18 +10,18 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, TbsCertificate, X509Certificate};
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
-use super::reading::warnings;
 use super::{check_again, found};
-use crate::protocol::messages::{AuditEntry, Der, MachineDetails, RequestDetail};
+use crate::protocol::messages::{AuditEntry, MachineDetails, RequestDetail};
 use crate::protocol::request::{Kind, RequestNumber, State};
-use crate::protocol::rules::csr_subject;
+use crate::protocol::rules::{CheckedCsr, key_kind};
 use crate::protocol::secret::sha256_hex;
 use crate::protocol::subject::NameFormat;
 use crate::protocol::text::printable;
 use crate::service::app::App;
 use crate::service::audit;
 use crate::service::auth::{Action, Actor, authorize};
-use crate::service::db::{certificates, requests};
+use crate::service::db::certificates;
+use crate::service::db::requests::{self, RequestRow};
 use crate::service::error::{Failure, Refusal};
 
 /// The most entries of a request's history; none has more unless somebody reaches for it again and again.
@@ -119,7 +119,7 @@ impl Content {
     ) -> Self {
         let mut content = Self {
             subject: NameFormat::Rfc4514.print(subject),
-            key: crate::protocol::rules::key_kind(key).map(|kind| kind.to_string()).unwrap_or_default(),
+            key: key_kind(key).map(|kind| kind.to_string()).unwrap_or_default(),
             key_sha256: sha256_hex(key.raw),
             ..Self::default()
         };
@@ -180,8 +180,6 @@ impl App {
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
         let csr = check_again(&mut connection, &row).await?;
-        let warnings = warnings(&mut connection, actor, &row, &csr).await?;
-        let status = self.status(&mut connection, &row).await?;
         let certificate = certificates::find_by_request(&mut connection, number).await?;
         let issued = match (&certificate, &csr) {
             (Some(certificate), _) => certificate.der.as_deref().and_then(Content::of_certificate),
@@ -209,18 +207,7 @@ impl App {
         let watchers = self.watchers.look(actor, number, self.clock.now());
         let asked = Content::of_csr(&row.csr).unwrap_or_default();
         Ok(Evidence {
-            detail: RequestDetail {
-                status,
-                organisation: row.organisation,
-                subject: csr_subject(&row.csr).unwrap_or_default(),
-                key: asked.key.clone(),
-                csr_sha256: row.csr_sha256,
-                csr: Der(row.csr),
-                machine: row.machine,
-                contact: row.contact,
-                warnings,
-                decided_by: row.decided_by,
-            },
+            detail: self.detail(&mut connection, actor, row, &csr).await?,
             asked,
             issued,
             previous,
@@ -231,12 +218,7 @@ impl App {
     }
 
     /// Why an actor may not decide on a pending request, by the same functions that a decision asks.
-    fn undecidable(
-        &self,
-        actor: &Actor,
-        row: &requests::RequestRow,
-        csr: Option<&crate::protocol::rules::CheckedCsr>,
-    ) -> Option<Refusal> {
+    fn undecidable(&self, actor: &Actor, row: &RequestRow, csr: Option<&CheckedCsr>) -> Option<Refusal> {
         authorize(actor, Action::Approve, &super::row_object(row))
             .and_then(|()| csr.map_or(Ok(()), |csr| super::decision::refuse_own_request(actor, row, csr)))
             .err()

@@ -171,12 +171,23 @@ impl App {
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
         let csr = check_again(&mut connection, &row).await?;
-        let warnings = warnings(&mut connection, actor, &row, &csr).await?;
+        self.detail(&mut connection, actor, row, &csr).await
+    }
+
+    /// The same of a row and its CSR, checked again.
+    pub(super) async fn detail(
+        &self,
+        connection: &mut Connection,
+        actor: &Actor,
+        row: RequestRow,
+        csr: &Result<CheckedCsr, Vec<Finding>>,
+    ) -> Result<RequestDetail, Failure> {
+        let warnings = warnings(connection, actor, &row, csr).await?;
         Ok(RequestDetail {
-            status: self.status(&mut connection, &row).await?,
+            status: self.status(connection, &row).await?,
             organisation: row.organisation,
             subject: csr_subject(&row.csr).unwrap_or_default(),
-            key: csr.map(|csr| csr.key().to_string()).unwrap_or_default(),
+            key: csr.as_ref().map(|csr| csr.key().to_string()).unwrap_or_default(),
             csr_sha256: row.csr_sha256,
             csr: Der(row.csr),
             machine: row.machine,
@@ -301,7 +312,7 @@ fn page<T>(mut items: Vec<T>, limit: u32, position: impl Fn(&T) -> u64) -> Page<
 }
 
 /// What the approver should look at.
-pub(super) async fn warnings(
+async fn warnings(
     connection: &mut Connection,
     actor: &Actor,
     row: &RequestRow,
