@@ -1,5 +1,5 @@
-//! A Chromium of a manager's, driven by WebDriver (W3C), which is JSON over HTTP: a client for the few commands that the
-//! tests need is smaller than a library's.
+//! A Chromium of a manager's, driven by WebDriver (W3C), which is JSON over HTTP: a client for the few commands that
+//! the tests need is smaller than a library's.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -46,6 +46,12 @@ fn what_machines_say_is_text() {
         }
         assert_eq!(browser.complaints(), [""; 0], "{page}");
     }
+    // One wordy machine does not push the others out of sight.
+    browser.widen(1280);
+    browser.open(&pages[0]);
+    let heights = "[...document.querySelectorAll('#rows tr')].map((it) => it.offsetHeight)";
+    let tallest = browser.run(&format!("return Math.max(...{heights})"));
+    assert!(tallest.as_i64().unwrap() < 200, "a row of {tallest} pixels");
     browser.open(&pages[2]);
     browser.see(HTML);
     browser.open(&pages[3]);

@@ -191,6 +191,24 @@ fn what_forms_lead_to_is_complete_and_accessible() {
     check("verified");
     browser.open("/certificates?view=revoked");
     check("revoked");
+    // The forms within the rows.
+    for page in ["managers", "packages"] {
+        browser.open(&format!("/{page}"));
+        browser.run("document.querySelectorAll('details').forEach((it) => { it.open = true; })");
+        check(&format!("{page}-opened"));
+    }
+    browser.run("document.getElementById('organisation').selectedIndex = 1");
+    browser.click("form[action='/packages/preview'] button.primary");
+    browser.wait_for("return location.pathname === '/packages/preview' && !!document.querySelector('pre')");
+    check("package-preview");
+    browser.open("/managers");
+    browser.run(
+        "document.getElementById('name').value = 'Nina'; document.getElementById('email').value = 'n@ptc.example'",
+    );
+    browser.run("document.getElementById('role').value = 'ptc-manager'");
+    browser.click("form[action='/managers'] button.primary");
+    browser.wait_for("return !!document.querySelector('a[download]')");
+    check("issued");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
