@@ -357,7 +357,13 @@ fn lists_go_on_where_they_stopped_in_every_order() {
         let organisation = if number % 2 == 0 { A } else { B };
         service.submit(organisation, Draft::workstation(organisation, &format!("PC-{:03}", (number * 7) % 120)));
     }
-    for query in ["?state=pending", "?state=pending&order=newest", "?state=all&order=name", "?state=all&search=PC-"] {
+    for query in [
+        "?state=pending",
+        "?state=pending&order=newest",
+        "?state=all&order=name",
+        "?state=pending&order=organisation",
+        "?state=all&search=PC-",
+    ] {
         let mut seen = Vec::new();
         let mut path = format!("/requests{query}");
         loop {

@@ -44,6 +44,7 @@ queue-organisation = Organisation
 queue-order = Order
 order-oldest = oldest first
 order-newest = newest first
+order-organisation = by organisation
 order-name = by common name
 queue-apply = Apply
 queue-reset = Reset

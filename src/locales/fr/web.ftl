@@ -44,6 +44,7 @@ queue-organisation = Organisation
 queue-order = Ordre
 order-oldest = les plus anciennes d’abord
 order-newest = les plus récentes d’abord
+order-organisation = par organisation
 order-name = par nom commun
 queue-apply = Appliquer
 queue-reset = Réinitialiser

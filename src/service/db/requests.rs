@@ -103,6 +103,8 @@ pub enum Order {
     Newest,
     /// By common name.
     Name,
+    /// By organisation, and in each the lowest number first.
+    Organisation,
 }
 
 /// What a list shows.
@@ -401,6 +403,7 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
     }
     let by_name = filter.order == Order::Name;
     query.push(match (filter.organisation, filter.state, by_name) {
+        (None, _, false) if filter.order == Order::Organisation => "INDEXED BY requests_by_organisation",
         (Some(_), _, true) => "INDEXED BY requests_of_organisation_by_name",
         (None, Some(_), true) => "INDEXED BY requests_in_state_by_name",
         (None, None, true) => "INDEXED BY requests_by_name",
@@ -414,12 +417,22 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation.to_owned());
     }
-    if let Some(state) = filter.state.filter(|_| !(by_name && filter.organisation.is_some())) {
+    // Where the index does not hold the state, the rows are looked at.
+    let held = !matches!((filter.order, filter.organisation), (Order::Name, Some(_)) | (Order::Organisation, None));
+    if let Some(state) = filter.state.filter(|_| held) {
         query.push(" AND state = ").push_bind(state.as_str());
     }
     if let Some(after) = filter.after.map(row_number) {
         match filter.order {
             Order::Oldest => query.push(" AND number > ").push_bind(after),
+            // Of one organisation's there is no other order.
+            Order::Organisation if filter.organisation.is_some() => query.push(" AND number > ").push_bind(after),
+            Order::Organisation => query
+                .push(" AND (organisation, number) > ((SELECT organisation FROM requests WHERE number = ")
+                .push_bind(after)
+                .push("), ")
+                .push_bind(after)
+                .push(")"),
             Order::Newest => query.push(" AND number < ").push_bind(after),
             Order::Name => {
                 query.push(" AND (common_name, number) > ((SELECT common_name FROM requests WHERE number = ");
@@ -436,6 +449,7 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
         Order::Oldest => " ORDER BY number",
         Order::Newest => " ORDER BY number DESC",
         Order::Name => " ORDER BY common_name, number",
+        Order::Organisation => " ORDER BY organisation, number",
     });
     query.push(format!(" LIMIT {LOOK_LIMIT}"));
     query

@@ -52,7 +52,7 @@ pub struct RequestQuery {
     pub waiting: bool,
     /// Only requests whose common name, contact or machine holds every word of this text, or whose number it is.
     pub search: Option<String>,
-    /// The order: `oldest` first unless said otherwise, `newest` or `name`. A search comes by number.
+    /// The order: `oldest` first unless said otherwise, `newest`, `name` or `organisation`. A search comes by number.
     #[serde(default)]
     pub order: Order,
     /// The `next` of the page before.

@@ -150,7 +150,7 @@ impl App {
                 machine: &as_json(machine)?,
                 contact: &as_json(contact)?,
                 mac_address: &hexadecimal_digits(&machine.mac_address),
-                search: &search_text(common_name, machine, contact),
+                search: &search_text(common_name, csr, machine, contact),
                 submitted_at: now,
                 replaces,
             },
@@ -305,8 +305,9 @@ fn hexadecimal_digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_uppercase()).collect()
 }
 
-fn search_text(common_name: &str, machine: &MachineDetails, contact: &Contact) -> String {
-    [common_name, &contact.email, &contact.telephone, &contact.description, &machine.host_name, &machine.mac_address]
-        .join("\n")
-        .to_lowercase()
+fn search_text(common_name: &str, csr: &CheckedCsr, machine: &MachineDetails, contact: &Contact) -> String {
+    let organisation = csr.subject().organisation.as_str();
+    let MachineDetails { host_name, mac_address, .. } = machine;
+    let Contact { email, telephone, description } = contact;
+    [common_name, email, telephone, description, host_name, mac_address, organisation].join("\n").to_lowercase()
 }

@@ -89,7 +89,7 @@ struct Queue<'a> {
     state: String,
     search: String,
     order: Order,
-    orders: [String; 3],
+    orders: [String; 4],
     rows: Vec<Row>,
     next: Option<String>,
     first: Option<String>,
@@ -109,6 +109,7 @@ pub(super) async fn queue(
     let order = match fields.value("order") {
         Some("newest") => Order::Newest,
         Some("name") => Order::Name,
+        Some("organisation") => Order::Organisation,
         _ => Order::Oldest,
     };
     let query = RequestQuery {
@@ -136,7 +137,7 @@ pub(super) async fn queue(
         state: state.to_owned(),
         search: fields.text("search"),
         order,
-        orders: ["", "newest", "name"]
+        orders: ["", "newest", "name", "organisation"]
             .map(|order| format!("/requests{}", fields.query_with(&[("order", order), ("after", "")]))),
         looked_until: page.next.filter(|_| rows.len() < ROWS as usize),
         rows,
