@@ -1,6 +1,7 @@
 //! A Chromium of a manager's, driven by WebDriver (W3C), which is JSON over HTTP: a client for the few commands that
 //! the tests need is smaller than a library's.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -145,11 +146,16 @@ impl Browser {
     /// Waits for an element and clicks at it.
     #[track_caller]
     pub fn click(&self, selector: &str) {
+        let refused = RefCell::new(String::new());
         let click = || {
             let element = self.element(selector)?;
-            self.try_command("POST", &format!("/element/{element}/click"), &json!({})).ok()
+            let clicked = self.try_command("POST", &format!("/element/{element}/click"), &json!({}));
+            clicked.map_err(|error| refused.replace(error)).ok()
         };
-        self.wait(selector, || click().is_some());
+        let deadline = Instant::now() + PATIENCE;
+        while click().is_none() {
+            assert!(Instant::now() < deadline, "{selector} cannot be clicked at {}: {}", self.path(), refused.borrow());
+        }
     }
 
     /// Presses and releases keys, one after the other, wherever the focus is.
