@@ -264,7 +264,8 @@ fn many_are_decided_at_once_with_a_result_each() {
     assert_eq!(service.detail(own).status.state, State::Pending);
     // Whoever wrote a reason and pressed Enter did not mean to approve: the first button of the form rejects.
     let preview = client.form("/requests/preview", &[("number", &numbers[1])]).text();
-    assert!(preview.find("value=\"reject\"") < preview.find("value=\"approve\""), "{preview}");
+    let place = |verdict: &str| preview.find(&format!("value=\"{verdict}\"")).unwrap();
+    assert!(place("reject") < place("approve"), "{preview}");
     assert!(preview.contains("admin@poste.example"), "what the certificate would name besides: {preview}");
     fields.push(("reason", "unknown machine"));
     assert_eq!(client.form("/requests/decide", &fields).status, 422);
