@@ -49,6 +49,16 @@ pub enum Actor {
     Service,
 }
 
+impl Actor {
+    /// The kinds of requests that wait for this one's own decision; who is no manager is concerned by all.
+    pub fn own_kinds(&self) -> Vec<Kind> {
+        match self {
+            Self::Manager(manager) => Kind::ALL.into_iter().filter(|kind| kind.approver() == manager.role).collect(),
+            _ => Kind::ALL.to_vec(),
+        }
+    }
+}
+
 /// In the audit record, in logs and towards other managers. Names are kept as they are.
 impl fmt::Display for Actor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,7 +12,6 @@ nav-profiles = Profiles
 nav-health = Service
 nav-audit = Audit
 who-all-organisations = all organisations
-footer-product = PTC Enroll
 refused-request-id = Request id for support:
 
 keys-title = Keyboard shortcuts

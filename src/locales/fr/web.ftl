@@ -12,7 +12,6 @@ nav-profiles = Profils
 nav-health = Service
 nav-audit = Audit
 who-all-organisations = toutes les organisations
-footer-product = PTC Enroll
 refused-request-id = Identifiant pour l’assistance :
 
 keys-title = Raccourcis clavier

@@ -158,7 +158,7 @@ pub(in crate::service) async fn create_package(
     State(app): State<Arc<App>>,
     Body(new): Body<NewPackage>,
 ) -> Result<impl IntoResponse, Failure> {
-    zipped(&app.create_package(&caller.actor, &new).await?)
+    Ok((StatusCode::CREATED, zipped(&app.create_package(&caller.actor, &new).await?)?))
 }
 
 /// End an install package's use: nothing more can be submitted with its secret.
@@ -193,11 +193,11 @@ pub(in crate::service) async fn rotate_package(
     InPath(id): InPath<i64>,
     Body(rotation): Body<Rotation>,
 ) -> Result<impl IntoResponse, Failure> {
-    zipped(&app.rotate_package(&caller.actor, id, rotation.grace_days).await?)
+    Ok((StatusCode::CREATED, zipped(&app.rotate_package(&caller.actor, id, rotation.grace_days).await?)?))
 }
 
 /// A new package as a download.
-fn zipped(created: &CreatedPackage) -> Result<impl IntoResponse + use<>, Failure> {
+pub(in crate::service) fn zipped(created: &CreatedPackage) -> Result<impl IntoResponse + use<>, Failure> {
     // Code, environment and kind are letters, digits and hyphens.
     let package = &created.package;
     let name = format!("{}-{}-{}.zip", package.organisation.code, package.environment, package.kind);
@@ -205,7 +205,7 @@ fn zipped(created: &CreatedPackage) -> Result<impl IntoResponse + use<>, Failure
         (CONTENT_TYPE, "application/zip".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
-    Ok((StatusCode::CREATED, headers, package::zip(&created.files)?))
+    Ok((headers, package::zip(&created.files)?))
 }
 
 /// Read the audit record.

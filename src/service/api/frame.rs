@@ -25,7 +25,7 @@ use crate::service::listener::{PeerAddress, PeerCertificate};
 
 /// Where the answer says under which id the service logged the request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const SEC_FETCH_SITE: &str = "sec-fetch-site";
+pub(in crate::service) const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// How many seconds a client waits when the service cannot answer.
 const BUSY_SECONDS: u32 = 5;

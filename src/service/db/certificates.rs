@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 use utoipa::ToSchema;
 
-use super::requests::{TRIGRAM, push_hits};
+use super::request_list::{TRIGRAM, push_hits};
 use super::{Connection, DatabaseError, Moment, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};

@@ -18,6 +18,7 @@ use super::db::outbox::{self, Channel, NewEntry};
 use super::db::requests::{self, RequestRow};
 use super::db::{Connection, DatabaseError, Moment, managers};
 use super::error::Failure;
+use super::registration::as_json;
 use crate::locales::Language;
 use crate::protocol::request::{RequestNumber, Role, State};
 
@@ -153,8 +154,4 @@ async fn concerned(connection: &mut Connection, row: &RequestRow) -> Result<Vec<
         true => managers::in_office(connection, Role::PtcManager, &row.organisation).await,
         false => Ok(managers),
     }
-}
-
-fn as_json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|_| Failure::Inconsistent { what: "a notice" })
 }

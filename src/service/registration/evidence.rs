@@ -1,10 +1,7 @@
 //! What a decision rests on: the CSR beside what would be issued and what the machine has, duplicates, history, who
 //! else is looking.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, TbsCertificate, X509Certificate};
@@ -12,7 +9,7 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use super::{check_again, found};
 use crate::protocol::messages::{AuditEntry, MachineDetails, RequestDetail};
-use crate::protocol::request::{Kind, RequestNumber, State};
+use crate::protocol::request::{RequestNumber, State};
 use crate::protocol::rules::{CheckedCsr, key_kind};
 use crate::protocol::secret::sha256_hex;
 use crate::protocol::subject::NameFormat;
@@ -26,9 +23,6 @@ use crate::service::error::{Failure, Refusal};
 
 /// The most entries of a request's history; none has more unless somebody reaches for it again and again.
 const HISTORY_LIMIT: u32 = 100;
-
-/// How long somebody who opened a request counts as looking at it.
-const LOOKING: Duration = Duration::minutes(2);
 
 /// A request with all that a decision rests on.
 #[derive(Debug)]
@@ -222,36 +216,5 @@ impl App {
         authorize(actor, Action::Approve, &super::row_object(row))
             .and_then(|()| csr.map_or(Ok(()), |csr| super::decision::refuse_own_request(actor, row, csr)))
             .err()
-    }
-}
-
-/// Who has which request open, as far as this process knows: a hint between colleagues, not a lock.
-#[derive(Debug, Default)]
-pub struct Watchers(Mutex<HashMap<(RequestNumber, u64), (String, OffsetDateTime)>>);
-
-impl Watchers {
-    /// Notes that a manager looks at a request, and tells who else does.
-    fn look(&self, actor: &Actor, number: RequestNumber, now: OffsetDateTime) -> Vec<String> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, (_, since)| now - *since < LOOKING);
-        let mut others: Vec<String> = Vec::new();
-        if let Actor::Manager(manager) = actor {
-            open.insert((number, manager.id), (manager.name.clone(), now));
-            others.extend(
-                open.iter()
-                    .filter(|((other, id), _)| *other == number && *id != manager.id)
-                    .map(|(_, (name, _))| name.clone()),
-            );
-            others.sort();
-        }
-        others
-    }
-}
-
-/// Which kinds wait for a manager's own decision.
-pub fn own_kinds(actor: &Actor) -> Vec<Kind> {
-    match actor {
-        Actor::Manager(manager) => Kind::ALL.into_iter().filter(|kind| kind.approver() == manager.role).collect(),
-        _ => Kind::ALL.to_vec(),
     }
 }

@@ -7,11 +7,13 @@ mod bulk;
 mod decision;
 mod directory;
 mod evidence;
+mod health;
 mod identification;
 mod issuing;
 mod packages;
 mod reading;
 mod submission;
+mod watchers;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -31,12 +33,14 @@ use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
 pub use self::bulk::{Decided, Verdict};
 pub use self::directory::check_person;
-pub use self::evidence::{Content, Evidence, Previous, Watchers, own_kinds};
+pub use self::evidence::{Content, Evidence, Previous};
+pub use self::health::Health;
 pub use self::identification::Caller;
 pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
 pub use self::packages::CreatedPackage;
-pub use self::reading::{CertificateQuery, Health, RequestQuery};
+pub use self::reading::{CertificateQuery, RequestQuery};
 pub use self::submission::Submitted;
+pub use self::watchers::Watchers;
 
 impl App {
     /// Lets an actor do something, or audits that a manager or machine reached for what is not theirs.
@@ -166,7 +170,7 @@ async fn record(
 }
 
 /// What is stored as JSON.
-fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+pub(super) fn as_json(value: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(value).map_err(|_| Failure::Inconsistent { what: "what is to be stored" })
 }
 

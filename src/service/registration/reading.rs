@@ -1,11 +1,10 @@
 //! What managers see: lists, a request with its evidence, certificates, the audit record.
 
 use serde::Deserialize;
-use time::OffsetDateTime;
 use unicode_security::MixedScript;
 use utoipa::IntoParams;
 
-use super::{Content, check_again, check_length, found, own_kinds};
+use super::{check_again, check_length, found};
 use crate::protocol::messages::{
     AuditEntry, CertificateSummary, Der, Page, RequestDetail, RequestSummary, ServiceInfo,
 };
@@ -14,12 +13,11 @@ use crate::protocol::rules::{CheckedCsr, Finding, Rule, csr_subject};
 use crate::service::app::App;
 use crate::service::audit::{self, AuditFilter};
 use crate::service::auth::{Action, Actor, Object};
+use crate::service::db::Connection;
 use crate::service::db::certificates::{self, View};
-use crate::service::db::requests::{self, Count, Filter, Listed, Order, RequestRow, Shared};
-use crate::service::db::{Connection, crls};
+use crate::service::db::request_list::{self, Filter, Order};
+use crate::service::db::requests::{self, Count, RequestRow, Shared};
 use crate::service::error::{Failure, Refusal};
-use crate::service::notices::OutboxState;
-use crate::service::tls;
 
 /// The most rows on one page.
 const PAGE_LIMIT: u32 = 200;
@@ -83,31 +81,6 @@ pub struct CertificateQuery {
     pub limit: Option<u32>,
 }
 
-/// How the service is.
-#[derive(Debug)]
-pub struct Health {
-    /// Environment, version, clock.
-    pub info: ServiceInfo,
-    /// Number, moment and end of the revocation list.
-    pub crl: Option<(u64, OffsetDateTime, OffsetDateTime)>,
-    /// How many requests there are.
-    pub requests: i64,
-    /// How many of them wait.
-    pub pending: i64,
-    /// Since when the oldest one waits.
-    pub oldest_pending: Option<OffsetDateTime>,
-    /// The notices that wait, and those given up.
-    pub outbox: OutboxState,
-    /// The size of the database's file.
-    pub database_bytes: u64,
-    /// When the issuing certificate ends.
-    pub issuer_ends: Option<OffsetDateTime>,
-    /// When the root ends.
-    pub root_ends: Option<OffsetDateTime>,
-    /// When the listeners' certificate ends.
-    pub listeners_end: Option<OffsetDateTime>,
-}
-
 impl App {
     /// Who answers here.
     pub fn info(&self) -> ServiceInfo {
@@ -125,7 +98,7 @@ impl App {
         let search = searched(query.search.as_deref())?;
         let kinds = match query.kind {
             Some(kind) => vec![kind],
-            None if query.waiting => own_kinds(actor),
+            None if query.waiting => actor.own_kinds(),
             None => Vec::new(),
         };
         let filter = Filter {
@@ -137,14 +110,9 @@ impl App {
             after: query.after,
             limit: limit(query.limit)?,
         };
-        self.listed(&filter).await
-    }
-
-    /// The requests that a filter lets through, with what their rows warn of.
-    async fn listed(&self, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
         self.expire().await?;
         let mut connection = self.database.read().await?;
-        let Listed { mut items, next } = requests::list(&mut connection, filter).await?;
+        let Page { mut items, next } = request_list::list(&mut connection, &filter).await?;
         let numbers: Vec<RequestNumber> = items.iter().map(|item| item.number).collect();
         for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
             item.warnings.push(Rule::MixedScript.as_str().to_owned());
@@ -223,32 +191,6 @@ impl App {
     /// A certificate.
     pub async fn certificate(&self, actor: &Actor, serial: &str) -> Result<CertificateSummary, Failure> {
         Ok(self.reach_certificate(actor, Action::ReadCertificate, serial).await?.into())
-    }
-
-    /// What the service says of itself, for those who care for it.
-    pub async fn health(&self, actor: &Actor) -> Result<Health, Failure> {
-        self.allow(actor, Action::ReadHealth, &Object::Everything).await?;
-        let outbox = self.outbox_state().await?;
-        let mut connection = self.database.read().await?;
-        let crl = crls::latest(&mut connection).await?;
-        let counts = requests::counts(&mut connection, None).await?;
-        let oldest = Filter { state: Some(State::Pending), limit: 1, ..Filter::default() };
-        let oldest = requests::list(&mut connection, &oldest).await?.items.pop();
-        let file = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let end_of = |der: &[u8]| Content::of_certificate(der)?.validity.map(|(_, end)| end);
-        let listeners = tls::load(&self.home.tls()).ok();
-        Ok(Health {
-            info: self.info(),
-            crl: crl.map(|crl| (crl.number.unsigned_abs(), crl.this_update.0, crl.next_update.0)),
-            requests: counts.iter().map(|count| count.requests).sum(),
-            pending: counts.iter().filter(|count| count.state == State::Pending).map(|count| count.requests).sum(),
-            oldest_pending: oldest.map(|request| request.submitted_at),
-            outbox,
-            database_bytes: file(&self.home.database()),
-            issuer_ends: end_of(self.ca.issuing()),
-            root_ends: end_of(self.ca.root()),
-            listeners_end: listeners.and_then(|credential| end_of(credential.chain().first()?)),
-        })
     }
 
     /// Walks along the chain of the audit record.

@@ -8,11 +8,12 @@ use axum::extract::State as FromState;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 
 use super::fields::{Asked, Fields, Posted};
 use super::frame::Viewer;
-use super::requests::{Event, event};
+use super::shown::{self, Moment, inert};
 use crate::protocol::messages::{AuditEntry, Page};
 use crate::service::app::App;
 use crate::service::audit::{AuditFilter, Verdict};
@@ -22,6 +23,14 @@ const ROWS: u32 = 100;
 
 /// How many entries of an export are in memory at the same time.
 const PART: u32 = 500;
+
+/// An entry of the audit record, for a person.
+pub(super) struct Event {
+    pub(super) moment: Moment,
+    pub(super) action: String,
+    pub(super) actor: String,
+    pub(super) detail: String,
+}
 
 struct Row {
     sequence: u64,
@@ -80,7 +89,7 @@ pub(super) async fn record(
     FromState(app): FromState<Arc<App>>,
     Asked(fields): Asked,
 ) -> Result<Response, Failure> {
-    shown(&viewer, &app, &fields, None).await
+    listed(&viewer, &app, &fields, None).await
 }
 
 /// Walks along the chain of hashes, and shows the result above the record.
@@ -93,10 +102,10 @@ pub(super) async fn verify(
         Verdict::Intact { entries, head } => Ok((viewer.number(i64::try_from(entries).unwrap_or(i64::MAX)), head)),
         Verdict::Broken { sequence } => Err(sequence),
     };
-    shown(&viewer, &app, &Fields::default(), Some(verdict)).await
+    listed(&viewer, &app, &Fields::default(), Some(verdict)).await
 }
 
-async fn shown(
+async fn listed(
     viewer: &Viewer,
     app: &App,
     fields: &Fields,
@@ -122,6 +131,28 @@ async fn shown(
         verdict,
     };
     viewer.page(&template)
+}
+
+/// What is no text of the catalogues stays as it is written.
+pub(super) fn event(viewer: &Viewer, entry: &AuditEntry) -> Event {
+    let id = format!("action-{}", entry.action.replace('.', "-"));
+    let detail = match &entry.detail {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| match value {
+                Value::String(text) => format!("{name}: {text}"),
+                other => format!("{name}: {other}"),
+            })
+            .collect::<Vec<_>>()
+            .join(" · "),
+        other => other.to_string(),
+    };
+    Event {
+        moment: shown::moment(entry.time, viewer.language),
+        action: viewer.language.look_up(&id).unwrap_or_else(|| entry.action.clone()),
+        actor: inert(&entry.actor),
+        detail: inert(&detail),
+    }
 }
 
 /// The entries that a filter lets through, newest first, as CSV (RFC 4180) or JSON lines, part by part.

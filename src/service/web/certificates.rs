@@ -9,11 +9,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::fields::{Asked, Posted};
 use super::frame::Viewer;
-use super::shown::{self, Moment};
+use super::shown::{self, Moment, inert};
 use crate::locales;
 use crate::protocol::messages::{CertificateSummary, Revocation, RevocationCode};
 use crate::protocol::request::RequestNumber;
-use crate::protocol::text::printable;
 use crate::service::api::extract::InPath;
 use crate::service::app::App;
 use crate::service::credential::certificates_pem;
@@ -94,7 +93,7 @@ pub(super) async fn list(
     let page = app.list_certificates(&viewer.actor, &query).await?;
     let row = |item: CertificateSummary| Row {
         standing: Standing::of(&item, &viewer, &app),
-        subject: printable(&item.subject).into_owned(),
+        subject: inert(&item.subject),
         organisation: item.organisation.unwrap_or_default(),
         request: item.request,
         ends: shown::moment(item.not_after, viewer.language),
@@ -145,12 +144,12 @@ pub(super) async fn certificate(
     let in_language = |text: locales::Text| text.in_language(viewer.language);
     let revoked = certificate.revoked_at.map(|at| {
         let (code, reason) = certificate.revocation.as_ref().map_or_else(Default::default, |revocation| {
-            (in_language(locales::revocation(revocation.code)), printable(&revocation.reason).into_owned())
+            (in_language(locales::revocation(revocation.code)), inert(&revocation.reason))
         });
         (shown::moment(at, viewer.language), code, reason)
     });
     let template = Shown {
-        subject: printable(&certificate.subject).into_owned(),
+        subject: inert(&certificate.subject),
         standing: Standing::of(&certificate, &viewer, &app),
         starts: shown::moment(certificate.not_before, viewer.language),
         ends: shown::moment(certificate.not_after, viewer.language),

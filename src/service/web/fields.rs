@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::request::Parts;
 
 use crate::service::api::extract::read;
+use crate::service::api::frame::SEC_FETCH_SITE;
 use crate::service::app::App;
 use crate::service::error::{Failure, Refusal};
 
@@ -70,7 +71,7 @@ impl FromRequest<Arc<App>> for Posted {
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Failure> {
         let headers = request.headers();
-        if !headers.contains_key("sec-fetch-site") && !headers.contains_key(ORIGIN) {
+        if !headers.contains_key(SEC_FETCH_SITE) && !headers.contains_key(ORIGIN) {
             return Err(Refusal::cross_site().into());
         }
         let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

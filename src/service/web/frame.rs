@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::Method;
 use axum::http::header::{
-    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
-    SET_COOKIE,
+    ALLOW, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, SET_COOKIE,
 };
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -124,7 +124,7 @@ fn html_response(html: String, language: Language) -> Response {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     // With `no-referrer` browsers would send `Origin: null` along with forms (Fetch, "append a request Origin header").
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert("content-language", HeaderValue::from_static(language.as_str()));
+    headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.as_str()));
     response
 }
 

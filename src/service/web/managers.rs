@@ -9,11 +9,10 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::fields::Posted;
 use super::frame::Viewer;
-use super::shown::{self, Moment};
+use super::shown::{self, Moment, inert};
 use crate::locales;
 use crate::protocol::messages::{IssuedManager, Manager, Organisation};
 use crate::protocol::request::Role;
-use crate::protocol::text::printable;
 use crate::service::api::extract::InPath;
 use crate::service::app::App;
 use crate::service::error::{Failure, Refusal};
@@ -88,7 +87,7 @@ fn hand_over(viewer: &Viewer, issued: &IssuedManager, sealed: &Pkcs12) -> Result
     let validity = Content::of_certificate(&issued.issued.certificate.0).and_then(|content| content.validity);
     viewer.page(&Shown {
         viewer,
-        name: printable(&issued.manager.name).into_owned(),
+        name: inert(&issued.manager.name),
         file: format!("manager-{}.p12", issued.manager.id),
         content: &content,
         password: sealed.password.expose(),

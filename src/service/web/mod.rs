@@ -5,12 +5,15 @@
 
 mod audit;
 mod certificates;
-mod directory;
 mod fields;
 mod frame;
+mod health;
 mod managers;
+mod organisations;
 mod packages;
-mod requests;
+mod profiles;
+mod queue;
+mod request;
 mod shown;
 mod sources;
 
@@ -38,18 +41,18 @@ macro_rules! pages {
 
 pages! {
     get "/" => home;
-    get "/requests" => requests::queue;
-    get "/requests/{number}" => requests::request;
-    post "/requests/{number}/approve" => requests::approve;
-    post "/requests/{number}/reject" => requests::reject;
-    post "/requests/preview" => requests::preview;
-    post "/requests/decide" => requests::decide;
+    get "/requests" => queue::queue;
+    get "/requests/{number}" => request::request;
+    post "/requests/{number}/approve" => request::approve;
+    post "/requests/{number}/reject" => request::reject;
+    post "/requests/preview" => queue::preview;
+    post "/requests/decide" => queue::decide;
     get "/certificates" => certificates::list;
     get "/certificates/{serial}" => certificates::certificate;
     get "/certificates/{serial}/download" => certificates::download;
     post "/certificates/{serial}/revoke" => certificates::revoke;
-    get "/organisations" => directory::organisations;
-    post "/organisations" => directory::add_organisation;
+    get "/organisations" => organisations::list;
+    post "/organisations" => organisations::add;
     get "/managers" => managers::list;
     post "/managers" => managers::issue;
     post "/managers/{id}/reissue" => managers::reissue;
@@ -59,8 +62,8 @@ pages! {
     post "/packages/preview" => packages::preview;
     post "/packages/{id}/rotate" => packages::rotate;
     post "/packages/{id}/disable" => packages::disable;
-    get "/profiles" => directory::profiles;
-    get "/health" => directory::health;
+    get "/profiles" => profiles::profiles;
+    get "/health" => health::health;
     get "/audit" => audit::record;
     get "/audit/export" => audit::export;
     post "/audit/verify" => audit::verify;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State as FromState;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
 use time::format_description::well_known::Iso8601;
 use time::{Date, OffsetDateTime, Time};
@@ -16,11 +15,10 @@ use crate::locales::{self, Text};
 use crate::protocol::messages::{GRACE_LIMIT, NewPackage, Organisation, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
+use crate::service::api::administration::zipped;
 use crate::service::api::extract::InPath;
 use crate::service::app::App;
 use crate::service::error::{Failure, Refusal};
-use crate::service::package;
-use crate::service::registration::CreatedPackage;
 
 struct Given {
     id: i64,
@@ -130,7 +128,7 @@ pub(super) async fn create(
     FromState(app): FromState<Arc<App>>,
     Posted(fields): Posted,
 ) -> Result<Response, Failure> {
-    download(&app.create_package(&viewer.actor, &described(&fields)?).await?)
+    Ok(zipped(&app.create_package(&viewer.actor, &described(&fields)?).await?)?.into_response())
 }
 
 /// Puts a package with a fresh secret in the place of one.
@@ -142,18 +140,7 @@ pub(super) async fn rotate(
 ) -> Result<Response, Failure> {
     let expected = || Refusal::invalid_field("grace_days", Text::new("expected-days").with("limit", GRACE_LIMIT));
     let grace_days = fields.word("grace_days").ok_or_else(expected)?;
-    download(&app.rotate_package(&viewer.actor, id, grace_days).await?)
-}
-
-fn download(created: &CreatedPackage) -> Result<Response, Failure> {
-    let package = &created.package;
-    // Code, environment and kind are letters, digits and hyphens.
-    let name = format!("{}-{}-{}.zip", package.organisation.code, package.environment, package.kind);
-    let headers = [
-        (CONTENT_TYPE, "application/zip".to_owned()),
-        (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-    ];
-    Ok((headers, package::zip(&created.files)?).into_response())
+    Ok(zipped(&app.rotate_package(&viewer.actor, id, grace_days).await?)?.into_response())
 }
 
 /// Ends an install package's use.

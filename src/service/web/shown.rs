@@ -1,9 +1,20 @@
-//! Moments, ages and numbers as people of each language write them.
+//! What is shown to people: moments, ages and numbers as each language writes them, and the texts of others.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::locales::{Language, Text};
+use crate::protocol::text::printable;
+
+/// Text of others: nothing in it acts or hides.
+pub(super) fn inert(text: &str) -> String {
+    printable(text).into_owned()
+}
+
+/// The same of text that may have several lines.
+pub(super) fn inert_lines(text: &str) -> String {
+    text.lines().map(inert).collect::<Vec<_>>().join("\n")
+}
 
 /// A moment: for people, and for the `datetime` attribute.
 pub(super) struct Moment {

@@ -1,23 +1,22 @@
-//! The queue, a request with its evidence, and the decisions.
+//! The queue: requests in every view, and many decisions at once.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State as FromState;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 
 use super::fields::{Asked, Fields, Posted};
 use super::frame::Viewer;
-use super::shown::{self, Moment};
-use crate::locales;
-use crate::protocol::messages::{Approval, MachineDetails, Rejection, RequestSummary};
+use super::shown::{self, Moment, inert};
+use crate::locales::{self, Text};
+use crate::protocol::messages::RequestSummary;
 use crate::protocol::request::{Kind, RequestNumber, State};
-use crate::protocol::text::printable;
-use crate::service::api::extract::InPath;
 use crate::service::app::App;
-use crate::service::db::requests::{Count, Order};
+use crate::service::db::request_list::Order;
+use crate::service::db::requests::Count;
 use crate::service::error::{Failure, Refusal};
-use crate::service::registration::{Content, Decided, Evidence, RequestQuery, Verdict, own_kinds};
+use crate::service::registration::{Content, Decided, RequestQuery, Verdict};
 
 /// How many rows a page shows; as many can be decided on at once.
 const ROWS: u32 = 50;
@@ -71,11 +70,6 @@ impl Row {
     const fn pending(&self) -> bool {
         matches!(self.state, State::Pending)
     }
-}
-
-/// Text of others: nothing in it acts or hides.
-fn inert(text: &str) -> String {
-    printable(text).into_owned()
 }
 
 #[derive(Template)]
@@ -150,7 +144,7 @@ pub(super) async fn queue(
 
 /// The states as tabs, with what waits for oneself first.
 fn states(viewer: &Viewer, fields: &Fields, counts: &[Count], chosen: &str) -> Vec<Choice> {
-    let own = own_kinds(&viewer.actor);
+    let own = viewer.actor.own_kinds();
     let total = |matches: &dyn Fn(&Count) -> bool| counts.iter().filter(|it| matches(it)).map(|it| it.requests).sum();
     let choice = |value: &str, label: String, count: i64| Choice {
         value: value.to_owned(),
@@ -186,234 +180,6 @@ fn kinds(viewer: &Viewer, fields: &Fields, counts: &[Count], query: &RequestQuer
             href: format!("/requests{}", fields.query_with(&[("kind", kind.as_str()), ("after", "")])),
         })
         .collect()
-}
-
-/// A field of the comparison: what is asked for, what is issued, what the machine had.
-struct Compared {
-    label: String,
-    asked: String,
-    issued: String,
-    previous: String,
-    /// Whether what is issued is not what was asked for.
-    changed: bool,
-    /// Whether it is not what the machine had.
-    differs: bool,
-}
-
-/// A line of the machine's details.
-struct Detail {
-    label: String,
-    value: String,
-    previous: String,
-    differs: bool,
-}
-
-/// An entry of the history.
-pub(super) struct Event {
-    pub(super) moment: Moment,
-    pub(super) action: String,
-    pub(super) actor: String,
-    pub(super) detail: String,
-}
-
-#[derive(Template)]
-#[template(path = "request.html", config = ".askama.toml")]
-struct Shown<'a> {
-    viewer: &'a Viewer,
-    evidence: &'a Evidence,
-    kind: String,
-    label: String,
-    approver: String,
-    age: String,
-    submitted: Moment,
-    decided: Option<Moment>,
-    decided_by: String,
-    reason: String,
-    description: String,
-    contact: [String; 2],
-    compared: Vec<Compared>,
-    details: Vec<Detail>,
-    warnings: Vec<String>,
-    events: Vec<Event>,
-    watchers: Vec<String>,
-    undecidable: Option<String>,
-    next: Option<RequestNumber>,
-}
-
-impl Shown<'_> {
-    const fn pending(&self) -> bool {
-        matches!(self.evidence.detail.status.state, State::Pending)
-    }
-}
-
-/// A request with its evidence.
-pub(super) async fn request(
-    viewer: Viewer,
-    FromState(app): FromState<Arc<App>>,
-    InPath(number): InPath<RequestNumber>,
-) -> Result<Response, Failure> {
-    let evidence = app.evidence(&viewer.actor, number).await?;
-    let query = RequestQuery { waiting: true, after: Some(number.0), limit: Some(1), ..RequestQuery::default() };
-    let next = app.list_requests(&viewer.actor, &query).await?.items.first().map(|item| item.number);
-    let detail = &evidence.detail;
-    let status = &detail.status;
-    let in_language = |text: locales::Text| text.in_language(viewer.language);
-    let template = Shown {
-        kind: in_language(locales::kind(status.kind)),
-        label: in_language(locales::state(status.state)),
-        approver: in_language(locales::role(status.approver)),
-        age: shown::age(status.submitted_at, app.now().0, viewer.language),
-        submitted: shown::moment(status.submitted_at, viewer.language),
-        decided: status.decided_at.map(|at| shown::moment(at, viewer.language)),
-        decided_by: inert(detail.decided_by.as_deref().unwrap_or_default()),
-        reason: inert(status.reason.as_deref().unwrap_or_default()),
-        description: detail.contact.description.lines().map(inert).collect::<Vec<_>>().join("\n"),
-        contact: [inert(&detail.contact.email), inert(&detail.contact.telephone)],
-        compared: compare(&viewer, &evidence),
-        details: details(&viewer, &detail.machine, evidence.previous.as_ref().map(|previous| &previous.machine)),
-        warnings: detail.warnings.iter().map(|finding| locales::finding(finding, viewer.language)).collect(),
-        events: evidence.history.iter().map(|entry| event(&viewer, entry)).collect(),
-        watchers: evidence.watchers.iter().map(|name| inert(name)).collect(),
-        undecidable: evidence.undecidable.as_ref().map(|refusal| in_language(refusal.text().clone())),
-        next,
-        viewer: &viewer,
-        evidence: &evidence,
-    };
-    viewer.page(&template)
-}
-
-/// An entry of the audit record for a person; what is no text of the catalogues stays as it is written.
-pub(super) fn event(viewer: &Viewer, entry: &crate::protocol::messages::AuditEntry) -> Event {
-    let id = format!("action-{}", entry.action.replace('.', "-"));
-    let detail = match &entry.detail {
-        serde_json::Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| match value {
-                serde_json::Value::String(text) => format!("{name}: {text}"),
-                other => format!("{name}: {other}"),
-            })
-            .collect::<Vec<_>>()
-            .join(" · "),
-        other => other.to_string(),
-    };
-    Event {
-        moment: shown::moment(entry.time, viewer.language),
-        action: viewer.language.look_up(&id).unwrap_or_else(|| entry.action.clone()),
-        actor: inert(&entry.actor),
-        detail: inert(&detail),
-    }
-}
-
-fn compare(viewer: &Viewer, evidence: &Evidence) -> Vec<Compared> {
-    let lines = |content: &Content| {
-        let validity = content.validity.map_or_else(String::new, |(from, to)| {
-            format!("{}\n{}", shown::moment(from, viewer.language).text, shown::moment(to, viewer.language).text)
-        });
-        [
-            content.subject.clone(),
-            content.dns_names.join("\n"),
-            content.emails.join("\n"),
-            content.other_names.join("\n"),
-            content.key.clone(),
-            content.key_sha256.clone(),
-            content.key_usage.join("\n"),
-            content.extended_key_usage.join("\n"),
-            validity,
-        ]
-        .map(|text| text.lines().map(inert).collect::<Vec<_>>().join("\n"))
-    };
-    const LABELS: [&str; 9] = [
-        "item-subject",
-        "item-dns-names",
-        "item-emails",
-        "item-other-names",
-        "item-key",
-        "item-key-sha256",
-        "item-key-usage",
-        "item-extended-key-usage",
-        "item-validity",
-    ];
-    let asked = lines(&evidence.asked);
-    let issued = evidence.issued.as_ref().map(lines);
-    let previous = evidence.previous.as_ref().map(|previous| lines(&previous.content));
-    let is_validity = |row: usize| LABELS[row] == "item-validity";
-    (0..LABELS.len())
-        .map(|row| {
-            let issued = issued.as_ref().map_or(String::new(), |issued| issued[row].clone());
-            let previous = previous.as_ref().map(|previous| previous[row].clone());
-            Compared {
-                label: viewer.say(LABELS[row]),
-                changed: evidence.issued.is_some() && !is_validity(row) && issued != asked[row],
-                // A new key and new dates are what a new certificate is for.
-                differs: previous.as_ref().is_some_and(|previous| {
-                    !is_validity(row) && LABELS[row] != "item-key-sha256" && *previous != asked[row]
-                }),
-                asked: asked[row].clone(),
-                issued,
-                previous: previous.unwrap_or_default(),
-            }
-        })
-        .filter(|row| !(row.asked.is_empty() && row.issued.is_empty() && row.previous.is_empty()))
-        .collect()
-}
-
-fn details(viewer: &Viewer, machine: &MachineDetails, previous: Option<&MachineDetails>) -> Vec<Detail> {
-    let values = |machine: &MachineDetails| {
-        [
-            &machine.host_name,
-            &machine.mac_address,
-            &machine.nic_id,
-            &machine.processor_id,
-            &machine.os_version,
-            &machine.os_type,
-        ]
-        .map(|text| inert(text))
-    };
-    let labels = [
-        "machine-host-name",
-        "machine-mac-address",
-        "machine-nic-id",
-        "machine-processor-id",
-        "machine-os-version",
-        "machine-os-type",
-    ];
-    let before = previous.map(values);
-    labels
-        .into_iter()
-        .zip(values(machine))
-        .enumerate()
-        .map(|(row, (label, value))| {
-            let previous = before.as_ref().map(|before| before[row].clone());
-            Detail {
-                label: viewer.say(label),
-                differs: previous.as_ref().is_some_and(|previous| *previous != value),
-                previous: previous.unwrap_or_default(),
-                value,
-            }
-        })
-        .collect()
-}
-
-/// Approves what the page showed.
-pub(super) async fn approve(
-    viewer: Viewer,
-    FromState(app): FromState<Arc<App>>,
-    InPath(number): InPath<RequestNumber>,
-    Posted(fields): Posted,
-) -> Result<Redirect, Failure> {
-    app.approve(&viewer.actor, number, &Approval { csr_sha256: fields.text("csr_sha256") }).await?;
-    Ok(Redirect::to(&format!("/requests/{number}")))
-}
-
-/// Rejects with a reason.
-pub(super) async fn reject(
-    viewer: Viewer,
-    FromState(app): FromState<Arc<App>>,
-    InPath(number): InPath<RequestNumber>,
-    Posted(fields): Posted,
-) -> Result<Redirect, Failure> {
-    app.reject(&viewer.actor, number, &Rejection { reason: fields.text("reason") }).await?;
-    Ok(Redirect::to(&format!("/requests/{number}")))
 }
 
 /// A request that was selected, before the decision.
@@ -475,9 +241,9 @@ fn numbers(fields: &Fields) -> Result<Vec<RequestNumber>, Refusal> {
     numbers.sort_unstable();
     numbers.dedup();
     match numbers.len() {
-        0 => Err(Refusal::invalid_field("number", locales::Text::new("expected-selection"))),
+        0 => Err(Refusal::invalid_field("number", Text::new("expected-selection"))),
         count if count > ROWS as usize => {
-            Err(Refusal::invalid_field("number", locales::Text::new("expected-at-most-rows").with("limit", ROWS)))
+            Err(Refusal::invalid_field("number", Text::new("expected-at-most-rows").with("limit", ROWS)))
         }
         _ => Ok(numbers),
     }
@@ -514,12 +280,12 @@ pub(super) async fn decide(
         // Whoever wrote a reason meant to reject.
         Some("approve") if fields.value("reason").is_none() => Verdict::Approve,
         Some("approve") => {
-            return Err(Refusal::invalid_field("reason", locales::Text::new("expected-no-reason")).into());
+            return Err(Refusal::invalid_field("reason", Text::new("expected-no-reason")).into());
         }
         Some("reject") => {
             let reason = fields.text("reason");
             if reason.is_empty() {
-                return Err(Refusal::invalid_field("reason", locales::Text::new("expected-reason")).into());
+                return Err(Refusal::invalid_field("reason", Text::new("expected-reason")).into());
             }
             Verdict::Reject { reason }
         }
@@ -538,7 +304,5 @@ pub(super) async fn decide(
     };
     let outcomes: Vec<Outcome> = decided.into_iter().map(outcome).collect();
     let approved = matches!(verdict, Verdict::Approve);
-    Ok(viewer
-        .page(&Results { viewer: &viewer, approved, refused: outcomes.len() - done, outcomes, done })?
-        .into_response())
+    viewer.page(&Results { viewer: &viewer, approved, refused: outcomes.len() - done, outcomes, done })
 }
