@@ -343,6 +343,12 @@ mod tests {
                 assert!(known.contains_key(&format!("problem-{}", code.as_str())), "problem-{}", code.as_str());
             }
         }
+        // The pages show what was done under its word.
+        #[cfg(feature = "service")]
+        for action in crate::service::auth::Action::ALL {
+            let id = format!("action-{}", action.as_str().replace('.', "-"));
+            assert!(known.contains_key(&id), "{id}");
+        }
         let mut used = 0;
         visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut |source| {
             let starts = ["Text::new(\"", ".say(\"", ".say_of(\"", ".count(\""];

@@ -86,6 +86,9 @@ macro_rules! actions {
         }
 
         impl Action {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
             /// The word in the audit record.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
