@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 use utoipa::ToSchema;
 
-use super::request_list::{TRIGRAM, push_hits};
-use super::{Connection, DatabaseError, Moment, row_number};
+use super::request_index::{SHORT, json};
+use super::{Connection, DatabaseError, Moment, request_list, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -200,7 +200,7 @@ pub struct Filter<'a> {
     pub limit: u32,
 }
 
-/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that answer to it.
+/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that the index has for it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM certificates ");
     query.push(match (filter.search, filter.view, filter.organisation) {
@@ -210,7 +210,8 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
     });
     query.push(" WHERE true");
     if let Some(search) = filter.search {
-        push_search(&mut query, search, filter.organisation);
+        let requests = request_list::newest(connection, search, filter.organisation).await?;
+        push_search(&mut query, search, &json(&requests)?);
     }
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation.to_owned());
@@ -248,10 +249,10 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
-fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, organisation: Option<&str>) {
+fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, requests: &str) {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND instr(search, ");
     // Of a few characters, a number above all, every subject has some.
-    let words = if search.chars().count() < TRIGRAM { "\n" } else { search };
+    let words = if search.chars().count() < SHORT { "\n" } else { search };
     query.push_bind(words.to_owned()).push(") > 0");
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -261,10 +262,8 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, organisation: Opt
     if let Ok(number) = search.parse::<u64>() {
         query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
     }
-    if push_hits(query, " UNION SELECT id FROM certificates WHERE request IN (", search, organisation) {
-        query.push(")");
-    }
-    query.push(")");
+    query.push(" UNION SELECT id FROM certificates WHERE request IN (SELECT value FROM json_each(");
+    query.push_bind(requests.to_owned()).push(")))");
 }
 
 /// Marks a certificate as revoked; one that is stays as it is.

@@ -10,6 +10,7 @@ pub mod managers;
 pub mod organisations;
 pub mod outbox;
 pub mod packages;
+pub mod request_index;
 pub mod request_list;
 pub mod requests;
 mod sqlite;
