@@ -5,10 +5,10 @@
 
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::{Connection, DatabaseError, Moment, row_number};
+use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
 use crate::protocol::messages::{Contact, Page, RequestSummary};
 use crate::protocol::request::{Kind, RequestNumber, State};
 
@@ -63,18 +63,16 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
     let mut items = Vec::new();
     let numbered = filter.search.and_then(|search| search.trim().parse().ok()).map(RequestNumber);
     if let Some(number) = numbered.filter(|_| filter.after.is_none()) {
-        let row: Option<Candidate> =
-            sqlx::query_as(AssertSqlSafe(format!("SELECT {CANDIDATE} FROM requests WHERE number = ?")))
-                .bind(number)
-                .fetch_optional(&mut *connection)
-                .await?;
+        let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests WHERE number = "));
+        query.push_bind(row_number(number.0));
+        let row = on!(connection, query.query_as::<_, Candidate>().fetch_optional(connection).await?);
         items.extend(row.filter(|row| row.passes(filter, &[])).map(Candidate::summary).transpose()?);
     }
 
     // The one with that number comes beside the others.
     let limit = filter.limit as usize + items.len();
-    let mut query = candidates(filter, &words);
-    let mut rows = query.build_query_as::<Candidate>().fetch(connection);
+    let query = candidates(filter, &words);
+    let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
     let mut looked = 0;
     let mut last = None;
     while let Some(row) = rows.try_next().await? {
@@ -92,12 +90,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
 
 /// Adds a query for the newest requests that a search finds, at most [`LOOK_LIMIT`]; adds nothing where it has no word
 /// that is long enough.
-pub(super) fn push_hits(
-    query: &mut QueryBuilder<Sqlite>,
-    before: &str,
-    search: &str,
-    organisation: Option<&str>,
-) -> bool {
+pub(super) fn push_hits(query: &mut Statement, before: &str, search: &str, organisation: Option<&str>) -> bool {
     let found = push_phrases(query, before, words(search).into_iter(), organisation);
     if found {
         query.push(format!(" ORDER BY rowid DESC LIMIT {LOOK_LIMIT}"));
@@ -148,8 +141,8 @@ impl Candidate {
 /// The rows among which those that the filter lets through are, in its order, at most [`LOOK_LIMIT`].
 ///
 /// The indexes are named, because without statistics of the tables SQLite would guess.
-fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(format!("SELECT {CANDIDATE} FROM requests "));
+fn candidates(filter: &Filter<'_>, words: &[&str]) -> Statement {
+    let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
     let descending = filter.order == Order::Newest;
     if push_phrases(&mut query, "JOIN (", words.iter().copied(), filter.organisation) {
         if let Some(after) = filter.after {
@@ -174,7 +167,7 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
     });
     query.push(" WHERE true");
     if let Some(organisation) = filter.organisation {
-        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+        query.push(" AND organisation = ").push_bind(organisation);
     }
     // Where the index does not hold the state, the rows are looked at.
     let held = !matches!((filter.order, filter.organisation), (Order::Name, Some(_)) | (Order::Organisation, None));
@@ -198,7 +191,7 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
                 query.push_bind(after);
                 // From what another organisation has, nothing goes on: where it would stand is theirs to know.
                 if let Some(organisation) = filter.organisation {
-                    query.push(" AND organisation = ").push_bind(organisation.to_owned());
+                    query.push(" AND organisation = ").push_bind(organisation);
                 }
                 query.push("), ").push_bind(after).push(")")
             }
@@ -217,7 +210,7 @@ fn candidates(filter: &Filter<'_>, words: &[&str]) -> QueryBuilder<Sqlite> {
 /// Adds a query for the requests that hold the words of a text, as far as they are long enough to be in the index;
 /// adds nothing where none is.
 fn push_phrases<'a>(
-    query: &mut QueryBuilder<Sqlite>,
+    query: &mut Statement,
     before: &str,
     words: impl Iterator<Item = &'a str>,
     organisation: Option<&str>,
@@ -234,7 +227,7 @@ fn push_phrases<'a>(
     query.push_bind(phrases.join(" AND "));
     if let Some(organisation) = organisation {
         query.push(" || (SELECT ' AND mark : \"' || mark || '\"' FROM organisations WHERE code = ");
-        query.push_bind(organisation.to_owned()).push(")");
+        query.push_bind(organisation).push(")");
     }
     true
 }
