@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError};
+use super::{Connection, DatabaseError, on};
 use crate::protocol::request::RequestNumber;
 use crate::protocol::secret::sha256_hex;
 
@@ -83,9 +83,12 @@ impl Traits {
 
 /// How many requests are not in the index.
 pub async fn behind(connection: &mut Connection) -> Result<i64, DatabaseError> {
-    Ok(sqlx::query_scalar("SELECT coalesce((SELECT max(number) FROM requests), 0) - indexed FROM request_index")
-        .fetch_one(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_scalar("SELECT coalesce((SELECT max(number) FROM requests), 0) - indexed FROM request_index")
+            .fetch_one(connection)
+            .await?
+    ))
 }
 
 /// Adds the next requests to the index, at most so many, and says how many they were.
@@ -96,13 +99,16 @@ pub async fn extend(transaction: &mut Connection, limit: usize) -> Result<usize,
         traits: Traits,
         search: String,
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT number, organisation, key_sha256, mac_address, host_name, identity, search FROM requests
-         WHERE number > (SELECT indexed FROM request_index) ORDER BY number LIMIT ?",
-    )
-    .bind(limit as i64)
-    .fetch_all(&mut *transaction)
-    .await?;
+    let rows: Vec<Row> = on!(
+        transaction,
+        sqlx::query_as(
+            "SELECT number, organisation, key_sha256, mac_address, host_name, identity, search FROM requests
+             WHERE number > (SELECT indexed FROM request_index) ORDER BY number LIMIT $1",
+        )
+        .bind(limit as i64)
+        .fetch_all(transaction)
+        .await?
+    );
     let Some(last) = rows.last().map(|row| row.traits.number) else { return Ok(0) };
     let parts = rows.iter().map(|row| (row.traits.number, words_of(&row.search, &row.traits.organisation)));
     let mut traits: Vec<(i64, RequestNumber)> = rows
@@ -114,14 +120,17 @@ pub async fn extend(transaction: &mut Connection, limit: usize) -> Result<usize,
     traits.sort_unstable();
     for (statement, rows) in [
         (
-            "INSERT INTO requests_search (rowid, parts) SELECT value ->> 0, value ->> 1 FROM json_each(?)",
+            "INSERT INTO requests_search (rowid, parts) SELECT value ->> 0, value ->> 1 FROM json_each($1)",
             json(&parts.collect::<Vec<_>>())?,
         ),
-        ("INSERT INTO request_traits SELECT value ->> 0, value ->> 1 FROM json_each(?)", json(&traits)?),
+        ("INSERT INTO request_traits SELECT value ->> 0, value ->> 1 FROM json_each($1)", json(&traits)?),
     ] {
-        sqlx::query(statement).bind(rows).execute(&mut *transaction).await?;
+        on!(transaction, sqlx::query(statement).bind(&rows).execute(transaction).await?.rows_affected());
     }
-    sqlx::query("UPDATE request_index SET indexed = ?").bind(last).execute(transaction).await?;
+    on!(
+        transaction,
+        sqlx::query("UPDATE request_index SET indexed = $1").bind(last).execute(transaction).await?.rows_affected()
+    );
     Ok(rows.len())
 }
 
@@ -145,16 +154,19 @@ pub(super) async fn hits(
     limit: usize,
 ) -> Result<Vec<i64>, DatabaseError> {
     let statement = if descending {
-        "SELECT rowid FROM requests_search WHERE requests_search MATCH ? AND rowid < ? ORDER BY rowid DESC LIMIT ?"
+        "SELECT rowid FROM requests_search WHERE requests_search MATCH $1 AND rowid < $2 ORDER BY rowid DESC LIMIT $3"
     } else {
-        "SELECT rowid FROM requests_search WHERE requests_search MATCH ? AND rowid > ? ORDER BY rowid LIMIT ?"
+        "SELECT rowid FROM requests_search WHERE requests_search MATCH $1 AND rowid > $2 ORDER BY rowid LIMIT $3"
     };
-    Ok(sqlx::query_scalar(statement)
-        .bind(question)
-        .bind(after.unwrap_or(if descending { i64::MAX } else { 0 }))
-        .bind(limit as i64)
-        .fetch_all(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_scalar(statement)
+            .bind(question)
+            .bind(after.unwrap_or(if descending { i64::MAX } else { 0 }))
+            .bind(limit as i64)
+            .fetch_all(connection)
+            .await?
+    ))
 }
 
 /// The numbers of the newest requests that have a value in common, at most so many of each; by a wonder another one's too.
@@ -164,15 +176,19 @@ pub(super) async fn having(
     limit: u32,
 ) -> Result<Vec<Vec<RequestNumber>>, DatabaseError> {
     let wanted: Vec<Option<i64>> = values.iter().map(|(of, value)| of.number(value)).collect();
-    let found: Vec<String> = sqlx::query_scalar(
-        "SELECT (SELECT json_group_array(number)
-                 FROM (SELECT number FROM request_traits WHERE trait = value ORDER BY number DESC LIMIT ?))
-         FROM json_each(?) ORDER BY key",
-    )
-    .bind(limit)
-    .bind(json(&wanted)?)
-    .fetch_all(connection)
-    .await?;
+    let wanted = json(&wanted)?;
+    let found: Vec<String> = on!(
+        connection,
+        sqlx::query_scalar(
+            "SELECT (SELECT json_group_array(number)
+                     FROM (SELECT number FROM request_traits WHERE trait = value ORDER BY number DESC LIMIT $1))
+             FROM json_each($2) ORDER BY key",
+        )
+        .bind(i64::from(limit))
+        .bind(&wanted)
+        .fetch_all(connection)
+        .await?
+    );
     let numbers = found.iter().map(|numbers| serde_json::from_str(numbers));
     Ok(numbers.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Decode(error.into()))?)
 }

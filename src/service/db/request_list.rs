@@ -4,11 +4,11 @@
 
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use super::request_index::{self, json};
-use super::{Connection, DatabaseError, Moment, row_number};
+use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
 use crate::protocol::messages::{Contact, Page, RequestSummary};
 use crate::protocol::request::{Kind, RequestNumber, State};
 
@@ -61,18 +61,16 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
     let mut part = Part { filter, words: &words, items: Vec::new(), limit: filter.limit as usize, last: None };
     let numbered = filter.search.and_then(|search| search.trim().parse().ok()).map(RequestNumber);
     if let Some(number) = numbered.filter(|_| filter.after.is_none()) {
-        let row: Option<Candidate> =
-            sqlx::query_as(AssertSqlSafe(format!("SELECT {CANDIDATE} FROM requests WHERE number = ?")))
-                .bind(number)
-                .fetch_optional(&mut *connection)
-                .await?;
+        let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests WHERE number = "));
+        query.push_bind(row_number(number.0));
+        let row = on!(connection, query.query_as::<_, Candidate>().fetch_optional(connection).await?);
         part.items.extend(row.filter(|row| row.passes(filter, &[])).map(Candidate::summary).transpose()?);
         // The one with that number comes beside the others.
         part.limit += part.items.len();
     }
     let Some(question) = request_index::question(&words, filter.organisation) else {
-        let mut query = candidates(filter);
-        let mut rows = query.build_query_as::<Candidate>().fetch(connection);
+        let query = candidates(filter);
+        let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
         let mut looked = 0;
         while let Some(row) = rows.try_next().await? {
             looked += 1;
@@ -87,11 +85,11 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
     let mut after = filter.after.map(row_number);
     for look in [FIRST_LOOK, LOOK_LIMIT - FIRST_LOOK] {
         let hits = request_index::hits(connection, &question, descending, after, look).await?;
-        let mut query = QueryBuilder::new(format!("SELECT {CANDIDATE} FROM requests "));
+        let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
         query.push("WHERE number IN (SELECT value FROM json_each(").push_bind(json(&hits)?).push("))");
         push_condition(&mut query, filter);
         query.push(" ORDER BY number").push(if descending { " DESC" } else { "" });
-        let mut rows = query.build_query_as::<Candidate>().fetch(&mut *connection);
+        let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
         while let Some(row) = rows.try_next().await? {
             if !part.take(row, numbered)? {
                 return Ok(part.page());
@@ -115,13 +113,13 @@ pub(super) async fn newest(
     let words = words(search);
     let Some(question) = request_index::question(&words, organisation) else { return Ok(Vec::new()) };
     let hits = request_index::hits(connection, &question, true, None, LOOK_LIMIT).await?;
-    let mut query =
-        QueryBuilder::<Sqlite>::new("SELECT number FROM requests WHERE number IN (SELECT value FROM json_each(");
+    let mut query = Statement::new("SELECT number FROM requests WHERE number IN (SELECT value FROM json_each(");
     query.push_bind(json(&hits)?).push("))");
     for word in words {
-        query.push(" AND instr(search, ").push_bind(word.to_owned()).push(") > 0");
+        query.push(" AND instr(search, ").push_bind(word).push(") > 0");
     }
-    Ok(query.build_query_scalar().fetch_all(connection).await?)
+    let found: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    Ok(found.into_iter().map(|(number,)| number).collect())
 }
 
 /// A page that is being filled.
@@ -199,8 +197,8 @@ impl Candidate {
 /// The rows among which those that the filter lets through are, in its order, at most [`LOOK_LIMIT`].
 ///
 /// The indexes are named, because without statistics of the tables SQLite would guess.
-fn candidates<'a>(filter: &Filter<'a>) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(format!("SELECT {CANDIDATE} FROM requests "));
+fn candidates<'a>(filter: &Filter<'a>) -> Statement {
+    let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
     if filter.order == Order::Name {
         push_pending_by_name(&mut query, filter);
         return query;
@@ -216,7 +214,7 @@ fn candidates<'a>(filter: &Filter<'a>) -> QueryBuilder<Sqlite> {
     });
     query.push(" WHERE true");
     if let Some(organisation) = filter.organisation {
-        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+        query.push(" AND organisation = ").push_bind(organisation);
     }
     // Where the index does not hold the state, the rows are looked at.
     if let Some(state) = filter.state.filter(|_| !across) {
@@ -246,7 +244,7 @@ fn candidates<'a>(filter: &Filter<'a>) -> QueryBuilder<Sqlite> {
 
 /// What is pending, by name: put in order from the index that keeps a machine from waiting twice, which has all that this
 /// takes; the rows are only those of the page.
-fn push_pending_by_name(query: &mut QueryBuilder<Sqlite>, filter: &Filter<'_>) {
+fn push_pending_by_name(query: &mut Statement, filter: &Filter<'_>) {
     query.push("JOIN (SELECT number AS chosen, identity AS name FROM requests INDEXED BY requests_pending_by_identity");
     query.push(" WHERE state = 'pending'");
     push_condition(query, &Filter { state: None, ..*filter });
@@ -254,7 +252,7 @@ fn push_pending_by_name(query: &mut QueryBuilder<Sqlite>, filter: &Filter<'_>) {
         query.push(" AND (identity, number) > ((SELECT identity FROM requests WHERE number = ").push_bind(after);
         // From what another organisation has, nothing goes on: where it would stand is theirs to know.
         if let Some(organisation) = filter.organisation {
-            query.push(" AND organisation = ").push_bind(organisation.to_owned());
+            query.push(" AND organisation = ").push_bind(organisation);
         }
         query.push("), ").push_bind(after).push(")");
     }
@@ -264,17 +262,17 @@ fn push_pending_by_name(query: &mut QueryBuilder<Sqlite>, filter: &Filter<'_>) {
 }
 
 /// The conditions that need no look at the text.
-fn push_condition(query: &mut QueryBuilder<Sqlite>, filter: &Filter<'_>) {
+fn push_condition(query: &mut Statement, filter: &Filter<'_>) {
     if let Some(organisation) = filter.organisation {
-        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+        query.push(" AND organisation = ").push_bind(organisation);
     }
     if let Some(state) = filter.state {
         query.push(" AND state = ").push_bind(state.as_str());
     }
     if !filter.kinds.is_empty() {
-        let mut kinds = query.push(" AND kind IN (").separated(", ");
-        for kind in filter.kinds {
-            kinds.push_bind(kind.as_str());
+        query.push(" AND kind IN (");
+        for (position, kind) in filter.kinds.iter().enumerate() {
+            query.push(if position == 0 { "" } else { ", " }).push_bind(kind.as_str());
         }
         query.push(")");
     }
