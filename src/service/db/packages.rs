@@ -2,14 +2,14 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, on};
+use super::{Connection, DatabaseError, Moment, Statement, on};
 use crate::protocol::messages::{NewPackage, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
 use crate::protocol::secret::{Secret, SecretHash};
 
 /// An install package that was given out.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub struct PackageRow {
     /// Its number.
     pub id: i64,
@@ -98,6 +98,13 @@ pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<Package
         connection,
         sqlx::query_as("SELECT * FROM packages WHERE id = $1").bind(id).fetch_optional(connection).await?
     ))
+}
+
+/// The packages with these numbers.
+pub async fn find_all(connection: &mut Connection, ids: &[i64]) -> Result<Vec<PackageRow>, DatabaseError> {
+    let mut statement = Statement::new("SELECT * FROM packages WHERE id IN (");
+    statement.push_rows(ids.iter().map(|id| [(*id).into()])).push(")");
+    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
 }
 
 /// All of them, oldest first.
