@@ -105,9 +105,11 @@ pub(in crate::service) async fn crl(State(app): State<Arc<App>>) -> Result<impl 
 
 /// A status, with the time to wait where there is something to wait for.
 fn following(app: &App, status: RequestStatus) -> impl IntoResponse + use<> {
-    let mut headers = HeaderMap::new();
-    if status.state == RequestState::Pending {
-        headers.insert(RETRY_AFTER, HeaderValue::from(app.settings().poll_seconds));
-    }
+    let headers = if status.state == RequestState::Pending { ask_again(app) } else { HeaderMap::new() };
     (headers, Json(status))
+}
+
+/// When to ask again for what is pending.
+pub(super) fn ask_again(app: &App) -> HeaderMap {
+    HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(app.settings().poll_seconds))])
 }
