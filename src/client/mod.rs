@@ -19,7 +19,9 @@ pub mod journal;
 pub mod keys;
 pub mod kill_point;
 pub mod machine;
+pub mod manifest;
 pub mod package;
+pub mod parallel;
 pub mod prompt;
 pub mod proxy;
 pub mod report;
@@ -43,7 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_logging(arguments.global.verbose);
     let language = arguments.global.lang.unwrap_or_else(Language::system);
     let printer = report::Printer::new(arguments.global.output, language);
-    match commands::run(arguments, language) {
+    match commands::run(arguments, &printer) {
         Ok(outcome) => printer.outcome(&outcome).into(),
         Err(failure) => printer.failure(&failure).into(),
     }

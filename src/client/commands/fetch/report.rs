@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::error::Explanation;
+use crate::client::error::Fault;
 use crate::client::exit::Exit;
 use crate::client::journal::{Record, Step};
 use crate::client::report::Report;
@@ -22,8 +22,7 @@ pub(super) struct Line {
     /// Something became known or was done in this run.
     pub(super) news: bool,
     before: (Option<State>, Step),
-    pub(super) error: Option<Explanation>,
-    pub(super) error_exit: Exit,
+    pub(super) fault: Option<Fault>,
 }
 
 impl Line {
@@ -37,9 +36,12 @@ impl Line {
             newest,
             news: false,
             before: (record.state(), record.step),
-            error: None,
-            error_exit: Exit::Done,
+            fault: None,
         }
+    }
+
+    pub(super) fn fail(&mut self, fault: Fault) {
+        self.fault = Some(fault);
     }
 
     pub(super) fn update(&mut self, record: &Record) {
@@ -53,8 +55,8 @@ impl Line {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        if self.error.is_some() {
-            return self.error_exit;
+        if let Some(fault) = &self.fault {
+            return fault.exit;
         }
         match self.state() {
             Some(State::Pending) => Exit::Pending,
@@ -66,12 +68,12 @@ impl Line {
 
     /// Worth a line to a person: open, new, wrong, or the last word on an identity.
     fn matters(&self) -> bool {
-        self.news || self.error.is_some() || self.newest
+        self.news || self.fault.is_some() || self.newest
     }
 
     fn words(&self, language: Language) -> Vec<String> {
         let Some(status) = &self.status else {
-            return self.error.iter().map(|error| error.message.clone()).collect();
+            return self.fault.iter().map(|fault| fault.explanation.message.clone()).collect();
         };
         let number = status.number;
         let reason = status.reason.clone().unwrap_or_default();
@@ -90,7 +92,7 @@ impl Line {
             })
             .in_language(language),
         ];
-        if let Some(error) = &self.error {
+        if let Some(Fault { explanation: error, .. }) = &self.fault {
             lines.push(format!("  {}", error.message));
             lines.extend(error.details.iter().map(|detail| format!("  - {detail}")));
             lines.extend(error.hint.iter().map(|hint| format!("  {hint}")));
@@ -105,7 +107,7 @@ impl Line {
             "common_name": self.common_name,
             "news": self.news,
             "location": self.location,
-            "error": self.error,
+            "error": self.fault.as_ref().map(|fault| &*fault.explanation),
             "exit_code": self.exit() as u8,
         });
         if let Some(status) = &self.status {
