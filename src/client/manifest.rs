@@ -103,6 +103,14 @@ pub fn read(path: &Path) -> Result<Vec<Row>, super::error::Error> {
     }
 }
 
+/// The line that a record starts on. Its position is where the reader went on, before the ends of lines that it skipped.
+fn line_of(record: &ByteRecord, content: &[u8]) -> u64 {
+    let Some(position) = record.position() else { return 1 };
+    let skipped = content.iter().skip(usize::try_from(position.byte()).unwrap_or(usize::MAX));
+    let ends = skipped.take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
+    position.line() + ends.count() as u64
+}
+
 struct Reader<'a> {
     folder: &'a Path,
     mistakes: Vec<Mistake>,
@@ -126,7 +134,7 @@ impl Reader<'_> {
         let mut named: HashMap<PathBuf, u64> = HashMap::new();
         // Bytes in memory cannot fail to be read, and a record of any length is one.
         while self.mistakes.len() < MISTAKES && csv.read_byte_record(&mut record).unwrap_or(false) {
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = line_of(&record, content);
             // Spreadsheets leave lines of nothing but separators behind.
             if record.iter().all(<[u8]>::is_empty) {
                 continue;

@@ -1,6 +1,7 @@
 //! Results, printed once: as text in a language, or as JSON of a versioned schema.
 
 use std::io::{self, IsTerminal};
+use std::iter;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -34,8 +35,8 @@ pub trait Report {
     fn json(&self, language: Language) -> Value;
 
     /// For programs, one value a request, where the command is about requests.
-    fn lines(&self, language: Language) -> Vec<Value> {
-        vec![self.json(language)]
+    fn lines(&self, language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
+        Box::new(iter::once(self.json(language)))
     }
 
     /// The exit code that goes with it.
@@ -112,10 +113,8 @@ impl Printer {
                 outcome.report.text(self.language)
             )),
             Output::Json => print(&envelope(outcome.report.json(self.language))),
-            Output::Jsonl => {
-                let lines: String = outcome.report.lines(self.language).into_iter().map(envelope).collect();
-                print(&lines)
-            }
+            // One by one: thousands of values at once are much memory.
+            Output::Jsonl => outcome.report.lines(self.language).map(envelope).try_for_each(|line| print(&line)),
         };
         match printed {
             Ok(()) => exit,

@@ -114,11 +114,13 @@ pub(super) fn send_all(
     let mut outcomes = Vec::with_capacity(records.len());
     for (record, answer) in records.iter_mut().zip(answers.results) {
         outcomes.push(match answer {
-            Ok(status) => {
+            Ok(mut status) => {
                 config.events.record(
                     "submitted",
                     &[("request", &status.number), ("kind", &status.kind), ("common_name", &record.common_name)],
                 );
+                // `fetch` collects the certificate, should there be one already.
+                status.issued = None;
                 record.status = Some(status.clone());
                 record.step = Step::Accepted;
                 Ok(status)

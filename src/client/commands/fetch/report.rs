@@ -146,8 +146,8 @@ impl Report for FetchReport {
         json!({ "requests": self.lines.iter().map(Line::json).collect::<Vec<_>>() })
     }
 
-    fn lines(&self, _language: Language) -> Vec<Value> {
-        self.lines.iter().map(Line::json).collect()
+    fn lines(&self, _language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
+        Box::new(self.lines.iter().map(Line::json))
     }
 
     fn exit(&self) -> Exit {

@@ -185,8 +185,9 @@ impl Report for ExternalReport {
         json!({ "files": self.lines.iter().map(Line::json).collect::<Vec<_>>() })
     }
 
-    fn lines(&self, _language: Language) -> Vec<Value> {
-        if self.printed { Vec::new() } else { self.lines.iter().map(Line::json).collect() }
+    fn lines(&self, _language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
+        let to_print = if self.printed { &[][..] } else { &self.lines };
+        Box::new(to_print.iter().map(Line::json))
     }
 
     fn exit(&self) -> Exit {
