@@ -40,8 +40,8 @@ pub(in crate::service) async fn submit(
 ) -> Result<Json<SubmissionResults>, Failure> {
     check_count("submissions", batch.submissions.len(), SUBMISSIONS_LIMIT)?;
     let mut results = Vec::with_capacity(batch.submissions.len());
-    for item in &batch.submissions {
-        let submitted = app.submit(&package, Some(&item.idempotency_key), &item.submission).await;
+    for item in batch.submissions {
+        let submitted = app.submit(&package, Some(&item.idempotency_key), item.submission).await;
         results.push(match submitted {
             Ok(submitted) => {
                 SubmissionResult::Accepted { created: submitted.created, request: Box::new(submitted.status) }
