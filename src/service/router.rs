@@ -12,7 +12,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::{JSON, administration, frame, manager, public};
+use super::api::{JSON, administration, batch, frame, manager, public};
 use super::app::App;
 use super::web;
 use crate::protocol::messages::API;
@@ -26,6 +26,9 @@ fn public_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(public::submit))
         .routes(routes!(public::follow))
         .routes(routes!(public::report))
+        .routes(routes!(batch::submit))
+        .routes(routes!(batch::follow))
+        .routes(routes!(batch::report))
         .routes(routes!(public::service))
         .routes(routes!(public::chain))
         .routes(routes!(public::crl))
