@@ -92,6 +92,7 @@ impl Service {
         let mut settings = Settings::new("test", "https://enroll.ptc.example:8443", SECURE_URL);
         settings.public_listen.set_port(0);
         settings.secure_listen.set_port(0);
+        settings.operations_listen = Some(([127, 0, 0, 1], 0).into());
         configure(&mut settings);
         let plan = Plan {
             settings,
@@ -157,6 +158,11 @@ impl Service {
 
     pub fn public_port(&self) -> u16 {
         self.running.as_ref().unwrap().public.port()
+    }
+
+    /// Where the operations listener is.
+    pub fn operations(&self) -> std::net::SocketAddr {
+        self.running.as_ref().unwrap().operations.unwrap()
     }
 
     /// Somebody at the public listener.

@@ -113,6 +113,7 @@ impl Builder {
             &format!("--secure-url={}", url(secure_port)),
             &format!("--public-listen=127.0.0.1:{public_port}"),
             &format!("--secure-listen=127.0.0.1:{secure_port}"),
+            "--operations-listen=127.0.0.1:0",
             "--manager-name=Perrine Centrale",
             "--manager-email=perrine@ptc.example",
             &format!("--manager-out={}", folder.path().join("ptc-manager").display()),

@@ -28,7 +28,8 @@ use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
 use crate::protocol::secret::SecretHash;
 
-pub use sqlite::Database;
+use outbox::Channel;
+pub use sqlite::{Database, WriteTransaction};
 
 /// A connection that queries run on, inside a transaction or not.
 pub type Connection = sqlx::SqliteConnection;
@@ -170,6 +171,6 @@ macro_rules! text_columns {
     )*};
 }
 
-text_columns!(|text| Ok(text.parse()?) => Kind, Role, State, StoreScope, RevocationCode, Language);
+text_columns!(|text| Ok(text.parse()?) => Kind, Role, State, StoreScope, RevocationCode, Language, Channel);
 text_columns!(|text| Ok(serde_json::from_str(text)?) => MachineDetails, Contact, Defaults);
 text_columns!(|text| Ok(text.to_owned().try_into()?) => SecretHash);

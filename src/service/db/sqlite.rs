@@ -1,14 +1,17 @@
 //! The one database file: opening, migrating, reading and writing.
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection as _, Sqlite, SqliteConnection, Transaction};
 
 use super::DatabaseError;
+use crate::service::metrics::seconds;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations");
 
@@ -24,6 +27,8 @@ pub struct Database {
     /// One connection: within this process writes queue here, not in SQLite's busy loop.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// How long the right to write is held, in seconds.
+    write_seconds: Histogram,
 }
 
 impl Database {
@@ -75,7 +80,7 @@ impl Database {
             error => unusable(error.into()),
         })?;
         let readers = pool(READERS).connect_lazy_with(options.read_only(true));
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, write_seconds: seconds() })
     }
 
     /// A connection to read with.
@@ -84,14 +89,72 @@ impl Database {
     }
 
     /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, DatabaseError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    pub async fn write(&self) -> Result<WriteTransaction, DatabaseError> {
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(WriteTransaction { transaction, _held: Held { since: Instant::now(), seconds: self.write_seconds.clone() } })
+    }
+
+    /// Whether something could be written now; nothing is.
+    pub async fn check_writable(&self) -> Result<(), DatabaseError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query("UPDATE managers SET language = language WHERE id < 0").execute(&mut *transaction).await?;
+        Ok(transaction.rollback().await?)
+    }
+
+    /// How long the right to write is held, in seconds.
+    pub const fn write_seconds(&self) -> &Histogram {
+        &self.write_seconds
+    }
+
+    /// The connections of each pool: all, and those that nobody uses.
+    pub fn connections(&self) -> [(&'static str, u32, usize); 2] {
+        [("writer", &self.writer), ("reader", &self.readers)].map(|(name, pool)| (name, pool.size(), pool.num_idle()))
     }
 
     /// Closes the database; what was committed moves from the log into the file.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// A transaction that holds the right to write; how long it does is measured. Dropped without a commit, it never was.
+#[derive(Debug)]
+pub struct WriteTransaction {
+    transaction: Transaction<'static, Sqlite>,
+    _held: Held,
+}
+
+impl WriteTransaction {
+    /// Makes everything that was written durable. When this returns, it is on disk.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for WriteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    since: Instant,
+    seconds: Histogram,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.seconds.observe(self.since.elapsed().as_secs_f64());
     }
 }
 

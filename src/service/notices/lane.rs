@@ -129,14 +129,21 @@ impl Lane {
     /// Whoever wrote an entry woke this lane before the commit: waiting for the right to write, which is given back
     /// before anything is sent, means to see what was committed.
     async fn due(&self, app: &App) -> Result<Vec<EntryRow>, Failure> {
-        let (channel, receiver) = match &*self.0 {
-            Way::Mail(_) => (Channel::Email, None),
-            Way::Webhook(hook) => (Channel::Webhook, Some(hook.url.as_str())),
+        let receiver = match &*self.0 {
+            Way::Mail(_) => None,
+            Way::Webhook(hook) => Some(hook.url.as_str()),
         };
         let mut transaction = app.database.write().await?;
-        let due = outbox::due(&mut transaction, channel, receiver, app.now(), BATCH).await?;
+        let due = outbox::due(&mut transaction, self.channel(), receiver, app.now(), BATCH).await?;
         transaction.commit().await?;
         Ok(due)
+    }
+
+    fn channel(&self) -> Channel {
+        match &*self.0 {
+            Way::Mail(_) => Channel::Email,
+            Way::Webhook(_) => Channel::Webhook,
+        }
     }
 
     /// Sends an entry and notes what became of it. Returns whether it is worth trying the next one now.
@@ -148,6 +155,7 @@ impl Lane {
             Way::Webhook(hook) => hook.send(&entry, now),
         });
         let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
+        app.metrics.notice(self.channel().as_str(), if result.is_ok() { "sent" } else { "not-sent" });
         let now = app.now();
         let mut transaction = app.database.write().await?;
         match &result {

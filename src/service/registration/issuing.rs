@@ -97,9 +97,10 @@ pub async fn record_certificate(
 
 /// Signs what was recorded and has no signature yet, byte for byte as it was recorded.
 ///
-/// Signing happens while the right to write is held: two processes never sign the same record twice.
-pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<(), Failure> {
+/// Returns what was signed. Signing happens while the right to write is held: two processes never sign the same record twice.
+pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<Vec<CertificateRow>, Failure> {
     let mut transaction = database.write().await?;
+    let mut signed = Vec::new();
     for (serial, tbs) in certificates::unsigned(&mut transaction).await? {
         let der = match ca.resume(tbs).and_then(|prepared| ca.sign(&prepared)) {
             Ok(der) => der,
@@ -114,14 +115,19 @@ pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<
         let detail = json!({ "subject": row.subject });
         audit::record(&mut transaction, now, &Actor::Service, Action::Issue, &certificate_object(&row), detail).await?;
         log::info!("certificate signed: serial={serial}");
+        signed.push(row);
     }
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    Ok(signed)
 }
 
 impl App {
     /// Signs what was recorded and has no signature yet.
     pub async fn sign_recorded(&self) -> Result<(), Failure> {
-        sign_recorded(&self.ca, &self.database, self.now()).await
+        for row in sign_recorded(&self.ca, &self.database, self.now()).await? {
+            self.metrics.recorded(Action::Issue, &certificate_object(&row));
+        }
+        Ok(())
     }
 
     /// The CA with the present moment.

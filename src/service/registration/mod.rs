@@ -25,6 +25,7 @@ use super::db::certificates::{self, CertificateRow};
 use super::db::requests::{self, RequestRow};
 use super::db::{Connection, Moment, organisations};
 use super::error::{Failure, Refusal};
+use super::metrics::Limit;
 use crate::locales::Text;
 use crate::protocol::messages::{Der, Issued, RequestStatus};
 use crate::protocol::problem::ProblemCode;
@@ -34,7 +35,7 @@ use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 pub use self::bulk::{Decided, Verdict};
 pub use self::directory::check_person;
 pub use self::evidence::{Content, Evidence, Previous};
-pub use self::health::Health;
+pub use self::health::{Disk, Health};
 pub use self::identification::Caller;
 pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
 pub use self::packages::CreatedPackage;
@@ -52,6 +53,11 @@ impl App {
         let Err(refusal) = authorize(actor, action, object) else { return Ok(()) };
         let known = matches!(actor, Actor::Manager(_) | Actor::Machine { .. });
         if known && matches!(refusal.code(), ProblemCode::NotFound | ProblemCode::Forbidden) {
+            // Each one costs a write, and stays for ever.
+            if let Err(wait) = self.admission.refused_attempt(actor) {
+                self.metrics.limited(Limit::RefusedAttempts);
+                return Err(Refusal::too_many_requests(wait).into());
+            }
             log::warn!("refused: actor={} action={} object={object}", inert(actor), action.as_str());
             let mut transaction = self.database.write().await?;
             let detail = audit::refused(refusal.code());
@@ -166,7 +172,9 @@ async fn record(
     object: &Object<'_>,
     detail: Value,
 ) -> Result<(), Failure> {
-    Ok(audit::record(transaction, app.now(), actor, action, object, detail).await?)
+    audit::record(transaction, app.now(), actor, action, object, detail).await?;
+    app.metrics.recorded(action, object);
+    Ok(())
 }
 
 /// What is stored as JSON.

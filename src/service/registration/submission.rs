@@ -19,6 +19,7 @@ use crate::service::db::packages::PackageRow;
 use crate::service::db::requests::{self, Decision, NewRequest, RequestRow};
 use crate::service::db::{Connection, Moment, organisations, packages};
 use crate::service::error::{Failure, Refusal};
+use crate::service::metrics::Limit;
 
 /// The answer to a submission.
 #[derive(Debug)]
@@ -58,6 +59,10 @@ impl App {
         let actor = Actor::Package { id: package.id, organisation: package.organisation.clone() };
         self.allow(&actor, Action::Submit, &Object::Organisation(&package.organisation)).await?;
         check_idempotency_key(idempotency_key)?;
+        if let Err(wait) = self.admission.submit(&package.organisation, 1) {
+            self.metrics.limited(Limit::Submissions);
+            return Err(Refusal::too_many_requests(wait).into());
+        }
         // The body as it was understood: the order of its members and white space do not make another one.
         let body_sha256 = sha256_hex(as_json(submission)?.as_bytes());
         if let Some(key) = idempotency_key {
