@@ -14,7 +14,6 @@ use crate::protocol::messages::BODY_LIMIT;
 use crate::protocol::problem::{Problem, ProblemCode};
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::Finding;
-use crate::protocol::text::printable;
 
 /// How long a caller waits when the service cannot answer.
 const BUSY: Duration = Duration::from_secs(5);
@@ -64,8 +63,8 @@ impl Failure {
     /// Notes it in the log, where a refusal is no more than a detail.
     pub fn log(&self) {
         match self {
-            Self::Refused(refusal) => log::debug!("refused: cause={refusal}"),
-            failure => log::error!("failed: cause={}", printable(&failure.to_string())),
+            Self::Refused(refusal) => log::debug!(cause:% = refusal; "refused"),
+            failure => log::error!(cause:% = failure; "failed"),
         }
     }
 

@@ -130,7 +130,7 @@ pub async fn serve(
                 // Before TLS there is no way to say why; whoever is sent away like that comes again.
                 let Some(source) = sources.enter(address, limits.connections_per_address) else {
                     traffic.sent_away();
-                    log::debug!("connection refused, too many of this address: peer={address}");
+                    log::debug!(peer:% = address; "connection refused, too many of this address");
                     continue;
                 };
                 let connection = Connection {
@@ -152,7 +152,7 @@ pub async fn serve(
     drop(listener);
     let finished = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.stop, finished).await.is_err() {
-        log::warn!("requests cut off: connections={} after={:?}", connections.len(), limits.stop);
+        log::warn!(connections = connections.len(), after:? = limits.stop; "requests cut off");
         connections.shutdown().await;
     }
 }
@@ -166,7 +166,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn refused(error: io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        log::error!("connection not accepted: cause={error} pause={ACCEPT_PAUSE:?}");
+        log::error!(cause:% = error, pause:? = ACCEPT_PAUSE; "connection not accepted");
         sleep(ACCEPT_PAUSE).await;
     }
 }
@@ -231,11 +231,11 @@ impl Connection {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 self.traffic.handshake(Handshake::Failed);
-                return log::info!("TLS handshake failed: peer={address} cause={error}");
+                return log::info!(peer:% = address, cause:% = error; "TLS handshake failed");
             }
             Err(_) => {
                 self.traffic.handshake(Handshake::TimedOut);
-                return log::info!("TLS handshake not finished: peer={address} limit={limit:?}");
+                return log::info!(peer:% = address, limit:? = limit; "TLS handshake not finished");
             }
         };
         self.traffic.handshake(Handshake::Done);
@@ -271,7 +271,7 @@ impl Connection {
             }
         };
         if let Err(error) = served {
-            log::debug!("connection ended: peer={address} cause={error}");
+            log::debug!(peer:% = address, cause:% = error; "connection ended");
         }
     }
 }

@@ -131,9 +131,9 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
             (tokio::spawn(listener::serve(listener, None, router, limits, traffic, unwatched)), address)
         })
         .unzip();
-    let environment = &app.settings().environment;
+    let environment = app.settings().environment.as_str();
     let watched_at = operations.map_or_else(|| "none".to_owned(), |address: SocketAddr| address.to_string());
-    log::info!("service started: environment={environment} public={public} secure={secure} operations={watched_at}");
+    log::info!(environment, public:%, secure:%, operations = watched_at; "service started");
     Ok(Running { public, secure, operations, app, stop, tasks, watched, watching })
 }
 
@@ -165,6 +165,6 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
 
 async fn attempt(what: &str, work: impl Future<Output = Result<(), Failure>>) {
     if let Err(error) = work.await {
-        log::error!("not done, will be tried again: what={what} cause={error}");
+        log::error!(what, cause:% = error; "not done, will be tried again");
     }
 }

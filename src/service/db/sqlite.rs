@@ -106,9 +106,10 @@ impl Database {
         &self.write_seconds
     }
 
-    /// The connections of each pool: all, and those that nobody uses.
-    pub fn connections(&self) -> [(&'static str, u32, usize); 2] {
-        [("writer", &self.writer), ("reader", &self.readers)].map(|(name, pool)| (name, pool.size(), pool.num_idle()))
+    /// How many connections of each pool are in use.
+    pub fn busy_connections(&self) -> [(&'static str, i64); 2] {
+        let busy = |pool: &SqlitePool| i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+        [("writer", busy(&self.writer)), ("reader", busy(&self.readers))]
     }
 
     /// Closes the database; what was committed moves from the log into the file.

@@ -15,15 +15,15 @@ type Amount = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// Registers the condition of this moment.
 pub(super) async fn register(registry: &mut Registry, app: &App) {
-    for (pool, size, idle) in app.database.connections() {
-        let connections = Gauge::<i64>::default();
-        connections.set(i64::from(size) - i64::try_from(idle).unwrap_or(i64::MAX));
-        own(registry, &format!("database_{pool}_connections_busy"), "Connections to the database in use", connections);
+    let busy = Family::<Words<1>, Gauge>::default();
+    for (pool, connections) in app.database.busy_connections() {
+        busy.get_or_create(&[("pool", pool)]).set(connections);
     }
+    own(registry, "database_busy_connections", "Connections to the database in use", busy);
     let health = match app.condition().await {
         Ok(health) => Some(health),
         Err(error) => {
-            log::error!("no figures of the database: cause={error}");
+            log::error!(cause:% = error; "no figures of the database");
             None
         }
     };

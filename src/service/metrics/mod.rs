@@ -21,6 +21,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::app::App;
 use super::auth::{Action, Object};
+use super::db::outbox::Channel;
 use super::listener::ListenerName;
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::Kind;
@@ -74,23 +75,21 @@ impl Metrics {
             "From getting the right to write to giving it back",
             write_transactions,
         );
-        let mut counters = Counted(&mut registry);
-        let problems = counters.new("http_problems", "Requests answered by a problem, by its code");
-        let limited = counters.new("limited", "What was refused because somebody asked too much, by the limit");
-        let handshakes = counters.new("tls_handshakes", "TLS handshakes by outcome");
-        let accepted = counters.new("requests_accepted", "Requests for a certificate that were taken into the queue");
-        let decided = counters.new("requests_decided", "Requests that left the queue, by outcome");
-        let issued = counters.new("certificates_issued", "Certificates signed");
-        let revoked = counters.new("certificates_revoked", "Certificates revoked");
-        let notices = counters.new("notices", "Attempts to send a notice");
-        let requests = Family::default();
-        own(&mut registry, "http_requests", "Requests answered", requests.clone());
         let durations = Family::new_with_constructor(seconds as fn() -> Histogram);
         own(&mut registry, "http_request_duration_seconds", "From a request's head to its answer", durations.clone());
-        let connections = Family::default();
-        own(&mut registry, "connections", "Open connections", connections.clone());
+        let registry = &mut registry;
+        let requests = new(registry, "http_requests", "Requests answered");
+        let problems = new(registry, "http_problems", "Requests answered by a problem, by its code");
+        let limited = new(registry, "limited", "What was refused because somebody asked too much, by the limit");
+        let connections = new(registry, "connections", "Open connections");
+        let handshakes = new(registry, "tls_handshakes", "TLS handshakes by outcome");
+        let accepted = new(registry, "requests_accepted", "Requests for a certificate that were taken into the queue");
+        let decided = new(registry, "requests_decided", "Requests that left the queue, by outcome");
+        let issued = new(registry, "certificates_issued", "Certificates signed");
+        let revoked = new(registry, "certificates_revoked", "Certificates revoked");
+        let notices = new(registry, "notices", "Attempts to send a notice");
         let metrics = Self {
-            registry,
+            registry: std::mem::take(registry),
             started: SystemTime::now(),
             requests,
             durations,
@@ -112,6 +111,16 @@ impl Metrics {
     fn begin_at_zero(&self) {
         for limit in Limit::ALL {
             self.limited.get_or_create(&[("limit", limit.as_str())]).inc_by(0);
+        }
+        for listener in [ListenerName::Public, ListenerName::Secure].map(ListenerName::as_str) {
+            for code in ProblemCode::ALL.map(ProblemCode::as_str) {
+                self.problems.get_or_create(&[("listener", listener), ("code", code)]).inc_by(0);
+            }
+        }
+        for channel in Channel::ALL.map(Channel::as_str) {
+            for outcome in [SENT, NOT_SENT] {
+                self.notices.get_or_create(&[("channel", channel), ("outcome", outcome)]).inc_by(0);
+            }
         }
         for kind in Kind::ALL.map(Kind::as_str) {
             self.accepted.get_or_create(&[("kind", kind)]).inc_by(0);
@@ -156,8 +165,9 @@ impl Metrics {
     }
 
     /// Something was sent out of the outbox, or not.
-    pub(super) fn notice(&self, channel: &'static str, outcome: &'static str) {
-        self.notices.get_or_create(&[("channel", channel), ("outcome", outcome)]).inc();
+    pub(super) fn notice(&self, channel: Channel, sent: bool) {
+        let outcome = if sent { SENT } else { NOT_SENT };
+        self.notices.get_or_create(&[("channel", channel.as_str()), ("outcome", outcome)]).inc();
     }
 
     /// What a listener counts; looked up once, not with every connection.
@@ -173,6 +183,9 @@ impl Metrics {
         }
     }
 }
+
+const SENT: &str = "sent";
+const NOT_SENT: &str = "not-sent";
 
 /// Of certificates without a kind of request; the service's own are issued by `init`.
 const MANAGER: &str = "manager";
@@ -197,14 +210,11 @@ fn own(registry: &mut Registry, name: &str, help: &str, metric: impl Metric) {
     registry.register(format!("{PREFIX}{name}"), help, metric);
 }
 
-struct Counted<'a>(&'a mut Registry);
-
-impl Counted<'_> {
-    fn new<const N: usize>(&mut self, name: &str, help: &str) -> Counters<N> {
-        let counters = Counters::default();
-        own(self.0, name, help, counters.clone());
-        counters
-    }
+/// A metric that is registered like that.
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    own(registry, name, help, metric.clone());
+    metric
 }
 
 /// Which limit somebody met.

@@ -103,7 +103,7 @@ impl Lane {
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
             if let Err(error) = self.send_due(&app, &stopped).await {
-                log::error!("not done, will be tried again: what=send notices cause={error}");
+                log::error!(what = "send notices", cause:% = error; "not done, will be tried again");
             }
         }
     }
@@ -155,14 +155,14 @@ impl Lane {
             Way::Webhook(hook) => hook.send(&entry, now),
         });
         let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
-        app.metrics.notice(self.channel().as_str(), if result.is_ok() { "sent" } else { "not-sent" });
+        app.metrics.notice(self.channel(), result.is_ok());
         let now = app.now();
         let mut transaction = app.database.write().await?;
         match &result {
             Ok(()) => outbox::sent(&mut transaction, id, now).await?,
             Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
                 let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
-                log::warn!("notice not sent: notice={id} attempts={attempts} cause={cause}");
+                log::warn!(notice = id, attempts, cause; "notice not sent");
                 let next = (attempts < ATTEMPTS).then(|| Moment(now.0 + pause(attempts)));
                 outbox::not_sent(&mut transaction, id, now, next, &cause).await?;
             }

@@ -45,7 +45,7 @@ impl App {
 
         // From here on the request is approved, whatever happens; what is not signed now is signed later.
         if let Err(error) = self.sign_recorded().await {
-            log::error!("certificate not signed yet: serial={serial} cause={error}");
+            log::error!(serial:% = serial, cause:% = error; "certificate not signed yet");
         }
         Ok(())
     }
@@ -78,8 +78,8 @@ impl App {
             self.approve(&Actor::AutoApproval, number, &Approval { csr_sha256: row.csr_sha256 }).await
         };
         match approve.await {
-            Ok(()) => log::warn!("request approved automatically: number={number}"),
-            Err(error) => log::error!("request not approved automatically: number={number} cause={error}"),
+            Ok(()) => log::warn!(number = number.0; "request approved automatically"),
+            Err(error) => log::error!(number = number.0, cause:% = error; "request not approved automatically"),
         }
     }
 

@@ -88,7 +88,7 @@ pub async fn record_certificate(
         match recorded {
             Ok(()) => return Ok(serial),
             Err(error) if error.is_duplicate() && attempts < SERIAL_ATTEMPTS => {
-                log::error!("serial number is taken, drawing another: serial={serial}");
+                log::error!(serial:% = serial; "serial number is taken, drawing another");
             }
             Err(error) => return Err(error.into()),
         }
@@ -106,7 +106,7 @@ pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<
             Ok(der) => der,
             Err(error) => {
                 // One that cannot be signed (any more) does not hold up the others.
-                log::error!("certificate not signed: serial={serial} cause={error}");
+                log::error!(serial:% = serial, cause:% = error; "certificate not signed");
                 continue;
             }
         };
@@ -114,7 +114,7 @@ pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<
         let row = found(certificates::find(&mut transaction, &serial).await?)?;
         let detail = json!({ "subject": row.subject });
         audit::record(&mut transaction, now, &Actor::Service, Action::Issue, &certificate_object(&row), detail).await?;
-        log::info!("certificate signed: serial={serial}");
+        log::info!(serial:% = serial; "certificate signed");
         signed.push(row);
     }
     transaction.commit().await?;
@@ -156,7 +156,7 @@ impl App {
         self.publish_within(&mut transaction, actor).await?;
         let row = found(certificates::find(&mut transaction, serial).await?)?;
         transaction.commit().await?;
-        log::warn!("certificate revoked: serial={serial} actor={}", inert(actor));
+        log::warn!(serial:% = serial, actor = inert(actor); "certificate revoked");
         Ok(row.into())
     }
 

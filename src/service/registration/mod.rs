@@ -58,7 +58,7 @@ impl App {
                 self.metrics.limited(Limit::RefusedAttempts);
                 return Err(Refusal::too_many_requests(wait).into());
             }
-            log::warn!("refused: actor={} action={} object={object}", inert(actor), action.as_str());
+            log::warn!(actor = inert(actor), action = action.as_str(), object:% = object; "refused");
             let mut transaction = self.database.write().await?;
             let detail = audit::refused(refusal.code());
             audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;

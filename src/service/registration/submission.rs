@@ -95,7 +95,8 @@ impl App {
         let arrival = Arrival { package, idempotency_key, submission, csr: &csr, body_sha256: &body_sha256 };
         let number = self.queue(&mut transaction, &actor, &arrival).await?;
         transaction.commit().await?;
-        log::info!("request accepted: number={number} organisation={} kind={}", package.organisation, submission.kind);
+        let organisation = package.organisation.as_str();
+        log::info!(number = number.0, organisation, kind = submission.kind.as_str(); "request accepted");
 
         if self.auto_approve {
             self.auto_approve(number).await;
