@@ -26,6 +26,9 @@ pub(super) const ROUND: Duration = Duration::from_secs(60);
 /// How many connections the operations listener has: a few collectors and probes, and no way to fill the memory.
 const OPERATIONS_CONNECTIONS: usize = 64;
 
+/// How often it looks for requests that are not in the index of searches.
+const INDEX_ROUND: Duration = Duration::from_secs(1);
+
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.text())]
@@ -120,6 +123,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         accept(public_listener, public_tls, router::public(app.clone()), ListenerName::Public),
         accept(secure_listener, secure_tls, router::secure(app.clone()), ListenerName::Secure),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
+        tokio::spawn(index(app.clone(), stopped.clone())),
     ];
     tasks.extend(lanes.into_iter().map(|lane| tokio::spawn(lane.run(app.clone(), stopped.clone()))));
     let (watched, unwatched) = watch::channel(false);
@@ -160,6 +164,19 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("renew the revocation list", app.refresh_crl()).await;
         attempt("remind managers", app.remind()).await;
         attempt("tidy up the outbox", app.tidy_up_outbox()).await;
+    }
+}
+
+/// Brings the index of the requests up to what came in the meantime, part by part, so that others write in between.
+async fn index(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = interval(INDEX_ROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        while !*stopped.borrow() && app.index_requests().await {}
     }
 }
 

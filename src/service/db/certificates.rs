@@ -1,11 +1,11 @@
 //! The certificates, from before they are signed until after they are revoked.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::request_list::{TRIGRAM, push_hits};
-use super::{Connection, DatabaseError, Moment, row_number};
+use super::request_index::{SHORT, json};
+use super::{Connection, DatabaseError, Moment, Statement, on, request_list, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -108,48 +108,62 @@ pub async fn insert(connection: &mut Connection, certificate: &NewCertificate<'_
         Holder::Manager(id) => (None, None, Some(row_number(id))),
         Holder::Service | Holder::PackageSigner => (None, None, None),
     };
-    sqlx::query(
-        "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
-                                   not_before, not_after)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(certificate.serial)
-    .bind(certificate.holder.as_str())
-    .bind(request)
-    .bind(kind)
-    .bind(manager)
-    .bind(certificate.organisation)
-    .bind(certificate.subject)
-    .bind(certificate.subject.to_lowercase())
-    .bind(certificate.tbs)
-    .bind(certificate.not_before)
-    .bind(certificate.not_after)
-    .execute(connection)
-    .await?;
+    on!(
+        connection,
+        sqlx::query(
+            "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
+                                       not_before, not_after)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(certificate.serial)
+        .bind(certificate.holder.as_str())
+        .bind(request)
+        .bind(kind)
+        .bind(manager)
+        .bind(certificate.organisation)
+        .bind(certificate.subject)
+        .bind(certificate.subject.to_lowercase())
+        .bind(certificate.tbs)
+        .bind(certificate.not_before)
+        .bind(certificate.not_after)
+        .execute(connection)
+        .await?
+        .rows_affected()
+    );
     Ok(())
 }
 
 /// The serial numbers and to-be-signed bytes of all that were recorded and not signed; one that was revoked in the
 /// meantime is not signed any more.
 pub async fn unsigned(connection: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT serial, tbs FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id")
-        .fetch_all(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT serial, tbs FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id")
+            .fetch_all(connection)
+            .await?
+    ))
 }
 
 /// Adds the signed certificate; one that is there stays.
 pub async fn complete(connection: &mut Connection, serial: &str, der: &[u8]) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE certificates SET der = ? WHERE serial = ? AND der IS NULL")
-        .bind(der)
-        .bind(serial)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE certificates SET der = $1 WHERE serial = $2 AND der IS NULL")
+            .bind(der)
+            .bind(serial)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
 /// The certificate with a serial number.
 pub async fn find(connection: &mut Connection, serial: &str) -> Result<Option<CertificateRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM certificates WHERE serial = ?").bind(serial).fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM certificates WHERE serial = $1").bind(serial).fetch_optional(connection).await?
+    ))
 }
 
 /// The certificate that answers a request.
@@ -157,15 +171,21 @@ pub async fn find_by_request(
     connection: &mut Connection,
     number: RequestNumber,
 ) -> Result<Option<CertificateRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM certificates WHERE request = ?").bind(number).fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM certificates WHERE request = $1").bind(number).fetch_optional(connection).await?
+    ))
 }
 
 /// The serial numbers of a manager's certificates that are not revoked.
 pub async fn of_manager(connection: &mut Connection, id: u64) -> Result<Vec<String>, DatabaseError> {
-    Ok(sqlx::query_scalar("SELECT serial FROM certificates WHERE manager = ? AND revoked_at IS NULL")
-        .bind(row_number(id))
-        .fetch_all(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_scalar("SELECT serial FROM certificates WHERE manager = $1 AND revoked_at IS NULL")
+            .bind(row_number(id))
+            .fetch_all(connection)
+            .await?
+    ))
 }
 
 /// Which part of the certificates a list shows.
@@ -200,9 +220,10 @@ pub struct Filter<'a> {
     pub limit: u32,
 }
 
-/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that answer to it.
+/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that the index has
+/// for it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM certificates ");
+    let mut query = Statement::new("SELECT * FROM certificates ");
     query.push(match (filter.search, filter.view, filter.organisation) {
         (None, View::Ending, Some(_)) => "INDEXED BY certificates_of_organisation_by_end",
         (None, View::Ending, None) => "INDEXED BY certificates_by_end",
@@ -210,10 +231,11 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
     });
     query.push(" WHERE true");
     if let Some(search) = filter.search {
-        push_search(&mut query, search, filter.organisation);
+        let requests = request_list::newest(connection, search, filter.organisation).await?;
+        push_search(&mut query, search, &json(&requests)?);
     }
     if let Some(organisation) = filter.organisation {
-        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+        query.push(" AND organisation = ").push_bind(organisation);
     }
     if filter.view != View::All {
         query.push(" AND not_after > ").push_bind(filter.now.map_or(0, |now| now.0.unix_timestamp()));
@@ -230,7 +252,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
                 query.push(" AND (not_after, id) > ((SELECT not_after FROM certificates WHERE id = ").push_bind(after);
                 // As with requests: nothing goes on from what another organisation has.
                 if let Some(organisation) = filter.organisation {
-                    query.push(" AND organisation = ").push_bind(organisation.to_owned());
+                    query.push(" AND organisation = ").push_bind(organisation);
                 }
                 query.push("), ").push_bind(after).push(")")
             }
@@ -244,14 +266,14 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
         (false, false) => " ORDER BY id LIMIT ",
     });
     query.push_bind(filter.limit);
-    Ok(query.build_query_as().fetch_all(connection).await?)
+    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
-fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, organisation: Option<&str>) {
+fn push_search(query: &mut Statement, search: &str, requests: &str) {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND instr(search, ");
     // Of a few characters, a number above all, every subject has some.
-    let words = if search.chars().count() < TRIGRAM { "\n" } else { search };
+    let words = if search.chars().count() < SHORT { "\n" } else { search };
     query.push_bind(words.to_owned()).push(") > 0");
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -261,10 +283,8 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, organisation: Opt
     if let Ok(number) = search.parse::<u64>() {
         query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
     }
-    if push_hits(query, " UNION SELECT id FROM certificates WHERE request IN (", search, organisation) {
-        query.push(")");
-    }
-    query.push(")");
+    query.push(" UNION SELECT id FROM certificates WHERE request IN (SELECT value FROM json_each(");
+    query.push_bind(requests).push(")))");
 }
 
 /// Marks a certificate as revoked; one that is stays as it is.
@@ -275,17 +295,21 @@ pub async fn revoke(
     by: &str,
     revocation: &Revocation,
 ) -> Result<(), DatabaseError> {
-    sqlx::query(
-        "UPDATE certificates SET revoked_at = ?, revoked_by = ?, revocation_code = ?, revocation_reason = ?
-         WHERE serial = ? AND revoked_at IS NULL",
-    )
-    .bind(now)
-    .bind(by)
-    .bind(revocation.code.as_str())
-    .bind(&revocation.reason)
-    .bind(serial)
-    .execute(connection)
-    .await?;
+    on!(
+        connection,
+        sqlx::query(
+            "UPDATE certificates SET revoked_at = $1, revoked_by = $2, revocation_code = $3, revocation_reason = $4
+             WHERE serial = $5 AND revoked_at IS NULL",
+        )
+        .bind(now)
+        .bind(by)
+        .bind(revocation.code.as_str())
+        .bind(&revocation.reason)
+        .bind(serial)
+        .execute(connection)
+        .await?
+        .rows_affected()
+    );
     Ok(())
 }
 
@@ -294,11 +318,14 @@ pub async fn revoked(
     connection: &mut Connection,
     ending_after: Moment,
 ) -> Result<Vec<(String, Moment, RevocationCode)>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT serial, revoked_at, revocation_code FROM certificates
-         WHERE revoked_at IS NOT NULL AND not_after > ? ORDER BY id",
-    )
-    .bind(ending_after)
-    .fetch_all(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT serial, revoked_at, revocation_code FROM certificates
+             WHERE revoked_at IS NOT NULL AND not_after > $1 ORDER BY id",
+        )
+        .bind(ending_after)
+        .fetch_all(connection)
+        .await?
+    ))
 }

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment};
+use super::{Connection, DatabaseError, Moment, on};
 
 /// A revocation list.
 #[derive(Debug, FromRow)]
@@ -19,7 +19,10 @@ pub struct CrlRow {
 
 /// The newest one.
 pub async fn latest(connection: &mut Connection) -> Result<Option<CrlRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM crls ORDER BY number DESC LIMIT 1").fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM crls ORDER BY number DESC LIMIT 1").fetch_optional(connection).await?
+    ))
 }
 
 /// Number and dates of a revocation list.
@@ -36,18 +39,25 @@ pub struct CrlDates {
 /// Number and dates of the newest one, without the list, which may be long.
 pub async fn dates(connection: &mut Connection) -> Result<Option<CrlDates>, DatabaseError> {
     let statement = "SELECT number, this_update, next_update FROM crls ORDER BY number DESC LIMIT 1";
-    Ok(sqlx::query_as(statement).fetch_optional(connection).await?)
+    Ok(on!(connection, sqlx::query_as(statement).fetch_optional(connection).await?))
 }
 
 /// Adds one; older ones, which nobody asks for, make room.
 pub async fn insert(connection: &mut Connection, crl: &CrlRow) -> Result<(), DatabaseError> {
-    sqlx::query("INSERT INTO crls (number, der, this_update, next_update) VALUES (?, ?, ?, ?)")
-        .bind(crl.number)
-        .bind(&crl.der)
-        .bind(crl.this_update)
-        .bind(crl.next_update)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("DELETE FROM crls WHERE number < ?").bind(crl.number).execute(connection).await?;
+    on!(
+        connection,
+        sqlx::query("INSERT INTO crls (number, der, this_update, next_update) VALUES ($1, $2, $3, $4)")
+            .bind(crl.number)
+            .bind(&crl.der)
+            .bind(crl.this_update)
+            .bind(crl.next_update)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
+    on!(
+        connection,
+        sqlx::query("DELETE FROM crls WHERE number < $1").bind(crl.number).execute(connection).await?.rows_affected()
+    );
     Ok(())
 }

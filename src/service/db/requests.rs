@@ -1,11 +1,15 @@
 //! The requests.
 
-use sqlx::{AssertSqlSafe, FromRow};
+use std::collections::HashMap;
 
-use super::{Connection, DatabaseError, Moment};
+use sqlx::FromRow;
+
+use super::request_index::{self, Trait, Traits, json};
+use super::{Connection, DatabaseError, Moment, on};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::SecretHash;
+use crate::protocol::subject::identity;
 
 /// A request.
 #[derive(Debug, FromRow)]
@@ -91,11 +95,12 @@ pub struct NewRequest<'a> {
 
 /// Adds a pending request and returns its number.
 pub async fn insert(connection: &mut Connection, request: &NewRequest<'_>) -> Result<RequestNumber, DatabaseError> {
-    Ok(sqlx::query_scalar(
+    Ok(on!(connection, sqlx::query_scalar(
         "INSERT INTO requests (organisation, package, kind, common_name, identity, state, csr, csr_sha256, key_sha256,
                                token_sha256, idempotency_key, body_sha256, machine, contact, mac_address, search,
                                submitted_at, replaces)
-         VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+         VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         RETURNING number",
     )
     .bind(request.organisation)
     .bind(request.package)
@@ -115,12 +120,15 @@ pub async fn insert(connection: &mut Connection, request: &NewRequest<'_>) -> Re
     .bind(request.submitted_at)
     .bind(request.replaces)
     .fetch_one(connection)
-    .await?)
+    .await?))
 }
 
 /// The request with a number.
 pub async fn find(connection: &mut Connection, number: RequestNumber) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM requests WHERE number = ?").bind(number).fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM requests WHERE number = $1").bind(number).fetch_optional(connection).await?
+    ))
 }
 
 /// The request that was submitted with a package under an idempotency key.
@@ -129,11 +137,14 @@ pub async fn find_by_idempotency_key(
     package: i64,
     key: &str,
 ) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM requests WHERE package = ? AND idempotency_key = ?")
-        .bind(package)
-        .bind(key)
-        .fetch_optional(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM requests WHERE package = $1 AND idempotency_key = $2")
+            .bind(package)
+            .bind(key)
+            .fetch_optional(connection)
+            .await?
+    ))
 }
 
 /// The pending request of an identity.
@@ -143,14 +154,17 @@ pub async fn find_pending(
     kind: Kind,
     identity: &str,
 ) -> Result<Option<RequestNumber>, DatabaseError> {
-    Ok(sqlx::query_scalar(
-        "SELECT number FROM requests WHERE organisation = ? AND kind = ? AND identity = ? AND state = 'pending'",
-    )
-    .bind(organisation)
-    .bind(kind.as_str())
-    .bind(identity)
-    .fetch_optional(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_scalar(
+            "SELECT number FROM requests WHERE organisation = $1 AND kind = $2 AND identity = $3 AND state = 'pending'",
+        )
+        .bind(organisation)
+        .bind(kind.as_str())
+        .bind(identity)
+        .fetch_optional(connection)
+        .await?
+    ))
 }
 
 /// A request that shares something with another one.
@@ -175,34 +189,74 @@ pub enum Shared {
     CommonName,
 }
 
-/// Another request that shares something with this one: the newest, one of the same organisation before others.
-pub async fn find_sharing(
-    connection: &mut Connection,
-    shared: Shared,
-    number: RequestNumber,
-) -> Result<Option<Sharing>, DatabaseError> {
-    let condition = sharing(shared);
-    let statement = format!(
-        "SELECT other.number, other.organisation FROM requests AS this JOIN requests AS other ON {condition}
-         WHERE this.number = ? ORDER BY other.organisation <> this.organisation, other.number DESC LIMIT 1"
-    );
-    Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(number).fetch_optional(connection).await?)
+impl Shared {
+    const ALL: [Self; 4] = [Self::Key, Self::MacAddress, Self::HostName, Self::CommonName];
+
+    const fn common(self) -> Trait {
+        match self {
+            Self::Key => Trait::Key,
+            Self::MacAddress => Trait::MacAddress,
+            Self::HostName => Trait::HostName,
+            Self::CommonName => Trait::Identity,
+        }
+    }
+
+    fn between(self, one: &Traits, other: &Traits) -> bool {
+        let common = self.common();
+        let at_home = one.organisation == other.organisation;
+        one.number != other.number
+            && one.value(common) == other.value(common)
+            && match self {
+                Self::Key => true,
+                Self::MacAddress | Self::HostName => at_home && one.identity != other.identity,
+                Self::CommonName => !at_home,
+            }
+    }
 }
 
-/// A `+` keeps SQLite from walking through all of an organisation instead of the index of what is shared.
-const fn sharing(shared: Shared) -> &'static str {
-    match shared {
-        Shared::Key => "other.key_sha256 = this.key_sha256 AND other.number <> this.number",
-        Shared::MacAddress => {
-            "other.mac_address = this.mac_address AND other.mac_address <> ''
-             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
+/// The most requests with a value in common that are looked at, newest first.
+const SHARING_LIMIT: u32 = 100;
+
+/// What each of these requests shares with another one, and with which: the newest, one of the same organisation before
+/// others.
+pub async fn find_sharing(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<Vec<(RequestNumber, Shared, Sharing)>, DatabaseError> {
+    let these = traits(connection, numbers).await?;
+    let asked: Vec<(&Traits, Shared)> =
+        these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared))).collect();
+    let values: Vec<(Trait, &str)> =
+        asked.iter().map(|(this, shared)| (shared.common(), this.value(shared.common()))).collect();
+    let having = request_index::having(connection, &values, SHARING_LIMIT).await?;
+    let mut others: Vec<RequestNumber> = having.iter().filter(|alike| alike.len() > 1).flatten().copied().collect();
+    others.sort_unstable();
+    others.dedup();
+    let others: HashMap<RequestNumber, Traits> =
+        traits(connection, &others).await?.into_iter().map(|other| (other.number, other)).collect();
+    let mut found = Vec::new();
+    for ((this, shared), alike) in asked.into_iter().zip(having) {
+        let sharing = alike.iter().filter_map(|number| others.get(number)).filter(|other| shared.between(this, other));
+        if let Some(other) = sharing.max_by_key(|other| (other.organisation == this.organisation, other.number)) {
+            let sharing = Sharing { number: other.number, organisation: other.organisation.clone() };
+            found.push((this.number, shared, sharing));
         }
-        Shared::HostName => {
-            "other.host_name = this.host_name AND other.host_name <> ''
-             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
-        }
-        Shared::CommonName => "other.identity = this.identity AND +other.organisation <> this.organisation",
     }
+    Ok(found)
+}
+
+async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
+    let numbers = json(&numbers)?;
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT number, organisation, key_sha256, mac_address, host_name, identity
+             FROM requests WHERE number IN (SELECT value FROM json_each($1))",
+        )
+        .bind(&numbers)
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// The request before this one of the same machine that was approved.
@@ -210,17 +264,25 @@ pub async fn find_predecessor(
     connection: &mut Connection,
     request: &RequestRow,
 ) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT * FROM requests WHERE identity = (SELECT identity FROM requests WHERE number = ?1)
-             AND organisation = ?2 AND kind = ?3 AND number < ?1
-             AND state IN ('approved', 'installed', 'downloaded', 'revoked')
-         ORDER BY number DESC LIMIT 1",
-    )
-    .bind(request.number)
-    .bind(&request.organisation)
-    .bind(request.kind.as_str())
-    .fetch_optional(connection)
-    .await?)
+    let identity = identity(&request.common_name);
+    let having = request_index::having(connection, &[(Trait::Identity, &identity)], SHARING_LIMIT).await?.concat();
+    let having = json(&having)?;
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT * FROM requests WHERE number IN (SELECT value FROM json_each($1)) AND number < $2
+                 AND identity = $3 AND organisation = $4 AND kind = $5
+                 AND state IN ('approved', 'installed', 'downloaded', 'revoked')
+             ORDER BY number DESC LIMIT 1",
+        )
+        .bind(&having)
+        .bind(request.number)
+        .bind(&identity)
+        .bind(&request.organisation)
+        .bind(request.kind.as_str())
+        .fetch_optional(connection)
+        .await?
+    ))
 }
 
 /// How many requests there are of a kind in a state.
@@ -236,28 +298,16 @@ pub struct Count {
 
 /// How many requests of an organisation, or of all, there are of each kind and state.
 pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> Result<Vec<Count>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT kind, state, sum(requests) AS requests FROM request_counts
-         WHERE ?1 IS NULL OR organisation = ?1 GROUP BY kind, state HAVING sum(requests) > 0",
-    )
-    .bind(organisation)
-    .fetch_all(connection)
-    .await?)
-}
-
-/// Which of these requests share something with others.
-pub async fn sharing_among(
-    connection: &mut Connection,
-    shared: Shared,
-    numbers: &[RequestNumber],
-) -> Result<Vec<RequestNumber>, DatabaseError> {
-    let condition = sharing(shared);
-    let statement = format!(
-        "SELECT this.number FROM json_each(?) JOIN requests AS this ON this.number = value
-         WHERE EXISTS (SELECT 1 FROM requests AS other WHERE {condition})"
-    );
-    let numbers = serde_json::to_string(numbers).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    Ok(sqlx::query_scalar(AssertSqlSafe(statement)).bind(numbers).fetch_all(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT kind, state, sum(requests) AS requests FROM request_counts
+             WHERE $1 IS NULL OR organisation = $1 GROUP BY kind, state HAVING sum(requests) > 0",
+        )
+        .bind(organisation)
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// A change of state and who made it.
@@ -279,24 +329,32 @@ pub async fn decide(
     number: RequestNumber,
     decision: &Decision<'_>,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET state = ?, decided_at = ?, decided_by = ?, reason = ? WHERE number = ?")
-        .bind(decision.state.as_str())
-        .bind(decision.at)
-        .bind(decision.by)
-        .bind(decision.reason)
-        .bind(number)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE requests SET state = $1, decided_at = $2, decided_by = $3, reason = $4 WHERE number = $5")
+            .bind(decision.state.as_str())
+            .bind(decision.at)
+            .bind(decision.by)
+            .bind(decision.reason)
+            .bind(number)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
 /// Writes the client's report into a request; the decision stays as it is.
 pub async fn report(connection: &mut Connection, number: RequestNumber, state: State) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET state = ? WHERE number = ?")
-        .bind(state.as_str())
-        .bind(number)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE requests SET state = $1 WHERE number = $2")
+            .bind(state.as_str())
+            .bind(number)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
@@ -306,31 +364,43 @@ pub async fn link_replacement(
     number: RequestNumber,
     by: RequestNumber,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET replaced_by = ? WHERE number = ?")
-        .bind(by)
-        .bind(number)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE requests SET replaced_by = $1 WHERE number = $2")
+            .bind(by)
+            .bind(number)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
 /// The pending requests that came before a time, and that nobody was reminded of since.
 pub async fn unattended(connection: &mut Connection, before: Moment) -> Result<Vec<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT * FROM requests WHERE state = 'pending' AND coalesce(reminded_at, submitted_at) < ? ORDER BY number",
-    )
-    .bind(before)
-    .fetch_all(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT * FROM requests WHERE state = 'pending' AND coalesce(reminded_at, submitted_at) < $1
+             ORDER BY number",
+        )
+        .bind(before)
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// Notes that the managers concerned were reminded of a request.
 pub async fn reminded(connection: &mut Connection, number: RequestNumber, now: Moment) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET reminded_at = ? WHERE number = ?")
-        .bind(now)
-        .bind(number)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE requests SET reminded_at = $1 WHERE number = $2")
+            .bind(now)
+            .bind(number)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
@@ -339,10 +409,14 @@ pub async fn overdue(
     connection: &mut Connection,
     before: Moment,
 ) -> Result<Vec<(RequestNumber, String, Kind)>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT number, organisation, kind FROM requests WHERE state = 'pending' AND submitted_at < ? ORDER BY number",
-    )
-    .bind(before)
-    .fetch_all(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT number, organisation, kind FROM requests WHERE state = 'pending' AND submitted_at < $1
+             ORDER BY number",
+        )
+        .bind(before)
+        .fetch_all(connection)
+        .await?
+    ))
 }
