@@ -18,7 +18,7 @@ use hyper::body::Body as _;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::extract::FromCaller;
+use super::extract::{self, FromCaller};
 use crate::locales::Language;
 use crate::protocol::problem::{MEDIA_TYPE, ProblemCode};
 use crate::protocol::secret::hex;
@@ -166,6 +166,8 @@ pub(in crate::service) async fn one_place(State(places): State<Places>, request:
         Ok(_place) => next.run(request).await,
         Err(_) => {
             places.app.metrics.limited(Limit::UnderWay);
+            // Who still sends when the connection is closed would not see the answer (RFC 9112 §9.6).
+            let _ = extract::read(request.into_body()).await;
             Failure::from(Refusal::unavailable()).into_response()
         }
     }
