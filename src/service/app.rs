@@ -16,7 +16,7 @@ use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
 use super::metrics::Metrics;
 use super::package::Signer;
-use super::registration::Watchers;
+use super::registration::{Group, Signing, Watchers};
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
 
@@ -104,6 +104,8 @@ pub struct App {
     pub(super) admission: Admission,
     pub(super) metrics: Metrics,
     pub(super) stopping: AtomicBool,
+    pub(super) group: Group,
+    pub(super) signing: Signing,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
 }
@@ -136,6 +138,8 @@ impl App {
             admission,
             metrics,
             stopping: AtomicBool::new(false),
+            group: Group::default(),
+            signing: Signing::default(),
             outbox: watch::Sender::new(()),
         })
     }
@@ -178,8 +182,9 @@ impl App {
         &self.ca
     }
 
+    /// The present moment, as the database will have it.
     pub(super) fn now(&self) -> Moment {
-        Moment(self.clock.now())
+        Moment(self.clock.now().truncate_to_second())
     }
 }
 
