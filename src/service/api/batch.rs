@@ -120,7 +120,7 @@ impl FromFrame {
         if matches!(refusal.code(), ProblemCode::Unavailable | ProblemCode::TooManyRequests) {
             return Err(failure);
         }
-        failure.log(&self.request_id);
+        failure.log();
         Ok(Box::new(refusal.problem(self.language, &self.request_id)))
     }
 }

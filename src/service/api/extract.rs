@@ -23,7 +23,10 @@ use crate::protocol::secret::Secret;
 use crate::service::app::App;
 use crate::service::db::packages::PackageRow;
 use crate::service::error::{Failure, Refusal};
+use crate::service::listener::PeerAddress;
+use crate::service::metrics::Limit;
 use crate::service::registration::Caller;
+use crate::service::request_scope;
 
 /// How much of a body that is too large is read for the sake of its sender.
 const DISCARD_LIMIT: usize = 4 * 1024 * 1024;
@@ -101,7 +104,9 @@ impl FromRequestParts<Arc<App>> for FromPackage {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        Ok(Self(app.package_of(&bearer(parts)?).await?))
+        let found = app.package_of(&bearer(parts)?).await.map_err(|failure| slowed_down(failure, parts, app))?;
+        request_scope::asked_by("package");
+        Ok(Self(found))
     }
 }
 
@@ -117,7 +122,26 @@ impl FromRequestParts<Arc<App>> for FromHolder {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let token = bearer(parts)?;
         let InPath(number) = InPath::<RequestNumber>::from_request_parts(parts, app).await?;
-        Ok(Self { number, token })
+        match app.holder_of(number, &token).await {
+            Ok(actor) => {
+                request_scope::asked_by(actor.sort());
+                Ok(Self { number, token })
+            }
+            Err(failure) => Err(slowed_down(failure, parts, app)),
+        }
+    }
+}
+
+/// The refusal of a wrong secret or token, or, where an address sends one after the other, the order to wait.
+fn slowed_down(failure: Failure, parts: &Parts, app: &App) -> Failure {
+    let Failure::Refused(_) = &failure else { return failure };
+    let Some(PeerAddress(peer)) = parts.extensions.get() else { return failure };
+    match app.admission.wrong_credentials(peer.ip()) {
+        Ok(()) => failure,
+        Err(wait) => {
+            app.metrics.limited(Limit::WrongCredentials);
+            Refusal::too_many_requests(wait).into()
+        }
     }
 }
 

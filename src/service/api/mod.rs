@@ -7,6 +7,7 @@ pub mod batch;
 pub(in crate::service) mod extract;
 pub mod frame;
 pub mod manager;
+pub(in crate::service) mod operations;
 pub mod public;
 
 /// The media type of JSON answers.

@@ -1,7 +1,9 @@
 //! What queries run on: a connection of either database, and the query written once for both.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Instant;
 
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Postgres, Sqlite};
 
@@ -98,12 +100,33 @@ pub struct Reading(pub(super) Connection);
 
 /// A transaction that holds the right to write from its start; it ends without effect where it is dropped.
 #[derive(Debug)]
-pub struct Transaction(pub(super) Connection);
+pub struct Transaction {
+    connection: Connection,
+    _held: Held,
+}
+
+/// Measures how long the right to write is held.
+#[derive(Debug)]
+struct Held {
+    since: Instant,
+    seconds: Histogram,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.seconds.observe(self.since.elapsed().as_secs_f64());
+    }
+}
 
 impl Transaction {
+    /// A transaction that just began; how long it takes is measured.
+    pub(super) fn new(connection: Connection, seconds: Histogram) -> Self {
+        Self { connection, _held: Held { since: Instant::now(), seconds } }
+    }
+
     /// Makes everything that was done in it last. When this returns, it is on disk.
     pub async fn commit(self) -> Result<(), DatabaseError> {
-        match self.0 {
+        match self.connection {
             Connection::Sqlite(hold) => hold.commit().await?,
             Connection::Postgres(hold) => hold.commit().await?,
         }
@@ -112,21 +135,21 @@ impl Transaction {
 }
 
 macro_rules! deref_to_connection {
-    ($($guard:ty),*) => {$(
+    ($($guard:ty: $connection:tt),*) => {$(
         impl Deref for $guard {
             type Target = Connection;
 
             fn deref(&self) -> &Connection {
-                &self.0
+                &self.$connection
             }
         }
 
         impl DerefMut for $guard {
             fn deref_mut(&mut self) -> &mut Connection {
-                &mut self.0
+                &mut self.$connection
             }
         }
     )*};
 }
 
-deref_to_connection!(Reading, Transaction);
+deref_to_connection!(Reading: 0, Transaction: connection);

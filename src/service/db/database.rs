@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::{Pool, Postgres, Sqlite};
 
-use super::connection::{Connection, Hold, Reading, Transaction};
+use super::connection::{Connection, Hold, Reading, Transaction, on};
 use super::{DatabaseError, sqlite};
+use crate::service::metrics::seconds;
 
 /// The open database.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Pools<DB: sqlx::Database> {
     /// One connection: within this process, writes queue here.
     pub(super) writer: Pool<DB>,
     pub(super) readers: Pool<DB>,
+    /// How long the right to write is held, in seconds.
+    write_seconds: Histogram,
 }
 
 impl Database {
@@ -52,10 +56,36 @@ impl Database {
 
     /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
     pub async fn write(&self) -> Result<Transaction, DatabaseError> {
-        Ok(Transaction(match self {
+        let connection = match self {
             Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(pools.writer.begin_with(sqlite::BEGIN).await?)),
             Self::Postgres(pools) => Connection::Postgres(Hold::Transaction(pools.writer.begin().await?)),
-        }))
+        };
+        Ok(Transaction::new(connection, self.write_seconds().clone()))
+    }
+
+    /// Whether something could be written now; nothing is.
+    pub async fn check_writable(&self) -> Result<(), DatabaseError> {
+        let mut transaction = self.write().await?;
+        let connection = &mut *transaction;
+        let nothing = "UPDATE managers SET language = language WHERE id < 0";
+        on!(connection, sqlx::query(nothing).execute(connection).await?.rows_affected());
+        Ok(())
+    }
+
+    /// How long the right to write is held, in seconds.
+    pub const fn write_seconds(&self) -> &Histogram {
+        match self {
+            Self::Sqlite(pools) => &pools.write_seconds,
+            Self::Postgres(pools) => &pools.write_seconds,
+        }
+    }
+
+    /// How many connections of each pool are in use.
+    pub fn busy_connections(&self) -> [(&'static str, i64); 2] {
+        match self {
+            Self::Sqlite(pools) => pools.busy(),
+            Self::Postgres(pools) => pools.busy(),
+        }
     }
 
     /// Closes the connections; of a file, what was committed moves from the log into it.
@@ -68,6 +98,16 @@ impl Database {
 }
 
 impl<DB: sqlx::Database> Pools<DB> {
+    /// With nothing measured yet.
+    pub(super) fn new(writer: Pool<DB>, readers: Pool<DB>) -> Self {
+        Self { writer, readers, write_seconds: seconds() }
+    }
+
+    fn busy(&self) -> [(&'static str, i64); 2] {
+        let busy = |pool: &Pool<DB>| i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+        [("writer", busy(&self.writer)), ("reader", busy(&self.readers))]
+    }
+
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

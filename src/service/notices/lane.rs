@@ -103,7 +103,7 @@ impl Lane {
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
             if let Err(error) = self.send_due(&app, &stopped).await {
-                log::error!("not done, will be tried again: what=send notices cause={error}");
+                log::error!(what = "send notices", cause:% = error; "not done, will be tried again");
             }
         }
     }
@@ -129,14 +129,21 @@ impl Lane {
     /// Whoever wrote an entry woke this lane before the commit: waiting for the right to write, which is given back
     /// before anything is sent, means to see what was committed.
     async fn due(&self, app: &App) -> Result<Vec<EntryRow>, Failure> {
-        let (channel, receiver) = match &*self.0 {
-            Way::Mail(_) => (Channel::Email, None),
-            Way::Webhook(hook) => (Channel::Webhook, Some(hook.url.as_str())),
+        let receiver = match &*self.0 {
+            Way::Mail(_) => None,
+            Way::Webhook(hook) => Some(hook.url.as_str()),
         };
         let mut transaction = app.database.write().await?;
-        let due = outbox::due(&mut transaction, channel, receiver, app.now(), BATCH).await?;
+        let due = outbox::due(&mut transaction, self.channel(), receiver, app.now(), BATCH).await?;
         transaction.commit().await?;
         Ok(due)
+    }
+
+    fn channel(&self) -> Channel {
+        match &*self.0 {
+            Way::Mail(_) => Channel::Email,
+            Way::Webhook(_) => Channel::Webhook,
+        }
     }
 
     /// Sends an entry and notes what became of it. Returns whether it is worth trying the next one now.
@@ -148,13 +155,14 @@ impl Lane {
             Way::Webhook(hook) => hook.send(&entry, now),
         });
         let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
+        app.metrics.notice(self.channel(), result.is_ok());
         let now = app.now();
         let mut transaction = app.database.write().await?;
         match &result {
             Ok(()) => outbox::sent(&mut transaction, id, now).await?,
             Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
                 let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
-                log::warn!("notice not sent: notice={id} attempts={attempts} cause={cause}");
+                log::warn!(notice = id, attempts, cause; "notice not sent");
                 let next = (attempts < ATTEMPTS).then(|| Moment(now.0 + pause(attempts)));
                 outbox::not_sent(&mut transaction, id, now, next, &cause).await?;
             }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::issuing::{Planned, Recorded, Signed};
-use super::{check_length, check_stored_csr, found, record, row_object};
+use super::{check_length, check_stored_csr, found, record, record_all, row_object};
 use crate::locales::{self, Text};
 use crate::parallel;
 use crate::protocol::messages::{Approval, Organisation, REASON_LIMIT, Rejection};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::CheckedCsr;
 use crate::service::app::App;
-use crate::service::audit::{self, Event};
+use crate::service::audit::Event;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::Template;
 use crate::service::db::certificates::Holder;
@@ -84,7 +84,7 @@ impl App {
             object: row_object(row),
             detail: json!({ "csr_sha256": row.csr_sha256, "serial": planned.serial().to_string() }),
         });
-        audit::record_all(&mut transaction, self.now(), events).await?;
+        record_all(self, &mut transaction, events.collect()).await?;
         for number in numbers {
             self.tell(&mut transaction, number).await?;
         }
@@ -93,7 +93,7 @@ impl App {
 
         // From here on the requests are approved, whatever happens; what is not signed now is signed later.
         if let Err(error) = self.sign_all(recorded).await {
-            log::error!("certificates not signed yet: cause={error}");
+            log::error!(cause:% = error; "certificates not signed yet");
         }
         drop(held);
         Ok(outcomes)
@@ -141,7 +141,7 @@ impl App {
         let signed = parallel::map(&recorded, PART, |recorded| Signed::new(&self.ca, recorded));
         let signed = signed.into_iter().filter_map(|signed| {
             // One that cannot be signed (any more) does not hold up the others.
-            signed.inspect_err(|error| log::error!("certificate not signed: cause={error}")).ok()
+            signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
         });
         let signed: Vec<Signed> = signed.collect();
         let mut transaction = self.database.write().await?;

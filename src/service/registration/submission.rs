@@ -26,6 +26,7 @@ use crate::service::db::packages::PackageRow;
 use crate::service::db::requests::{self, Decision, Waiting};
 use crate::service::db::{Connection, Moment, packages};
 use crate::service::error::{Failure, Refusal};
+use crate::service::metrics::Limit;
 
 /// How many submissions of a batch are one task's.
 const TOGETHER: usize = 64;
@@ -59,6 +60,10 @@ impl App {
         let actor = Actor::Package { id: package.id, organisation: package.organisation.clone() };
         self.allow(&actor, Action::Submit, &Object::Organisation(&package.organisation)).await?;
         check_idempotency_key(idempotency_key)?;
+        if let Err(wait) = self.admission.submit(&package.organisation, 1) {
+            self.metrics.limited(Limit::Submissions);
+            return Err(Refusal::too_many_requests(wait).into());
+        }
         // The body as it was understood: the order of its members and white space do not make another one.
         let body_sha256 = sha256_hex(as_json(&submission)?.as_bytes());
         let csr = match self.check_submission(package, organisation, &submission) {
@@ -75,7 +80,7 @@ impl App {
         let planned = self.auto_approve.then(|| self.issuer().plan(self.template(submission.kind, &csr)));
         // A request whose certificate cannot be built waits for a person.
         let planned = planned.transpose().unwrap_or_else(|error| {
-            log::error!("request not approved automatically: cause={error}");
+            log::error!(cause:% = error; "request not approved automatically");
             None
         });
         let held = self.signing.hold(planned.iter().map(|planned| planned.serial().to_string()));
@@ -105,11 +110,11 @@ impl App {
             }
         };
         let New { number, submitted_at, replaces, planned } = *new;
-        log::info!("request accepted: number={number} organisation={organisation} kind={kind}");
+        log::info!(number = number.0, organisation = organisation.as_str(), kind = kind.as_str(); "request accepted");
         let approved = planned.is_some();
         let issued = match planned {
             Some(planned) => {
-                log::warn!("request approved automatically: number={number}");
+                log::warn!(number = number.0; "request approved automatically");
                 self.sign_now((planned, Holder::Request(number, kind), Some(&organisation))).await
             }
             None => None,
@@ -173,7 +178,7 @@ impl App {
         };
         sign.await
             .inspect_err(|error| {
-                log::error!("certificate not signed yet: serial={} cause={error}", recorded.0.serial());
+                log::error!(serial:% = recorded.0.serial(), cause:% = error; "certificate not signed yet");
             })
             .ok()
     }
