@@ -108,6 +108,8 @@ pub(crate) const SERVER_AUTH: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 1];
 pub(crate) const CLIENT_AUTH: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 2];
 /// id-kp-codeSigning.
 pub(crate) const CODE_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 3];
+/// id-kp-OCSPSigning.
+pub(crate) const OCSP_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 9];
 
 /// Lints a certificate with pkilint; panics at any finding of severity WARNING or above.
 pub(crate) fn pkilint_certificate(name: &str, certificate: &[u8]) {

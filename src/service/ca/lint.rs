@@ -17,7 +17,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Version};
 
 use super::CaError;
-use super::profile::{self, Hosts, Profile};
+use super::profile::{Hosts, Profile};
 use super::serial::Serial;
 use crate::protocol::der;
 use crate::protocol::subject;
@@ -64,9 +64,10 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
                 && inner.not_after.timestamp() <= outer.not_after.timestamp()
         }),
         rule("the validity is no longer than the profile's", "profile", |given| {
-            let [start, end] =
-                [given.tbs.validity.not_before, given.tbs.validity.not_after].map(|time| time.to_datetime());
-            given.profile.years().is_none_or(|years| end <= profile::years_after(start, years))
+            let [start, end, issuer_end] =
+                [given.tbs.validity.not_before, given.tbs.validity.not_after, given.issuing.validity.not_after]
+                    .map(|time| time.to_datetime());
+            end <= given.profile.end(start, issuer_end)
         }),
         rule("the subject has a common name, and each attribute once, within its upper bound", "X.520", |given| {
             has_sound_subject(given.tbs)
@@ -88,7 +89,8 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
                         | ParsedExtension::BasicConstraints(_)
                         | ParsedExtension::SubjectAlternativeName(_)
                         | ParsedExtension::CRLDistributionPoints(_)
-                )
+                        | ParsedExtension::AuthorityInfoAccess(_)
+                ) || matches!(parsed, ParsedExtension::UnsupportedExtension { oid } if *oid == OCSP_NOCHECK)
             })
         }),
         rule("key usage and basic constraints are critical, the rest is not", "RFC 5280 §4.2.1", |given| {
@@ -132,10 +134,36 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
                 None => true,
                 Some([place]) if place.reasons.is_none() && place.crl_issuer.is_none() => {
                     matches!(&place.distribution_point, Some(DistributionPointName::FullName(names))
-                    if matches!(names.as_slice(), [GeneralName::URI(url)]
-                        if url.starts_with("http://") || url.starts_with("https://")))
+                    if matches!(names.as_slice(), [place] if is_web_place(place)))
                 }
                 Some(_) => false,
+            }
+        }),
+        rule(
+            "the OCSP responder and the issuer's certificate each have one http or https URL",
+            "RFC 5280 §4.2.2.1",
+            |given| {
+                let access = find(given.tbs.extensions(), |parsed| match parsed {
+                    ParsedExtension::AuthorityInfoAccess(access) => Some(access.accessdescs.as_slice()),
+                    _ => None,
+                });
+                match access {
+                    None => true,
+                    Some([ocsp, issuer]) => {
+                        ocsp.access_method == ACCESS_OCSP
+                            && issuer.access_method == ACCESS_CA_ISSUERS
+                            && is_web_place(&ocsp.access_location)
+                            && is_web_place(&issuer.access_location)
+                    }
+                    Some(_) => false,
+                }
+            },
+        ),
+        rule("only an OCSP responder's state is not to be asked for", "RFC 6960 §4.2.2.2.1", |given| {
+            let nocheck = given.tbs.extensions().iter().find(|extension| extension.oid == OCSP_NOCHECK);
+            match nocheck {
+                Some(extension) => given.profile == Profile::OcspResponder && extension.value == [5, 0],
+                None => given.profile != Profile::OcspResponder,
             }
         }),
     ]
@@ -242,6 +270,10 @@ const ECDSA_WITH_SHA256: Oid<'static> = oid!(1.2.840.10045.4.3.2);
 const SECP256R1: Oid<'static> = oid!(1.2.840.10045.3.1.7);
 const SECP384R1: Oid<'static> = oid!(1.3.132.0.34);
 
+const ACCESS_OCSP: Oid<'static> = oid!(1.3.6.1.5.5.7.48.1);
+const ACCESS_CA_ISSUERS: Oid<'static> = oid!(1.3.6.1.5.5.7.48.2);
+const OCSP_NOCHECK: Oid<'static> = oid!(1.3.6.1.5.5.7.48.1.5);
+
 fn broken<T>(rules: &[Rule<T>], given: &T) -> Vec<String> {
     let broken = rules.iter().filter(|rule| !(rule.holds)(given));
     broken.map(|rule| format!("{} ({})", rule.says, rule.clause)).collect()
@@ -315,14 +347,19 @@ fn flags(usages: &[KeyUsagePurpose]) -> u16 {
 }
 
 fn is_only(found: &ExtendedKeyUsage<'_>, expected: &ExtendedKeyUsagePurpose) -> bool {
-    let none_else = !found.any && !found.email_protection && !found.time_stamping && !found.ocsp_signing;
+    let none_else = !found.any && !found.email_protection && !found.time_stamping;
     let mut ours = [
         (found.client_auth, ExtendedKeyUsagePurpose::ClientAuth),
         (found.server_auth, ExtendedKeyUsagePurpose::ServerAuth),
         (found.code_signing, ExtendedKeyUsagePurpose::CodeSigning),
+        (found.ocsp_signing, ExtendedKeyUsagePurpose::OcspSigning),
     ]
     .into_iter();
     none_else && found.other.is_empty() && ours.all(|(given, usage)| given == (usage == *expected))
+}
+
+fn is_web_place(name: &GeneralName<'_>) -> bool {
+    matches!(name, GeneralName::URI(url) if url.starts_with("http://") || url.starts_with("https://"))
 }
 
 /// The forms of names that the profile has, each name well formed and there once; a public host by its common name too.

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 pub use self::crl::Revoked;
 pub use self::issuer::Prepared;
-pub use self::profile::{Profile, Template};
+pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
 pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError};

@@ -233,7 +233,7 @@ impl App {
             ip_addresses: Vec::new(),
             emails: vec![manager.email.clone()],
             public_key,
-            crl_url: Some(self.settings.crl_url()),
+            places: Some(self.settings.places()),
         }
     }
 }
