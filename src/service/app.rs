@@ -13,6 +13,7 @@ use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
 use super::package::Signer;
+use super::publication::{Budget, Publication};
 use super::registration::Watchers;
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
@@ -92,11 +93,12 @@ pub struct App {
     pub(super) home: Home,
     pub(super) settings: Settings,
     pub(super) database: Database,
-    pub(super) ca: Ca,
+    pub(super) ca: Arc<Ca>,
     pub(super) signer: Signer,
     pub(super) clock: Clock,
     pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
+    pub(super) publication: Publication,
     pub(super) watchers: Watchers,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
@@ -107,13 +109,14 @@ impl App {
     pub async fn open(home: Home, clock: Clock) -> Result<Self, OpenError> {
         let settings = Settings::load(&home)?;
         let database = Database::open(&home.database()).await?;
-        let ca = Ca::load(&home.ca())?;
+        let ca = Arc::new(Ca::load(&home.ca())?);
         // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
         let installed = audit::installed_root(&mut *database.read().await?).await?;
         if installed != Some(sha256_hex(ca.root())) {
             return Err(OpenError::Foreign { path: home.database() });
         }
         let signer = Signer::load(&home.package_signer())?;
+        let publication = Publication::new(&ca)?;
         let serials = Box::new(Serial::random);
         Ok(Self {
             home,
@@ -124,6 +127,7 @@ impl App {
             clock,
             serials,
             auto_approve: false,
+            publication,
             watchers: Watchers::default(),
             outbox: watch::Sender::new(()),
         })
@@ -147,6 +151,12 @@ impl App {
         self
     }
 
+    /// Signs no more than so many OCSP responses a second, to see what happens beyond.
+    pub fn with_ocsp_signatures(mut self, per_second: u32) -> Self {
+        self.publication.budget = Budget::new(per_second);
+        self
+    }
+
     /// Where the installation lies.
     pub const fn home(&self) -> &Home {
         &self.home
@@ -163,7 +173,7 @@ impl App {
     }
 
     /// The CA.
-    pub const fn ca(&self) -> &Ca {
+    pub fn ca(&self) -> &Ca {
         &self.ca
     }
 

@@ -1,4 +1,4 @@
-//! From a TCP listener to requests in an axum router: TLS, timeouts, limits, graceful stop.
+//! From a TCP listener to requests in an axum router: TLS where there is any, timeouts, limits, graceful stop.
 //!
 //! `axum::serve` has no header timeout, so hyper's own loop runs here. Every request carries [`PeerAddress`] and, where
 //! the client showed a certificate, [`PeerCertificate`] in its extensions.
@@ -20,6 +20,7 @@ use hyper::{Request, body};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -69,16 +70,16 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `stop` becomes true or its sender is gone; then accepts nothing more, lets running requests finish
+/// Serves, without TLS where there is no configuration of it, until `stop` becomes true or its sender is gone; then accepts nothing more, lets running requests finish
 /// within their limit, and returns.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: impl Into<Option<Arc<ServerConfig>>>,
     router: Router,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
+    let acceptor = tls.into().map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -129,7 +130,7 @@ async fn refused(error: io::Error) {
 async fn connection(
     stream: TcpStream,
     address: SocketAddr,
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     router: Router,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
@@ -138,7 +139,9 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.answer));
-    let handshake = timeout(limits.handshake, acceptor.accept(Box::pin(stream)));
+    let stream = Box::pin(stream);
+    let Some(acceptor) = acceptor else { return converse(stream, address, None, router, limits, stop).await };
+    let handshake = timeout(limits.handshake, acceptor.accept(stream));
     let stream = tokio::select! {
         stream = handshake => stream,
         _ = stopped(&mut stop) => return,
@@ -151,6 +154,18 @@ async fn connection(
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate =
         certificates.and_then(|chain| chain.first()).map(|leaf| PeerCertificate(leaf.clone().into_owned()));
+    converse(stream, address, certificate, router, limits, stop).await;
+}
+
+/// Answers the requests that come on a connection.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    certificate: Option<PeerCertificate>,
+    router: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
         let deadline = Instant::now() + limits.body;
         let mut request = request.map(|body| Body::new(TimedBody { body, deadline: Box::pin(sleep_until(deadline)) }));

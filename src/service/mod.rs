@@ -16,6 +16,7 @@ pub mod listener;
 pub mod notices;
 pub mod package;
 pub mod pkcs12;
+pub mod publication;
 pub mod registration;
 pub mod router;
 pub mod server;

@@ -1,4 +1,4 @@
-//! The running service: both listeners and what happens by itself from time to time.
+//! The running service: its listeners and what happens by itself from time to time.
 
 use std::future::Future;
 use std::io;
@@ -64,6 +64,8 @@ pub struct Running {
     pub public: SocketAddr,
     /// Where the secure listener listens.
     pub secure: SocketAddr,
+    /// Where the plain listener listens, if there is one.
+    pub plain: Option<SocketAddr>,
     app: Arc<App>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -89,19 +91,29 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
     let lanes = notices::lanes(&app)?;
     let (public_listener, public) = bind(app.settings().public_listen).await?;
     let (secure_listener, secure) = bind(app.settings().secure_listen).await?;
+    let plain = match app.settings().http_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     app.sign_recorded().await?;
     app.refresh_crl().await?;
 
     let (stop, stopped) = watch::channel(false);
-    let accept = |listener, tls, router| tokio::spawn(listener::serve(listener, tls, router, limits, stopped.clone()));
+    let accept = |listener, tls: Option<_>, router| {
+        tokio::spawn(listener::serve(listener, tls, router, limits, stopped.clone()))
+    };
     let mut tasks = vec![
-        accept(public_listener, public_tls, router::public(app.clone())),
-        accept(secure_listener, secure_tls, router::secure(app.clone())),
+        accept(public_listener, Some(public_tls), router::public(app.clone())),
+        accept(secure_listener, Some(secure_tls), router::secure(app.clone())),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
     ];
+    let plain = plain.map(|(listener, address)| {
+        tasks.push(accept(listener, None, router::plain(app.clone())));
+        address
+    });
     tasks.extend(lanes.into_iter().map(|lane| tokio::spawn(lane.run(app.clone(), stopped.clone()))));
     log::info!("service started: environment={} public={public} secure={secure}", app.settings().environment);
-    Ok(Running { public, secure, app, stop, tasks })
+    Ok(Running { public, secure, plain, app, stop, tasks })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -125,6 +137,7 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("expire requests", app.expire()).await;
         attempt("sign certificates", app.sign_recorded()).await;
         attempt("renew the revocation list", app.refresh_crl()).await;
+        attempt("renew the OCSP responder", app.renew_responder()).await;
         attempt("remind managers", app.remind()).await;
         attempt("tidy up the outbox", app.tidy_up_outbox()).await;
     }

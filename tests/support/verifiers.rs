@@ -121,6 +121,11 @@ pub(crate) fn pkilint_crl(name: &str, crl: &[u8]) {
     pkilint(name, &["lint_crl", "lint", "--type", "CRL", "--profile", "PKIX"], crl);
 }
 
+/// Lints an OCSP response with pkilint; panics at any finding of severity WARNING or above.
+pub(crate) fn pkilint_ocsp(name: &str, response: &[u8]) {
+    pkilint(name, &["lint_ocsp_response", "lint"], response);
+}
+
 fn pkilint(name: &str, command: &[&str], der: &[u8]) {
     let folder = Folder::with(&[("document", der)]);
     let output = Command::new(command[0])

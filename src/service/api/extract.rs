@@ -38,22 +38,22 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         if !media_type.eq_ignore_ascii_case(JSON) {
             return Err(Refusal::unsupported_media_type().into());
         }
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request.into_body(), BODY_LIMIT).await?;
         // serde_json stops at 128 levels, serde at a member that stands twice.
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Refusal::malformed(error).into())
     }
 }
 
-/// Reads a body up to the limit. Of a longer one nothing is kept, but some more is read, because a client that still
+/// Reads a body up to a limit. Of a longer one nothing is kept, but some more is read, because a client that still
 /// sends when the connection is closed would not see the answer (RFC 9112 §9.6).
-pub(in crate::service) async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
+pub(in crate::service) async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Refusal::malformed)?;
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
-        if length <= BODY_LIMIT {
+        if length <= limit {
             bytes.extend_from_slice(data);
         } else if length <= DISCARD_LIMIT {
             bytes = Vec::new();
@@ -61,7 +61,7 @@ pub(in crate::service) async fn read(mut body: axum::body::Body) -> Result<Vec<u
             break;
         }
     }
-    if length > BODY_LIMIT { Err(Refusal::body_too_large()) } else { Ok(bytes) }
+    if length > limit { Err(Refusal::body_too_large(limit)) } else { Ok(bytes) }
 }
 
 /// The query of the URL.

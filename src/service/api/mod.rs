@@ -7,6 +7,7 @@ pub(in crate::service) mod extract;
 pub mod frame;
 pub mod manager;
 pub mod public;
+pub mod publication;
 
 /// The media type of JSON answers.
 pub(super) const JSON: &str = "application/json";

@@ -10,8 +10,8 @@ use rcgen::{
 use time::OffsetDateTime;
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use yasna::Tag;
 use yasna::models::ObjectIdentifier;
+use yasna::{DERWriter, Tag};
 
 use super::profile::{self, Places, Profile, Template};
 use super::serial::Serial;
@@ -95,7 +95,7 @@ impl Ca {
     }
 
     /// The bytes that rcgen would have the issuing key sign.
-    pub(super) fn to_be_signed(
+    fn to_be_signed(
         &self,
         build: impl FnOnce(&Issuer<'_, Capture<'_>>) -> Result<(), rcgen::Error>,
     ) -> Result<Vec<u8>, rcgen::Error> {
@@ -111,24 +111,29 @@ impl Ca {
         Ok(yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
                 writer.next().write_der(to_be_signed);
-                writer.next().write_sequence(|writer| {
-                    if self.key.algorithm() == &PKCS_RSA_SHA256 {
-                        // sha256WithRSAEncryption, with NULL (RFC 4055 §5).
-                        writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 113_549, 1, 1, 11]));
-                        writer.next().write_null();
-                    } else {
-                        // ecdsa-with-SHA256, without parameters (RFC 5758 §3.2).
-                        writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 10_045, 4, 3, 2]));
-                    }
-                });
+                self.write_algorithm(writer.next());
                 writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
             });
         }))
     }
+
+    /// The AlgorithmIdentifier of the issuing key's signatures.
+    pub(super) fn write_algorithm(&self, writer: DERWriter<'_>) {
+        writer.write_sequence(|writer| {
+            if self.key.algorithm() == &PKCS_RSA_SHA256 {
+                // sha256WithRSAEncryption, with NULL (RFC 4055 §5).
+                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 113_549, 1, 1, 11]));
+                writer.next().write_null();
+            } else {
+                // ecdsa-with-SHA256, without parameters (RFC 5758 §3.2).
+                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 10_045, 4, 3, 2]));
+            }
+        });
+    }
 }
 
 /// Stands in for the issuing key: keeps what it is asked to sign, and signs nothing.
-pub(super) struct Capture<'a> {
+struct Capture<'a> {
     key: &'a KeyPair,
     message: RefCell<Vec<u8>>,
 }

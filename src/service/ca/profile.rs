@@ -169,7 +169,7 @@ pub(super) enum Hosts {
 
 /// When a certificate that is made now starts.
 pub(super) fn start(now: OffsetDateTime) -> OffsetDateTime {
-    super::whole_seconds(now - BACKDATED)
+    super::times::whole_seconds(now - BACKDATED)
 }
 
 /// The same moment, years later; 29 February becomes the 28th where there is none.

@@ -15,6 +15,13 @@ pub struct CrlRow {
     pub this_update: Moment,
     /// When the next one is made at the latest.
     pub next_update: Moment,
+    /// The number of the last revocation that is on it.
+    pub revocation: i64,
+}
+
+/// The number of the newest one, without reading it; 0 where there is none.
+pub async fn last_number(connection: &mut Connection) -> Result<i64, DatabaseError> {
+    Ok(sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM crls").fetch_one(connection).await?)
 }
 
 /// The newest one.
@@ -24,11 +31,12 @@ pub async fn latest(connection: &mut Connection) -> Result<Option<CrlRow>, Datab
 
 /// Adds one; older ones, which nobody asks for, make room.
 pub async fn insert(connection: &mut Connection, crl: &CrlRow) -> Result<(), DatabaseError> {
-    sqlx::query("INSERT INTO crls (number, der, this_update, next_update) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO crls (number, der, this_update, next_update, revocation) VALUES (?, ?, ?, ?, ?)")
         .bind(crl.number)
         .bind(&crl.der)
         .bind(crl.this_update)
         .bind(crl.next_update)
+        .bind(crl.revocation)
         .execute(&mut *connection)
         .await?;
     sqlx::query("DELETE FROM crls WHERE number < ?").bind(crl.number).execute(connection).await?;

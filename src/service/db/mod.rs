@@ -12,6 +12,7 @@ pub mod outbox;
 pub mod packages;
 pub mod request_list;
 pub mod requests;
+pub mod revocations;
 mod sqlite;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::request_list::{self, Filter};
-use crate::service::db::{crls, requests};
+use crate::service::db::requests;
 use crate::service::error::Failure;
 use crate::service::notices::OutboxState;
 use crate::service::tls;
@@ -43,8 +43,8 @@ impl App {
     pub async fn health(&self, actor: &Actor) -> Result<Health, Failure> {
         self.allow(actor, Action::ReadHealth, &Object::Everything).await?;
         let outbox = self.outbox_state().await?;
+        let crl = self.crl().await.ok();
         let mut connection = self.database.read().await?;
-        let crl = crls::latest(&mut connection).await?;
         let counts = requests::counts(&mut connection, None).await?;
         let oldest = Filter { state: Some(State::Pending), limit: 1, ..Filter::default() };
         let oldest = request_list::list(&mut connection, &oldest).await?.items.pop();
@@ -53,7 +53,7 @@ impl App {
         let listeners = tls::load(&self.home.tls()).ok();
         Ok(Health {
             info: self.info(),
-            crl: crl.map(|crl| (crl.number.unsigned_abs(), crl.this_update.0, crl.next_update.0)),
+            crl: crl.map(|crl| (crl.number, crl.this_update, crl.next_update)),
             requests: counts.iter().map(|count| count.requests).sum(),
             pending: counts.iter().filter(|count| count.state == State::Pending).map(|count| count.requests).sum(),
             oldest_pending: oldest.map(|request| request.submitted_at),
