@@ -240,8 +240,8 @@ pub(super) fn certificate(tbs: &[u8], issuing: &X509Certificate<'_>, profiles: &
 
 /// Checks a to-be-signed CRL against every rule.
 pub(super) fn crl(tbs: &[u8], issuing: &X509Certificate<'_>) -> Result<(), CaError> {
-    let (head, entries) = der::check(tbs).ok().and_then(|()| take_entries(tbs)).ok_or_else(not_der)?;
-    let (_, tbs) = TbsCertList::from_der(&head).map_err(|_| not_der())?;
+    let (head, entries) = take_entries(tbs).ok_or_else(not_der)?;
+    let (_, tbs) = der::check(&head).ok().and_then(|()| TbsCertList::from_der(&head).ok()).ok_or_else(not_der)?;
     verdict(broken(&list_rules(), &List { tbs: &tbs, entries: &entries, issuing }))
 }
 
@@ -256,7 +256,8 @@ struct Entry {
     is_plain: bool,
 }
 
-/// A TBSCertList (RFC 5280 §5.1), in DER already, without its entries; and these.
+/// A TBSCertList (RFC 5280 §5.1) without its entries, which may not be DER; and these, which are where each is what a rule
+/// asks.
 fn take_entries(tbs: &[u8]) -> Option<(Vec<u8>, Vec<Entry>)> {
     const SEQUENCE: u8 = 0x30;
     let (der::Value { tag: SEQUENCE, content }, []) = der::split(tbs).ok()? else { return None };
@@ -269,9 +270,15 @@ fn take_entries(tbs: &[u8]) -> Option<(Vec<u8>, Vec<Entry>)> {
             let head = yasna::construct_der(|writer| {
                 writer.write_sequence(|writer| head.iter().for_each(|part| writer.next().write_der(part)));
             });
+            let mut entries = Vec::new();
+            let mut rest = value.content;
+            while !rest.is_empty() {
+                let (value, after) = der::split(rest).ok()?;
+                entries.push(entry(value)?);
+                rest = after;
+            }
             // An empty list is none (RFC 5280 §5.1.2.6).
-            let entries: Option<Vec<Entry>> = der::values(value.content).map(entry).collect();
-            return entries.filter(|entries| !entries.is_empty()).map(|entries| (head, entries));
+            return Some((head, entries)).filter(|(_, entries)| !entries.is_empty());
         }
         rest = after;
     }

@@ -58,12 +58,20 @@ impl FromStr for Serial {
     type Err = MalformedSerial;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !digits || text.len() != 2 * LENGTH {
+        let value = |digit| match digit {
+            b'0'..=b'9' => Ok(digit - b'0'),
+            b'a'..=b'f' => Ok(digit - b'a' + 10),
+            _ => Err(MalformedSerial),
+        };
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(MalformedSerial) };
+        let mut octets = [0; LENGTH];
+        if pairs.len() != LENGTH {
             return Err(MalformedSerial);
         }
-        let number = u128::from_str_radix(text, 16).map_err(|_| MalformedSerial)?;
-        Self::try_from(number.to_be_bytes().as_slice())
+        for (octet, [high, low]) in octets.iter_mut().zip(pairs) {
+            *octet = value(*high)? << 4 | value(*low)?;
+        }
+        Self::try_from(octets.as_slice())
     }
 }
 

@@ -1,5 +1,8 @@
 //! The revocations, in their order, and what lists and OCSP responses say of a certificate.
 
+use sqlx::FromRow;
+use time::OffsetDateTime;
+
 use super::{Connection, DatabaseError, Moment};
 use crate::protocol::messages::RevocationCode;
 
@@ -15,34 +18,37 @@ pub async fn after(connection: &mut Connection, revocation: i64) -> Result<Vec<S
     Ok(sqlx::query_scalar(after).bind(revocation).fetch_all(connection).await?)
 }
 
-/// What a list says of every certificate that is on it. The database hands it over in one piece: row by row, 100,000 of
-/// them take ten times as long.
-#[derive(Debug)]
-pub struct Listed(String);
+/// What a list says of every certificate that is on it. The database hands it over as three texts, one for each column: row
+/// by row, or put together there, 100,000 of them take three times as long.
+#[derive(Debug, Default, FromRow)]
+pub struct Listed {
+    serials: Option<String>,
+    moments: Option<String>,
+    codes: Option<String>,
+}
 
 impl Listed {
     /// Serial number, moment and code of each, by serial number; `None` where they cannot be read.
     pub fn iter(&self) -> impl Iterator<Item = Option<(&str, Moment, RevocationCode)>> {
-        self.0.lines().map(|line| {
-            let mut parts = line.split(' ');
-            let (serial, revoked_at, code) = (parts.next()?, parts.next()?, parts.next()?);
-            let revoked_at = time::OffsetDateTime::from_unix_timestamp(revoked_at.parse().ok()?).ok()?;
-            Some((serial, Moment(revoked_at), code.parse().ok()?))
+        let [serials, moments, codes] = [&self.serials, &self.moments, &self.codes]
+            .map(|column| column.as_deref().unwrap_or_default().split_ascii_whitespace());
+        serials.zip(moments).zip(codes).map(|((serial, moment), code)| {
+            let moment = OffsetDateTime::from_unix_timestamp(moment.parse().ok()?).ok()?;
+            Some((serial, Moment(moment), code.parse().ok()?))
         })
     }
 }
 
 /// The revoked certificates that end after a time.
 pub async fn listed(connection: &mut Connection, ending_after: Moment) -> Result<Listed, DatabaseError> {
-    let lines = sqlx::query_scalar::<_, Option<String>>(
-        "SELECT string_agg(serial || ' ' || revoked_at || ' ' || revocation_code, char(10))
-         FROM (SELECT serial, revoked_at, revocation_code FROM certificates INDEXED BY certificates_listed
-               WHERE revoked_at IS NOT NULL AND not_after > ? ORDER BY serial)",
+    Ok(sqlx::query_as(
+        "SELECT string_agg(serial, ' ') AS serials, string_agg(CAST(revoked_at AS TEXT), ' ') AS moments,
+                string_agg(revocation_code, ' ') AS codes
+         FROM certificates INDEXED BY certificates_listed WHERE revoked_at IS NOT NULL AND not_after > ?",
     )
     .bind(ending_after)
     .fetch_one(connection)
-    .await?;
-    Ok(Listed(lines.unwrap_or_default()))
+    .await?)
 }
 
 /// What is known of a serial number.
