@@ -14,7 +14,7 @@ use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
 use super::package::Signer;
 use super::publication::{Budget, Publication};
-use super::registration::Watchers;
+use super::registration::{Group, Signing, Watchers};
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
 
@@ -100,6 +100,8 @@ pub struct App {
     pub(super) auto_approve: bool,
     pub(super) publication: Publication,
     pub(super) watchers: Watchers,
+    pub(super) group: Group,
+    pub(super) signing: Signing,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
 }
@@ -129,6 +131,8 @@ impl App {
             auto_approve: false,
             publication,
             watchers: Watchers::default(),
+            group: Group::default(),
+            signing: Signing::default(),
             outbox: watch::Sender::new(()),
         })
     }
@@ -177,8 +181,9 @@ impl App {
         &self.ca
     }
 
+    /// The present moment, as the database will have it.
     pub(super) fn now(&self) -> Moment {
-        Moment(self.clock.now())
+        Moment(self.clock.now().truncate_to_second())
     }
 }
 

@@ -152,7 +152,8 @@ fn a_plain_listener_is_asked_for_as_a_whole() {
     assert_eq!(serving.stop(), 0);
 
     // The settings are as strict as the command.
-    for (setting, expected) in [("ocsp_hours = 0", "above 0"), ("ocsp_hours = 169", "168"), ("ocsp_hours = -1", "line 13")]
+    for (setting, expected) in
+        [("ocsp_hours = 0", "above 0"), ("ocsp_hours = 169", "168"), ("ocsp_hours = -1", "line 13")]
     {
         let path = installation.home().join("enrollment.toml");
         let text = fs::read_to_string(&path).unwrap();

@@ -163,7 +163,7 @@ fn what_a_requester_writes_stays_text() {
     let number = service.submit(A, Draft::workstation(A, "PC-7").described(evil)).number;
     settle(&service);
     // Worse than the rules for requests let through, as if they failed.
-    service.tamper("UPDATE requests SET common_name = 'PC' || char(13, 10) || 'Bcc: all@poste.example'");
+    service.tamper("UPDATE requests SET common_name = 'PC\r\nBcc: all@poste.example'");
     reject(&service, number, "No\r\nBcc: all@poste.example");
     settle(&service);
     let letters = server.received();
@@ -179,8 +179,8 @@ fn what_a_requester_writes_stays_text() {
     let bad = service.pending(A).number;
     let good = service.submit(A, Draft::workstation(A, "PC-8").from("anna@poste.example")).number;
     service.tamper(
-        "UPDATE requests SET contact = json_set(contact, '$.email', 'a@b.example>' || char(13, 10) || 'RCPT TO:<c@d.example')
-         WHERE common_name LIKE 'PC-0'",
+        r"UPDATE requests SET contact = replace(contact, 'admin@poste.example', 'a@b.example>\r\nRCPT TO:<c@d.example')
+          WHERE common_name LIKE 'PC-0'",
     );
     reject(&service, bad, "No");
     reject(&service, good, "No");
@@ -241,10 +241,7 @@ fn what_never_arrives_is_given_up_after_days() {
 }
 
 fn attempts(service: &Service) -> i64 {
-    service.run(async {
-        let mut connection = service.app.database().read().await.unwrap();
-        sqlx::query_scalar("SELECT coalesce(sum(attempts), 0) FROM outbox").fetch_one(&mut *connection).await.unwrap()
-    })
+    service.number("SELECT CAST(coalesce(sum(attempts), 0) AS BIGINT) FROM outbox")
 }
 
 fn failed(service: &Service) -> u64 {
@@ -360,8 +357,8 @@ fn without_settings_nothing_is_kept_and_what_lost_its_way_is_given_up() {
     assert_eq!((state.waiting, state.failed, state.oldest_waiting), (0, 0, None));
     service.tamper(
         "INSERT INTO outbox (event, channel, receiver, payload, created_at, next_attempt_at)
-         VALUES ('x', 'email', 'jean@poste.example', '', unixepoch(), 0),
-                ('x', 'webhook', 'https://hooks.example/', '', unixepoch(), 0)",
+         VALUES ('x', 'email', 'jean@poste.example', '', 4102444800, 0),
+                ('x', 'webhook', 'https://hooks.example/', '', 4102444800, 0)",
     );
     assert_eq!(service.run(service.app.outbox_state()).unwrap().waiting, 2);
     service.run(service.app.tidy_up_outbox()).unwrap();

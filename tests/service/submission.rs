@@ -191,10 +191,7 @@ fn a_disk_that_was_full_is_used_again() {
     };
     // The file may not grow any more; the limit ends with the connection that it was set on.
     service.tamper("CREATE TABLE filler (content); PRAGMA max_page_count = 1");
-    let full = service.run(async {
-        let mut transaction = service.app.database().write().await.unwrap();
-        sqlx::raw_sql("INSERT INTO filler VALUES (zeroblob(10000000))").execute(&mut *transaction).await
-    });
+    let full = service.try_to_tamper("INSERT INTO filler VALUES (zeroblob(10000000))");
     assert!(full.unwrap_err().to_string().contains("full"));
     for _ in 0..3 {
         let reply = submit();

@@ -19,6 +19,7 @@ use ptc_enroll::service::app::{App, Clock};
 use ptc_enroll::service::auth::Actor;
 use ptc_enroll::service::ca::{Algorithm, CaError, Serial};
 use ptc_enroll::service::config::{Home, Settings};
+use ptc_enroll::service::db::Connection;
 use ptc_enroll::service::handover;
 use ptc_enroll::service::install::{Plan, install};
 use ptc_enroll::service::listener::Limits;
@@ -143,11 +144,35 @@ impl Service {
 
     /// Runs a statement that no function of the service would.
     pub fn tamper(&self, statement: &'static str) {
+        self.try_to_tamper(statement).unwrap();
+    }
+
+    /// The same where the database may refuse it.
+    pub fn try_to_tamper(&self, statement: &'static str) -> Result<(), sqlx::Error> {
         self.run(async {
             let mut transaction = self.app.database().write().await.unwrap();
-            sqlx::raw_sql(statement).execute(&mut *transaction).await.unwrap();
+            match &mut *transaction {
+                Connection::Sqlite(connection) => {
+                    sqlx::raw_sql(statement).execute(&mut **connection).await?;
+                }
+                Connection::Postgres(connection) => {
+                    sqlx::raw_sql(statement).execute(&mut **connection).await?;
+                }
+            }
             transaction.commit().await.unwrap();
-        });
+            Ok(())
+        })
+    }
+
+    /// The number that a query finds.
+    pub fn number(&self, query: &'static str) -> i64 {
+        self.run(async {
+            match &mut *self.app.database().read().await.unwrap() {
+                Connection::Sqlite(connection) => sqlx::query_scalar(query).fetch_one(&mut **connection).await,
+                Connection::Postgres(connection) => sqlx::query_scalar(query).fetch_one(&mut **connection).await,
+            }
+            .unwrap()
+        })
     }
 
     /// Moves the service's clock.

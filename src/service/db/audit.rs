@@ -1,9 +1,9 @@
 //! The rows of the audit record. What a hash covers is decided in `service::audit`.
 
 use futures_util::TryStreamExt;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, row_number};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on, row_number};
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, FromRow)]
@@ -30,47 +30,63 @@ pub struct AuditRow {
 
 /// Position and hash of the last entry.
 pub async fn last(connection: &mut Connection) -> Result<Option<(i64, String)>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
-        .fetch_optional(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1")
+            .fetch_optional(connection)
+            .await?
+    ))
 }
 
-/// Adds an entry.
-pub async fn insert(connection: &mut Connection, row: &AuditRow) -> Result<(), DatabaseError> {
-    sqlx::query(
-        "INSERT INTO audit (sequence, time, actor, action, object, organisation, detail, previous, hash)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(row.sequence)
-    .bind(row.time)
-    .bind(&row.actor)
-    .bind(&row.action)
-    .bind(&row.object)
-    .bind(&row.organisation)
-    .bind(&row.detail)
-    .bind(&row.previous)
-    .bind(&row.hash)
-    .execute(connection)
-    .await?;
+/// Adds entries, in order.
+pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<(), DatabaseError> {
+    for rows in rows.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "INSERT INTO audit (sequence, time, actor, action, object, organisation, detail, previous, hash) ",
+        );
+        statement.push_rows(rows.iter().map(|row| {
+            [
+                row.sequence.into(),
+                row.time.into(),
+                (&row.actor).into(),
+                (&row.action).into(),
+                (&row.object).into(),
+                row.organisation.as_deref().into(),
+                (&row.detail).into(),
+                (&row.previous).into(),
+                (&row.hash).into(),
+            ]
+        }));
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
     Ok(())
 }
 
 /// Entries above a position, in order.
 pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result<Vec<AuditRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?")
-        .bind(row_number(after))
-        .bind(limit)
-        .fetch_all(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+            .bind(row_number(after))
+            .bind(i64::from(limit))
+            .fetch_all(connection)
+            .await?
+    ))
 }
 
 /// The newest entries on one object, newest first; without attempts that were refused, which are not its history.
 pub async fn list_of(connection: &mut Connection, object: &str, limit: u32) -> Result<Vec<AuditRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM audit WHERE object = ? AND json_extract(detail, '$.refused') IS NULL ORDER BY sequence DESC LIMIT ?")
+    Ok(on!(
+        connection,
+        // As `service::audit` writes the detail of a refusal.
+        sqlx::query_as(
+            r#"SELECT * FROM audit WHERE object = $1 AND detail NOT LIKE '{"refused":%' ORDER BY sequence DESC LIMIT $2"#
+        )
         .bind(object)
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(connection)
-        .await?)
+        .await?
+    ))
 }
 
 /// Which entries to look for.
@@ -99,16 +115,16 @@ pub async fn search(
     connection: &mut Connection,
     filter: &AuditFilter<'_>,
 ) -> Result<(Vec<AuditRow>, Option<u64>), DatabaseError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit WHERE sequence < ");
+    let mut query = Statement::new("SELECT * FROM audit WHERE sequence < ");
     query.push_bind(filter.before.map_or(i64::MAX, row_number));
     if let Some(organisation) = filter.organisation {
-        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+        query.push(" AND organisation = ").push_bind(organisation);
     }
     if let Some(object) = filter.object {
-        query.push(" AND object = ").push_bind(object.to_owned());
+        query.push(" AND object = ").push_bind(object);
     }
     query.push(" ORDER BY sequence DESC LIMIT ").push_bind(LOOK_LIMIT);
-    let mut rows = query.build_query_as::<AuditRow>().fetch(connection);
+    let mut rows = on!(connection, query.query_as::<_, AuditRow>().fetch(connection));
     let mut found = Vec::new();
     let (mut looked, mut last) = (0, None);
     while let Some(row) = rows.try_next().await? {

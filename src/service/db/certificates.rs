@@ -1,11 +1,13 @@
 //! The certificates, from before they are signed until after they are revoked.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::request_list::{TRIGRAM, push_hits};
-use super::{Connection, DatabaseError, Moment, row_number};
+use super::request_index::{SHORT, json};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on, request_list, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -23,6 +25,22 @@ pub enum Holder {
 }
 
 impl Holder {
+    /// What the certificate is for, where it answers a request.
+    pub const fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Request(_, kind) => Some(kind),
+            Self::Manager(_) | Self::Service | Self::PackageSigner => None,
+        }
+    }
+
+    /// The request that it answers.
+    pub const fn request(self) -> Option<RequestNumber> {
+        match self {
+            Self::Request(number, _) => Some(number),
+            Self::Manager(_) | Self::Service | Self::PackageSigner => None,
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Request(..) => "request",
@@ -101,55 +119,116 @@ pub struct NewCertificate<'a> {
     pub not_after: Moment,
 }
 
-/// Records one before it is signed; a serial number that is taken is a duplicate.
-pub async fn insert(connection: &mut Connection, certificate: &NewCertificate<'_>) -> Result<(), DatabaseError> {
-    let (request, kind, manager) = match certificate.holder {
-        Holder::Request(number, kind) => (Some(number), Some(kind.as_str()), None),
-        Holder::Manager(id) => (None, None, Some(row_number(id))),
-        Holder::Service | Holder::PackageSigner => (None, None, None),
-    };
-    sqlx::query(
-        "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
-                                   not_before, not_after)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(certificate.serial)
-    .bind(certificate.holder.as_str())
-    .bind(request)
-    .bind(kind)
-    .bind(manager)
-    .bind(certificate.organisation)
-    .bind(certificate.subject)
-    .bind(certificate.subject.to_lowercase())
-    .bind(certificate.tbs)
-    .bind(certificate.not_before)
-    .bind(certificate.not_after)
-    .execute(connection)
-    .await?;
+/// Records certificates before they are signed.
+pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<'_>]) -> Result<(), DatabaseError> {
+    for certificates in certificates.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
+                                       not_before, not_after) ",
+        );
+        statement.push_rows(certificates.iter().map(|certificate| {
+            let (request, kind, manager) = match certificate.holder {
+                Holder::Request(number, kind) => (Some(number), Some(kind.as_str()), None),
+                Holder::Manager(id) => (None, None, Some(row_number(id))),
+                Holder::Service | Holder::PackageSigner => (None, None, None),
+            };
+            [
+                certificate.serial.into(),
+                certificate.holder.as_str().into(),
+                request.into(),
+                kind.into(),
+                manager.into(),
+                certificate.organisation.into(),
+                certificate.subject.into(),
+                certificate.subject.to_lowercase().into(),
+                certificate.tbs.into(),
+                certificate.not_before.into(),
+                certificate.not_after.into(),
+            ]
+        }));
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
     Ok(())
 }
 
-/// The serial numbers and to-be-signed bytes of all that were recorded and not signed; one that was revoked in the
-/// meantime is not signed any more.
-pub async fn unsigned(connection: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT serial, tbs FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id")
+/// Which of these serial numbers are taken.
+pub async fn taken<'a>(
+    connection: &mut Connection,
+    serials: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<String>, DatabaseError> {
+    let serials: Vec<&str> = serials.into_iter().collect();
+    let mut taken = Vec::new();
+    for serials in serials.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT serial FROM certificates WHERE serial IN (");
+        statement.push_rows(serials.iter().map(|serial| [(*serial).into()])).push(")");
+        let rows: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        taken.extend(rows.into_iter().map(|(serial,)| serial));
+    }
+    Ok(taken)
+}
+
+/// A certificate that was recorded and not signed.
+#[derive(Debug, FromRow)]
+pub struct Unsigned {
+    /// Serial number.
+    pub serial: String,
+    /// The bytes to be signed.
+    pub tbs: Vec<u8>,
+    /// The subject (RFC 4514).
+    pub subject: String,
+    /// Code of the holder's organisation.
+    pub organisation: Option<String>,
+    /// What it is for, where it answers a request.
+    pub kind: Option<Kind>,
+}
+
+/// All that were recorded and not signed; one that was revoked in the meantime is not signed any more.
+pub async fn unsigned(connection: &mut Connection) -> Result<Vec<Unsigned>, DatabaseError> {
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT serial, tbs, subject, organisation, kind FROM certificates
+             WHERE der IS NULL AND revoked_at IS NULL ORDER BY id"
+        )
         .fetch_all(connection)
-        .await?)
+        .await?
+    ))
 }
 
-/// Adds the signed certificate; one that is there stays.
-pub async fn complete(connection: &mut Connection, serial: &str, der: &[u8]) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE certificates SET der = ? WHERE serial = ? AND der IS NULL")
-        .bind(der)
-        .bind(serial)
-        .execute(connection)
-        .await?;
-    Ok(())
+/// How many these are.
+pub async fn unsigned_count(connection: &mut Connection) -> Result<i64, DatabaseError> {
+    Ok(on!(
+        connection,
+        sqlx::query_scalar("SELECT count(*) FROM certificates WHERE der IS NULL AND revoked_at IS NULL")
+            .fetch_one(connection)
+            .await?
+    ))
+}
+
+/// Adds the signed certificates, by their serial numbers, and says which were not signed before; those that were stay
+/// as they are.
+pub async fn complete(connection: &mut Connection, signed: &[(&str, &[u8])]) -> Result<HashSet<String>, DatabaseError> {
+    let mut completed = HashSet::new();
+    for signed in signed.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "UPDATE certificates SET der = signed.der
+             FROM (SELECT column1 AS serial, column2 AS der FROM (",
+        );
+        statement.push_rows(signed.iter().map(|(serial, der)| [(*serial).into(), (*der).into()]));
+        statement.push(") AS pairs) AS signed WHERE certificates.serial = signed.serial AND certificates.der IS NULL");
+        statement.push(" RETURNING certificates.serial");
+        let rows: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        completed.extend(rows.into_iter().map(|(serial,)| serial));
+    }
+    Ok(completed)
 }
 
 /// The certificate with a serial number.
 pub async fn find(connection: &mut Connection, serial: &str) -> Result<Option<CertificateRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM certificates WHERE serial = ?").bind(serial).fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM certificates WHERE serial = $1").bind(serial).fetch_optional(connection).await?
+    ))
 }
 
 /// The certificate that answers a request.
@@ -157,15 +236,21 @@ pub async fn find_by_request(
     connection: &mut Connection,
     number: RequestNumber,
 ) -> Result<Option<CertificateRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM certificates WHERE request = ?").bind(number).fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM certificates WHERE request = $1").bind(number).fetch_optional(connection).await?
+    ))
 }
 
 /// The serial numbers of a manager's certificates that are not revoked.
 pub async fn of_manager(connection: &mut Connection, id: u64) -> Result<Vec<String>, DatabaseError> {
-    Ok(sqlx::query_scalar("SELECT serial FROM certificates WHERE manager = ? AND revoked_at IS NULL")
-        .bind(row_number(id))
-        .fetch_all(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_scalar("SELECT serial FROM certificates WHERE manager = $1 AND revoked_at IS NULL")
+            .bind(row_number(id))
+            .fetch_all(connection)
+            .await?
+    ))
 }
 
 /// Which part of the certificates a list shows.
@@ -200,9 +285,10 @@ pub struct Filter<'a> {
     pub limit: u32,
 }
 
-/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that answer to it.
+/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that the index has
+/// for it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM certificates ");
+    let mut query = Statement::new("SELECT * FROM certificates ");
     query.push(match (filter.search, filter.view, filter.organisation) {
         (None, View::Ending, Some(_)) => "INDEXED BY certificates_of_organisation_by_end",
         (None, View::Ending, None) => "INDEXED BY certificates_by_end",
@@ -210,10 +296,11 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
     });
     query.push(" WHERE true");
     if let Some(search) = filter.search {
-        push_search(&mut query, search, filter.organisation);
+        let requests = request_list::newest(connection, search, filter.organisation).await?;
+        push_search(&mut query, search, json(&requests)?);
     }
     if let Some(organisation) = filter.organisation {
-        query.push(" AND organisation = ").push_bind(organisation.to_owned());
+        query.push(" AND organisation = ").push_bind(organisation);
     }
     if filter.view != View::All {
         query.push(" AND not_after > ").push_bind(filter.now.map_or(0, |now| now.0.unix_timestamp()));
@@ -230,7 +317,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
                 query.push(" AND (not_after, id) > ((SELECT not_after FROM certificates WHERE id = ").push_bind(after);
                 // As with requests: nothing goes on from what another organisation has.
                 if let Some(organisation) = filter.organisation {
-                    query.push(" AND organisation = ").push_bind(organisation.to_owned());
+                    query.push(" AND organisation = ").push_bind(organisation);
                 }
                 query.push("), ").push_bind(after).push(")")
             }
@@ -244,14 +331,14 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
         (false, false) => " ORDER BY id LIMIT ",
     });
     query.push_bind(filter.limit);
-    Ok(query.build_query_as().fetch_all(connection).await?)
+    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
-fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, organisation: Option<&str>) {
+fn push_search<'a>(query: &mut Statement<'a>, search: &'a str, requests: String) {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND instr(search, ");
     // Of a few characters, a number above all, every subject has some.
-    let words = if search.chars().count() < TRIGRAM { "\n" } else { search };
+    let words = if search.chars().count() < SHORT { "\n" } else { search };
     query.push_bind(words.to_owned()).push(") > 0");
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -261,10 +348,8 @@ fn push_search(query: &mut QueryBuilder<Sqlite>, search: &str, organisation: Opt
     if let Ok(number) = search.parse::<u64>() {
         query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
     }
-    if push_hits(query, " UNION SELECT id FROM certificates WHERE request IN (", search, organisation) {
-        query.push(")");
-    }
-    query.push(")");
+    query.push(" UNION SELECT id FROM certificates WHERE request IN (SELECT value FROM json_each(");
+    query.push_bind(requests).push(")))");
 }
 
 /// Marks a certificate as revoked; one that is stays as it is.
@@ -275,18 +360,22 @@ pub async fn revoke(
     by: &str,
     revocation: &Revocation,
 ) -> Result<(), DatabaseError> {
-    // Who writes, writes alone; where two ever did, the index lets one of them in.
-    sqlx::query(
-        "UPDATE certificates SET revoked_at = ?, revoked_by = ?, revocation_code = ?, revocation_reason = ?,
-                revocation = 1 + (SELECT coalesce(max(revocation), 0) FROM certificates WHERE revocation IS NOT NULL)
-         WHERE serial = ? AND revoked_at IS NULL",
-    )
-    .bind(now)
-    .bind(by)
-    .bind(revocation.code.as_str())
-    .bind(&revocation.reason)
-    .bind(serial)
-    .execute(connection)
-    .await?;
+    on!(
+        connection,
+        sqlx::query(
+            // Who writes, writes alone; where two ever did, the index would let one of them in.
+            "UPDATE certificates SET revoked_at = $1, revoked_by = $2, revocation_code = $3, revocation_reason = $4,
+                    revocation = 1 + (SELECT coalesce(max(revocation), 0) FROM certificates WHERE revocation IS NOT NULL)
+             WHERE serial = $5 AND revoked_at IS NULL",
+        )
+        .bind(now)
+        .bind(by)
+        .bind(revocation.code.as_str())
+        .bind(&revocation.reason)
+        .bind(serial)
+        .execute(connection)
+        .await?
+        .rows_affected()
+    );
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment};
+use super::{Connection, DatabaseError, Moment, on};
 
 /// A revocation list.
 #[derive(Debug, FromRow)]
@@ -21,24 +21,35 @@ pub struct CrlRow {
 
 /// The number of the newest one, without reading it; 0 where there is none.
 pub async fn last_number(connection: &mut Connection) -> Result<i64, DatabaseError> {
-    Ok(sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM crls").fetch_one(connection).await?)
+    let last = "SELECT coalesce(max(number), 0) FROM crls";
+    Ok(on!(connection, sqlx::query_scalar(last).fetch_one(connection).await?))
 }
 
 /// The newest one.
 pub async fn latest(connection: &mut Connection) -> Result<Option<CrlRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM crls ORDER BY number DESC LIMIT 1").fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM crls ORDER BY number DESC LIMIT 1").fetch_optional(connection).await?
+    ))
 }
 
 /// Adds one; older ones, which nobody asks for, make room.
 pub async fn insert(connection: &mut Connection, crl: &CrlRow) -> Result<(), DatabaseError> {
-    sqlx::query("INSERT INTO crls (number, der, this_update, next_update, revocation) VALUES (?, ?, ?, ?, ?)")
-        .bind(crl.number)
-        .bind(&crl.der)
-        .bind(crl.this_update)
-        .bind(crl.next_update)
-        .bind(crl.revocation)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("DELETE FROM crls WHERE number < ?").bind(crl.number).execute(connection).await?;
+    on!(
+        connection,
+        sqlx::query("INSERT INTO crls (number, der, this_update, next_update, revocation) VALUES ($1, $2, $3, $4, $5)")
+            .bind(crl.number)
+            .bind(&crl.der)
+            .bind(crl.this_update)
+            .bind(crl.next_update)
+            .bind(crl.revocation)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
+    on!(
+        connection,
+        sqlx::query("DELETE FROM crls WHERE number < $1").bind(crl.number).execute(connection).await?.rows_affected()
+    );
     Ok(())
 }

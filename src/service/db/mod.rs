@@ -5,34 +5,37 @@
 
 pub mod audit;
 pub mod certificates;
+mod columns;
+mod connection;
 pub mod crls;
+mod database;
 pub mod managers;
 pub mod organisations;
 pub mod outbox;
 pub mod packages;
+pub mod request_index;
 pub mod request_list;
 pub mod requests;
 pub mod revocations;
 mod sqlite;
+mod statement;
 
 use std::path::PathBuf;
 
-use sqlx::encode::IsNull;
-use sqlx::error::{BoxDynError, ErrorKind};
-use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
-use sqlx::{Decode, Encode, Sqlite, Type};
-use time::OffsetDateTime;
+use sqlx::error::ErrorKind;
 
-use crate::locales::{Language, Text};
-use crate::protocol::messages::{Contact, MachineDetails, RevocationCode};
-use crate::protocol::package::Defaults;
-use crate::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
-use crate::protocol::secret::SecretHash;
+use crate::locales::Text;
 
-pub use sqlite::Database;
+pub use columns::Moment;
+pub use connection::{Connection, Engine, Hold, Reading, Transaction};
+pub use database::{Database, Pools};
 
-/// A connection that queries run on, inside a transaction or not.
-pub type Connection = sqlx::SqliteConnection;
+use columns::row_number;
+use connection::on;
+use statement::Statement;
+
+/// How many rows one statement writes. The parameters of the widest stay within what both databases take (32,766).
+const ROWS_AT_ONCE: usize = 250;
 
 /// Why the database does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -107,70 +110,3 @@ impl From<sqlx::Error> for DatabaseError {
         if passing { Self::Unavailable { cause } } else { Self::Query { cause } }
     }
 }
-
-/// A point in time as it lies in a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub OffsetDateTime);
-
-impl Type<Sqlite> for Moment {
-    fn type_info() -> SqliteTypeInfo {
-        <i64 as Type<Sqlite>>::type_info()
-    }
-}
-
-impl Decode<'_, Sqlite> for Moment {
-    fn decode(value: SqliteValueRef<'_>) -> Result<Self, BoxDynError> {
-        Ok(Self(OffsetDateTime::from_unix_timestamp(<i64 as Decode<Sqlite>>::decode(value)?)?))
-    }
-}
-
-impl Encode<'_, Sqlite> for Moment {
-    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        <i64 as Encode<Sqlite>>::encode_by_ref(&self.0.unix_timestamp(), buffer)
-    }
-}
-
-impl Type<Sqlite> for RequestNumber {
-    fn type_info() -> SqliteTypeInfo {
-        <i64 as Type<Sqlite>>::type_info()
-    }
-}
-
-impl Decode<'_, Sqlite> for RequestNumber {
-    fn decode(value: SqliteValueRef<'_>) -> Result<Self, BoxDynError> {
-        Ok(Self(u64::try_from(<i64 as Decode<Sqlite>>::decode(value)?)?))
-    }
-}
-
-impl Encode<'_, Sqlite> for RequestNumber {
-    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        <i64 as Encode<Sqlite>>::encode_by_ref(&row_number(self.0), buffer)
-    }
-}
-
-/// A number from outside as SQLite counts; one beyond its reach becomes the last, which no row has.
-fn row_number(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Columns that hold a text which `$type` reads with `$read`.
-macro_rules! text_columns {
-    ($read:expr => $($type:ty),*) => {$(
-        impl Type<Sqlite> for $type {
-            fn type_info() -> SqliteTypeInfo {
-                <String as Type<Sqlite>>::type_info()
-            }
-        }
-
-        impl<'r> Decode<'r, Sqlite> for $type {
-            fn decode(value: SqliteValueRef<'r>) -> Result<Self, BoxDynError> {
-                let read: fn(&str) -> Result<$type, BoxDynError> = $read;
-                read(<&str as Decode<Sqlite>>::decode(value)?)
-            }
-        }
-    )*};
-}
-
-text_columns!(|text| Ok(text.parse()?) => Kind, Role, State, StoreScope, RevocationCode, Language);
-text_columns!(|text| Ok(serde_json::from_str(text)?) => MachineDetails, Contact, Defaults);
-text_columns!(|text| Ok(text.to_owned().try_into()?) => SecretHash);

@@ -1,6 +1,6 @@
 //! The organisations.
 
-use super::{Connection, DatabaseError, Moment};
+use super::{Connection, DatabaseError, Moment, on};
 use crate::protocol::messages::Organisation;
 
 /// Adds one; a code that is taken is a duplicate.
@@ -9,30 +9,38 @@ pub async fn insert(
     organisation: &Organisation,
     now: Moment,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("INSERT INTO organisations (code, name, country, created_at) VALUES (?, ?, ?, ?)")
-        .bind(&organisation.code)
-        .bind(&organisation.name)
-        .bind(&organisation.country)
-        .bind(now)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("INSERT INTO organisations (code, name, country, created_at) VALUES ($1, $2, $3, $4)")
+            .bind(&organisation.code)
+            .bind(&organisation.name)
+            .bind(&organisation.country)
+            .bind(now)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
 /// The organisation with a code.
 pub async fn find(connection: &mut Connection, code: &str) -> Result<Option<Organisation>, DatabaseError> {
-    let row: Option<(String, String, String)> =
-        sqlx::query_as("SELECT code, name, country FROM organisations WHERE code = ?")
+    let row: Option<(String, String, String)> = on!(
+        connection,
+        sqlx::query_as("SELECT code, name, country FROM organisations WHERE code = $1")
             .bind(code)
             .fetch_optional(connection)
-            .await?;
+            .await?
+    );
     Ok(row.map(organisation))
 }
 
 /// All of them, by code.
 pub async fn all(connection: &mut Connection) -> Result<Vec<Organisation>, DatabaseError> {
-    let rows: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT code, name, country FROM organisations ORDER BY code").fetch_all(connection).await?;
+    let rows: Vec<(String, String, String)> = on!(
+        connection,
+        sqlx::query_as("SELECT code, name, country FROM organisations ORDER BY code").fetch_all(connection).await?
+    );
     Ok(rows.into_iter().map(organisation).collect())
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment};
+use super::{Connection, DatabaseError, Moment, on};
 
 /// The way that something is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub struct EntryRow {
     /// When that happened.
     pub created_at: Moment,
     /// How often it was tried.
+    #[sqlx(try_from = "i64")]
     pub attempts: u32,
 }
 
@@ -68,17 +69,21 @@ pub struct StateRow {
 
 /// Adds an entry, due at once; one on the same event to the same receiver stays as it is.
 pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result<(), DatabaseError> {
-    sqlx::query(
-        "INSERT INTO outbox (event, channel, receiver, payload, created_at, next_attempt_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (event, receiver) DO NOTHING",
-    )
-    .bind(entry.event)
-    .bind(entry.channel.as_str())
-    .bind(entry.receiver)
-    .bind(entry.payload)
-    .bind(entry.created_at)
-    .execute(connection)
-    .await?;
+    on!(
+        connection,
+        sqlx::query(
+            "INSERT INTO outbox (event, channel, receiver, payload, created_at, next_attempt_at)
+             VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (event, receiver) DO NOTHING",
+        )
+        .bind(entry.event)
+        .bind(entry.channel.as_str())
+        .bind(entry.receiver)
+        .bind(entry.payload)
+        .bind(entry.created_at)
+        .execute(connection)
+        .await?
+        .rows_affected()
+    );
     Ok(())
 }
 
@@ -90,27 +95,35 @@ pub async fn due(
     now: Moment,
     limit: u32,
 ) -> Result<Vec<EntryRow>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT id, event, receiver, payload, created_at, attempts FROM outbox
-         WHERE channel = ?1 AND (?2 IS NULL OR receiver = ?2) AND next_attempt_at <= ?3 ORDER BY id LIMIT ?4",
-    )
-    .bind(channel.as_str())
-    .bind(receiver)
-    .bind(now)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT id, event, receiver, payload, created_at, attempts FROM outbox
+             WHERE channel = $1 AND ($2 IS NULL OR receiver = $2) AND next_attempt_at <= $3 ORDER BY id LIMIT $4",
+        )
+        .bind(channel.as_str())
+        .bind(receiver)
+        .bind(now)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// Notes that an entry was sent.
 pub async fn sent(connection: &mut Connection, id: i64, now: Moment) -> Result<(), DatabaseError> {
-    sqlx::query(
-        "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = NULL, sent_at = ?, last_error = NULL WHERE id = ?",
-    )
-    .bind(now)
-    .bind(id)
-    .execute(connection)
-    .await?;
+    on!(
+        connection,
+        sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = NULL, sent_at = $1, last_error = NULL
+             WHERE id = $2",
+        )
+        .bind(now)
+        .bind(id)
+        .execute(connection)
+        .await?
+        .rows_affected()
+    );
     Ok(())
 }
 
@@ -122,17 +135,21 @@ pub async fn not_sent(
     next_attempt_at: Option<Moment>,
     error: &str,
 ) -> Result<(), DatabaseError> {
-    sqlx::query(
-        "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = ?1, last_error = ?2,
-                           failed_at = CASE WHEN ?1 IS NULL THEN ?3 END
-         WHERE id = ?4",
-    )
-    .bind(next_attempt_at)
-    .bind(error)
-    .bind(now)
-    .bind(id)
-    .execute(connection)
-    .await?;
+    on!(
+        connection,
+        sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $1, last_error = $2,
+                               failed_at = CASE WHEN $1 IS NULL THEN $3 END
+             WHERE id = $4",
+        )
+        .bind(next_attempt_at)
+        .bind(error)
+        .bind(now)
+        .bind(id)
+        .execute(connection)
+        .await?
+        .rows_affected()
+    );
     Ok(())
 }
 
@@ -143,36 +160,47 @@ pub async fn give_up_others(
     webhooks: &str,
     now: Moment,
 ) -> Result<(), DatabaseError> {
-    sqlx::query(
-        "UPDATE outbox SET next_attempt_at = NULL, failed_at = ?1, last_error = 'no longer in the settings'
-         WHERE next_attempt_at IS NOT NULL
-             AND (channel = 'email' AND NOT ?2
-                  OR channel = 'webhook' AND receiver NOT IN (SELECT value FROM json_each(?3)))",
-    )
-    .bind(now)
-    .bind(email)
-    .bind(webhooks)
-    .execute(connection)
-    .await?;
+    on!(
+        connection,
+        sqlx::query(
+            "UPDATE outbox SET next_attempt_at = NULL, failed_at = $1, last_error = 'no longer in the settings'
+             WHERE next_attempt_at IS NOT NULL
+                 AND (channel = 'email' AND NOT $2
+                      OR channel = 'webhook' AND receiver NOT IN (SELECT value FROM json_each($3)))",
+        )
+        .bind(now)
+        .bind(email)
+        .bind(webhooks)
+        .execute(connection)
+        .await?
+        .rows_affected()
+    );
     Ok(())
 }
 
 /// Removes what was sent or given up, and happened before a time.
 pub async fn forget(connection: &mut Connection, before: Moment) -> Result<(), DatabaseError> {
-    sqlx::query("DELETE FROM outbox WHERE next_attempt_at IS NULL AND created_at < ?")
-        .bind(before)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("DELETE FROM outbox WHERE next_attempt_at IS NULL AND created_at < $1")
+            .bind(before)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
 /// How much waits, and how much never arrived.
 pub async fn state(connection: &mut Connection) -> Result<StateRow, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT count(next_attempt_at) AS waiting, count(failed_at) AS failed,
-                min(CASE WHEN next_attempt_at IS NOT NULL THEN created_at END) AS oldest_waiting
-         FROM outbox",
-    )
-    .fetch_one(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT count(next_attempt_at) AS waiting, count(failed_at) AS failed,
+                    min(CASE WHEN next_attempt_at IS NOT NULL THEN created_at END) AS oldest_waiting
+             FROM outbox",
+        )
+        .fetch_one(connection)
+        .await?
+    ))
 }

@@ -2,14 +2,14 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment};
+use super::{Connection, DatabaseError, Moment, Statement, on};
 use crate::protocol::messages::{NewPackage, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
 use crate::protocol::secret::{Secret, SecretHash};
 
 /// An install package that was given out.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub struct PackageRow {
     /// Its number.
     pub id: i64,
@@ -59,50 +59,70 @@ pub async fn insert(
     secret: &SecretHash,
     now: Moment,
 ) -> Result<i64, DatabaseError> {
-    Ok(sqlx::query_scalar(
-        "INSERT INTO packages (organisation, kind, store, external_requests, defaults, secret_sha256, created_at,
-                               expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-    )
-    .bind(&package.organisation)
-    .bind(package.kind.as_str())
-    .bind(package.store.as_str())
-    .bind(package.external_requests)
-    .bind(defaults)
-    .bind(secret.as_str())
-    .bind(now)
-    .bind(package.expires_at.map(Moment))
-    .fetch_one(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_scalar(
+            "INSERT INTO packages (organisation, kind, store, external_requests, defaults, secret_sha256, created_at,
+                                   expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
+        )
+        .bind(&package.organisation)
+        .bind(package.kind.as_str())
+        .bind(package.store.as_str())
+        .bind(package.external_requests)
+        .bind(defaults)
+        .bind(secret.as_str())
+        .bind(now)
+        .bind(package.expires_at.map(Moment))
+        .fetch_one(connection)
+        .await?
+    ))
 }
 
 /// The package that a secret belongs to.
 ///
 /// The look-up by hash leaks at most how much of the hash of 256 random bits agrees, which leads to no secret.
 pub async fn find_by_secret(connection: &mut Connection, secret: &Secret) -> Result<Option<PackageRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM packages WHERE secret_sha256 = ?")
-        .bind(secret.fingerprint().as_str())
-        .fetch_optional(connection)
-        .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM packages WHERE secret_sha256 = $1")
+            .bind(secret.fingerprint().as_str())
+            .fetch_optional(connection)
+            .await?
+    ))
 }
 
 /// The package with a number.
 pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<PackageRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM packages WHERE id = ?").bind(id).fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM packages WHERE id = $1").bind(id).fetch_optional(connection).await?
+    ))
+}
+
+/// The packages with these numbers.
+pub async fn find_all(connection: &mut Connection, ids: &[i64]) -> Result<Vec<PackageRow>, DatabaseError> {
+    let mut statement = Statement::new("SELECT * FROM packages WHERE id IN (");
+    statement.push_rows(ids.iter().map(|id| [(*id).into()])).push(")");
+    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
 }
 
 /// All of them, oldest first.
 pub async fn all(connection: &mut Connection) -> Result<Vec<PackageRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM packages ORDER BY id").fetch_all(connection).await?)
+    Ok(on!(connection, sqlx::query_as("SELECT * FROM packages ORDER BY id").fetch_all(connection).await?))
 }
 
 /// Ends a package's use.
 pub async fn disable(connection: &mut Connection, id: i64, now: Moment) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE packages SET disabled_at = ? WHERE id = ? AND disabled_at IS NULL")
-        .bind(now)
-        .bind(id)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE packages SET disabled_at = $1 WHERE id = $2 AND disabled_at IS NULL")
+            .bind(now)
+            .bind(id)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
@@ -113,11 +133,15 @@ pub async fn replace(
     by: i64,
     expires_at: Option<Moment>,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE packages SET replaced_by = ?, expires_at = ? WHERE id = ? AND replaced_by IS NULL")
-        .bind(by)
-        .bind(expires_at)
-        .bind(id)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE packages SET replaced_by = $1, expires_at = $2 WHERE id = $3 AND replaced_by IS NULL")
+            .bind(by)
+            .bind(expires_at)
+            .bind(id)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }

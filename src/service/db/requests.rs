@@ -1,14 +1,18 @@
 //! The requests.
 
-use sqlx::{AssertSqlSafe, FromRow};
+use std::collections::HashMap;
 
-use super::{Connection, DatabaseError, Moment};
+use sqlx::FromRow;
+
+use super::request_index::{self, Trait, Traits, json};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::SecretHash;
+use crate::protocol::subject::identity;
 
 /// A request.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub struct RequestRow {
     /// The number by which everybody knows it.
     pub number: RequestNumber,
@@ -87,40 +91,79 @@ pub struct NewRequest<'a> {
     pub submitted_at: Moment,
     /// The older request that it cancels.
     pub replaces: Option<RequestNumber>,
+    /// The decision, where it comes with the request.
+    pub decision: Option<Decision<'a>>,
 }
 
-/// Adds a pending request and returns its number.
-pub async fn insert(connection: &mut Connection, request: &NewRequest<'_>) -> Result<RequestNumber, DatabaseError> {
-    Ok(sqlx::query_scalar(
-        "INSERT INTO requests (organisation, package, kind, common_name, identity, state, csr, csr_sha256, key_sha256,
-                               token_sha256, idempotency_key, body_sha256, machine, contact, mac_address, search,
-                               submitted_at, replaces)
-         VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
-    )
-    .bind(request.organisation)
-    .bind(request.package)
-    .bind(request.kind.as_str())
-    .bind(request.common_name)
-    .bind(request.identity)
-    .bind(request.csr)
-    .bind(request.csr_sha256)
-    .bind(request.key_sha256)
-    .bind(request.token_sha256.as_str())
-    .bind(request.idempotency_key)
-    .bind(request.body_sha256)
-    .bind(request.machine)
-    .bind(request.contact)
-    .bind(request.mac_address)
-    .bind(request.search)
-    .bind(request.submitted_at)
-    .bind(request.replaces)
-    .fetch_one(connection)
-    .await?)
+/// The highest number that a request has; requests are never deleted.
+pub async fn last(connection: &mut Connection) -> Result<RequestNumber, DatabaseError> {
+    let last: Option<RequestNumber> =
+        on!(connection, sqlx::query_scalar("SELECT max(number) FROM requests").fetch_one(connection).await?);
+    Ok(last.unwrap_or(RequestNumber(0)))
+}
+
+/// Adds requests with their numbers.
+pub async fn insert(
+    connection: &mut Connection,
+    requests: &[(RequestNumber, NewRequest<'_>)],
+) -> Result<(), DatabaseError> {
+    for requests in requests.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "INSERT INTO requests (number, organisation, package, kind, common_name, identity, state, csr, csr_sha256,
+                                   key_sha256, token_sha256, idempotency_key, body_sha256, machine, contact,
+                                   mac_address, search, submitted_at, replaces, decided_at, decided_by) ",
+        );
+        statement.push_rows(requests.iter().map(|(number, request)| {
+            [
+                (*number).into(),
+                request.organisation.into(),
+                request.package.into(),
+                request.kind.as_str().into(),
+                request.common_name.into(),
+                request.identity.into(),
+                request.decision.as_ref().map_or(State::Pending, |decision| decision.state).as_str().into(),
+                request.csr.into(),
+                request.csr_sha256.into(),
+                request.key_sha256.into(),
+                request.token_sha256.as_str().into(),
+                request.idempotency_key.into(),
+                request.body_sha256.into(),
+                request.machine.into(),
+                request.contact.into(),
+                request.mac_address.into(),
+                request.search.into(),
+                request.submitted_at.into(),
+                request.replaces.into(),
+                request.decision.as_ref().map(|decision| decision.at).into(),
+                request.decision.as_ref().map(|decision| decision.by).into(),
+            ]
+        }));
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
+    Ok(())
 }
 
 /// The request with a number.
 pub async fn find(connection: &mut Connection, number: RequestNumber) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM requests WHERE number = ?").bind(number).fetch_optional(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as("SELECT * FROM requests WHERE number = $1").bind(number).fetch_optional(connection).await?
+    ))
+}
+
+/// The requests with these numbers, by number.
+pub async fn find_all(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<HashMap<RequestNumber, RequestRow>, DatabaseError> {
+    let mut found = HashMap::new();
+    for numbers in numbers.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT * FROM requests WHERE number IN (");
+        statement.push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
+        let rows: Vec<RequestRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows.into_iter().map(|row| (row.number, row)));
+    }
+    Ok(found)
 }
 
 /// The request that was submitted with a package under an idempotency key.
@@ -129,28 +172,66 @@ pub async fn find_by_idempotency_key(
     package: i64,
     key: &str,
 ) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as("SELECT * FROM requests WHERE package = ? AND idempotency_key = ?")
-        .bind(package)
-        .bind(key)
-        .fetch_optional(connection)
-        .await?)
+    Ok(find_by_idempotency_keys(connection, [(package, key)]).await?.remove(&(package, key.to_owned())))
 }
 
-/// The pending request of an identity.
+/// The requests that were submitted with packages under idempotency keys, by both.
+pub async fn find_by_idempotency_keys<'a>(
+    connection: &mut Connection,
+    keys: impl IntoIterator<Item = (i64, &'a str)>,
+) -> Result<HashMap<(i64, String), RequestRow>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        package: i64,
+        idempotency_key: String,
+        #[sqlx(flatten)]
+        request: RequestRow,
+    }
+    let keys: Vec<(i64, &str)> = keys.into_iter().collect();
+    let mut found = HashMap::new();
+    for keys in keys.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT * FROM requests WHERE (package, idempotency_key) IN (");
+        statement.push_rows(keys.iter().map(|(package, key)| [(*package).into(), (*key).into()])).push(")");
+        let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows.into_iter().map(|row| ((row.package, row.idempotency_key), row.request)));
+    }
+    Ok(found)
+}
+
+/// Who waits at most once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, FromRow)]
+pub struct Waiting {
+    /// Code of the organisation.
+    pub organisation: String,
+    /// What the certificate is for.
+    pub kind: Kind,
+    /// The common name in the form in which names are compared.
+    pub identity: String,
+}
+
+/// The pending requests of those who wait.
 pub async fn find_pending(
     connection: &mut Connection,
-    organisation: &str,
-    kind: Kind,
-    identity: &str,
-) -> Result<Option<RequestNumber>, DatabaseError> {
-    Ok(sqlx::query_scalar(
-        "SELECT number FROM requests WHERE organisation = ? AND kind = ? AND identity = ? AND state = 'pending'",
-    )
-    .bind(organisation)
-    .bind(kind.as_str())
-    .bind(identity)
-    .fetch_optional(connection)
-    .await?)
+    waiting: &[Waiting],
+) -> Result<HashMap<Waiting, RequestNumber>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        number: RequestNumber,
+        #[sqlx(flatten)]
+        waiting: Waiting,
+    }
+    let mut found = HashMap::new();
+    for waiting in waiting.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "SELECT number, organisation, kind, identity FROM requests
+             WHERE state = 'pending' AND (organisation, kind, identity) IN (",
+        );
+        let rows = waiting.iter().map(|it| [(&it.organisation).into(), it.kind.as_str().into(), (&it.identity).into()]);
+        statement.push_rows(rows).push(")");
+        let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows.into_iter().map(|row| (row.waiting, row.number)));
+    }
+    Ok(found)
 }
 
 /// A request that shares something with another one.
@@ -175,34 +256,74 @@ pub enum Shared {
     CommonName,
 }
 
-/// Another request that shares something with this one: the newest, one of the same organisation before others.
-pub async fn find_sharing(
-    connection: &mut Connection,
-    shared: Shared,
-    number: RequestNumber,
-) -> Result<Option<Sharing>, DatabaseError> {
-    let condition = sharing(shared);
-    let statement = format!(
-        "SELECT other.number, other.organisation FROM requests AS this JOIN requests AS other ON {condition}
-         WHERE this.number = ? ORDER BY other.organisation <> this.organisation, other.number DESC LIMIT 1"
-    );
-    Ok(sqlx::query_as(AssertSqlSafe(statement)).bind(number).fetch_optional(connection).await?)
+impl Shared {
+    const ALL: [Self; 4] = [Self::Key, Self::MacAddress, Self::HostName, Self::CommonName];
+
+    const fn common(self) -> Trait {
+        match self {
+            Self::Key => Trait::Key,
+            Self::MacAddress => Trait::MacAddress,
+            Self::HostName => Trait::HostName,
+            Self::CommonName => Trait::Identity,
+        }
+    }
+
+    fn between(self, one: &Traits, other: &Traits) -> bool {
+        let common = self.common();
+        let at_home = one.organisation == other.organisation;
+        one.number != other.number
+            && one.value(common) == other.value(common)
+            && match self {
+                Self::Key => true,
+                Self::MacAddress | Self::HostName => at_home && one.identity != other.identity,
+                Self::CommonName => !at_home,
+            }
+    }
 }
 
-/// A `+` keeps SQLite from walking through all of an organisation instead of the index of what is shared.
-const fn sharing(shared: Shared) -> &'static str {
-    match shared {
-        Shared::Key => "other.key_sha256 = this.key_sha256 AND other.number <> this.number",
-        Shared::MacAddress => {
-            "other.mac_address = this.mac_address AND other.mac_address <> ''
-             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
+/// The most requests with a value in common that are looked at, newest first.
+const SHARING_LIMIT: u32 = 100;
+
+/// What each of these requests shares with another one, and with which: the newest, one of the same organisation before
+/// others.
+pub async fn find_sharing(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<Vec<(RequestNumber, Shared, Sharing)>, DatabaseError> {
+    let these = traits(connection, numbers).await?;
+    let asked: Vec<(&Traits, Shared)> =
+        these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared))).collect();
+    let values: Vec<(Trait, &str)> =
+        asked.iter().map(|(this, shared)| (shared.common(), this.value(shared.common()))).collect();
+    let having = request_index::having(connection, &values, SHARING_LIMIT).await?;
+    let mut others: Vec<RequestNumber> = having.iter().filter(|alike| alike.len() > 1).flatten().copied().collect();
+    others.sort_unstable();
+    others.dedup();
+    let others: HashMap<RequestNumber, Traits> =
+        traits(connection, &others).await?.into_iter().map(|other| (other.number, other)).collect();
+    let mut found = Vec::new();
+    for ((this, shared), alike) in asked.into_iter().zip(having) {
+        let sharing = alike.iter().filter_map(|number| others.get(number)).filter(|other| shared.between(this, other));
+        if let Some(other) = sharing.max_by_key(|other| (other.organisation == this.organisation, other.number)) {
+            let sharing = Sharing { number: other.number, organisation: other.organisation.clone() };
+            found.push((this.number, shared, sharing));
         }
-        Shared::HostName => {
-            "other.host_name = this.host_name AND other.host_name <> ''
-             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
-        }
-        Shared::CommonName => "other.identity = this.identity AND +other.organisation <> this.organisation",
     }
+    Ok(found)
+}
+
+async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
+    let numbers = json(&numbers)?;
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT number, organisation, key_sha256, mac_address, host_name, identity
+             FROM requests WHERE number IN (SELECT value FROM json_each($1))",
+        )
+        .bind(&numbers)
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// The request before this one of the same machine that was approved.
@@ -210,17 +331,25 @@ pub async fn find_predecessor(
     connection: &mut Connection,
     request: &RequestRow,
 ) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT * FROM requests WHERE identity = (SELECT identity FROM requests WHERE number = ?1)
-             AND organisation = ?2 AND kind = ?3 AND number < ?1
-             AND state IN ('approved', 'installed', 'downloaded', 'revoked')
-         ORDER BY number DESC LIMIT 1",
-    )
-    .bind(request.number)
-    .bind(&request.organisation)
-    .bind(request.kind.as_str())
-    .fetch_optional(connection)
-    .await?)
+    let identity = identity(&request.common_name);
+    let having = request_index::having(connection, &[(Trait::Identity, &identity)], SHARING_LIMIT).await?.concat();
+    let having = json(&having)?;
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT * FROM requests WHERE number IN (SELECT value FROM json_each($1)) AND number < $2
+                 AND identity = $3 AND organisation = $4 AND kind = $5
+                 AND state IN ('approved', 'installed', 'downloaded', 'revoked')
+             ORDER BY number DESC LIMIT 1",
+        )
+        .bind(&having)
+        .bind(request.number)
+        .bind(&identity)
+        .bind(&request.organisation)
+        .bind(request.kind.as_str())
+        .fetch_optional(connection)
+        .await?
+    ))
 }
 
 /// How many requests there are of a kind in a state.
@@ -236,28 +365,16 @@ pub struct Count {
 
 /// How many requests of an organisation, or of all, there are of each kind and state.
 pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> Result<Vec<Count>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT kind, state, sum(requests) AS requests FROM request_counts
-         WHERE ?1 IS NULL OR organisation = ?1 GROUP BY kind, state HAVING sum(requests) > 0",
-    )
-    .bind(organisation)
-    .fetch_all(connection)
-    .await?)
-}
-
-/// Which of these requests share something with others.
-pub async fn sharing_among(
-    connection: &mut Connection,
-    shared: Shared,
-    numbers: &[RequestNumber],
-) -> Result<Vec<RequestNumber>, DatabaseError> {
-    let condition = sharing(shared);
-    let statement = format!(
-        "SELECT this.number FROM json_each(?) JOIN requests AS this ON this.number = value
-         WHERE EXISTS (SELECT 1 FROM requests AS other WHERE {condition})"
-    );
-    let numbers = serde_json::to_string(numbers).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    Ok(sqlx::query_scalar(AssertSqlSafe(statement)).bind(numbers).fetch_all(connection).await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT kind, state, sum(requests) AS requests FROM request_counts
+             WHERE $1 IS NULL OR organisation = $1 GROUP BY kind, state HAVING sum(requests) > 0",
+        )
+        .bind(organisation)
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// A change of state and who made it.
@@ -273,30 +390,33 @@ pub struct Decision<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// Writes a decision into a request.
+/// Writes a decision into requests.
 pub async fn decide(
     connection: &mut Connection,
-    number: RequestNumber,
+    numbers: &[RequestNumber],
     decision: &Decision<'_>,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET state = ?, decided_at = ?, decided_by = ?, reason = ? WHERE number = ?")
-        .bind(decision.state.as_str())
-        .bind(decision.at)
-        .bind(decision.by)
-        .bind(decision.reason)
-        .bind(number)
-        .execute(connection)
-        .await?;
+    for numbers in numbers.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("UPDATE requests SET state = ");
+        statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
+        statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
+        statement.push(" WHERE number IN (").push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
     Ok(())
 }
 
 /// Writes the client's report into a request; the decision stays as it is.
 pub async fn report(connection: &mut Connection, number: RequestNumber, state: State) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET state = ? WHERE number = ?")
-        .bind(state.as_str())
-        .bind(number)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE requests SET state = $1 WHERE number = $2")
+            .bind(state.as_str())
+            .bind(number)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
@@ -306,31 +426,43 @@ pub async fn link_replacement(
     number: RequestNumber,
     by: RequestNumber,
 ) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET replaced_by = ? WHERE number = ?")
-        .bind(by)
-        .bind(number)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE requests SET replaced_by = $1 WHERE number = $2")
+            .bind(by)
+            .bind(number)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
 /// The pending requests that came before a time, and that nobody was reminded of since.
 pub async fn unattended(connection: &mut Connection, before: Moment) -> Result<Vec<RequestRow>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT * FROM requests WHERE state = 'pending' AND coalesce(reminded_at, submitted_at) < ? ORDER BY number",
-    )
-    .bind(before)
-    .fetch_all(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT * FROM requests WHERE state = 'pending' AND coalesce(reminded_at, submitted_at) < $1
+             ORDER BY number",
+        )
+        .bind(before)
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// Notes that the managers concerned were reminded of a request.
 pub async fn reminded(connection: &mut Connection, number: RequestNumber, now: Moment) -> Result<(), DatabaseError> {
-    sqlx::query("UPDATE requests SET reminded_at = ? WHERE number = ?")
-        .bind(now)
-        .bind(number)
-        .execute(connection)
-        .await?;
+    on!(
+        connection,
+        sqlx::query("UPDATE requests SET reminded_at = $1 WHERE number = $2")
+            .bind(now)
+            .bind(number)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    );
     Ok(())
 }
 
@@ -339,10 +471,14 @@ pub async fn overdue(
     connection: &mut Connection,
     before: Moment,
 ) -> Result<Vec<(RequestNumber, String, Kind)>, DatabaseError> {
-    Ok(sqlx::query_as(
-        "SELECT number, organisation, kind FROM requests WHERE state = 'pending' AND submitted_at < ? ORDER BY number",
-    )
-    .bind(before)
-    .fetch_all(connection)
-    .await?)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT number, organisation, kind FROM requests WHERE state = 'pending' AND submitted_at < $1
+             ORDER BY number",
+        )
+        .bind(before)
+        .fetch_all(connection)
+        .await?
+    ))
 }

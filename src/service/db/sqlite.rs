@@ -1,16 +1,19 @@
-//! The one database file: opening, migrating, reading and writing.
+//! The one database file: opening and migrating it.
 
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection as _, Sqlite};
 
 use super::DatabaseError;
+use super::database::Pools;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations");
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/sqlite");
+
+/// Takes the right to write at once (sqlite.org/lang_transaction.html): what is read in the transaction stays true.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// How long a write waits for another process (a command beside the running service) to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,81 +21,38 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Enough to read while a write goes on; each one costs a thread and a page cache.
 const READERS: u32 = 4;
 
-/// The open database.
-#[derive(Debug)]
-pub struct Database {
-    /// One connection: within this process writes queue here, not in SQLite's busy loop.
-    writer: SqlitePool,
-    readers: SqlitePool,
-}
-
-impl Database {
-    /// Makes a new, empty database.
-    pub async fn create(path: &Path) -> Result<Self, DatabaseError> {
-        Self::connect(path, true).await
+/// Opens the file, or makes it, and brings its schema up to date.
+pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, DatabaseError> {
+    let unusable = |cause| DatabaseError::Unusable { path: path.to_owned(), cause };
+    // FULL, because with NORMAL a power cut may take back what was acknowledged (sqlite.org/pragma.html).
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(create)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging();
+    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
+    // Where the disk is full or fails, SQLite itself ends the transaction (sqlite.org/lang_transaction.html) and sqlx
+    // goes on counting it: such a connection could never begin one again. The pool has let it finish what it had to
+    // do (`test_before_acquire`), so that what is counted here is over, and opens another one in its place.
+    let writer = pool(1)
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        .connect_with(options.clone())
+        .await
+        .map_err(|error| unusable(error.into()))?;
+    if !create && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
+        return Err(DatabaseError::Empty { path: path.to_owned() });
     }
-
-    /// Opens an existing database and brings its schema up to date.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Missing`], [`DatabaseError::Empty`], [`DatabaseError::Newer`] or [`DatabaseError::Unusable`].
-    pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
-        if path.exists() {
-            Self::connect(path, false).await
-        } else {
-            Err(DatabaseError::Missing { path: path.to_owned() })
+    MIGRATIONS.run(&writer).await.map_err(|error| match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+            DatabaseError::Newer { path: path.to_owned() }
         }
-    }
-
-    async fn connect(path: &Path, create: bool) -> Result<Self, DatabaseError> {
-        let unusable = |cause| DatabaseError::Unusable { path: path.to_owned(), cause };
-        // FULL, because with NORMAL a power cut may take back what was acknowledged (sqlite.org/pragma.html).
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(create)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
-        let pool =
-            |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
-        // Where the disk is full or fails, SQLite itself ends the transaction (sqlite.org/lang_transaction.html) and sqlx
-        // goes on counting it: such a connection could never begin one again. The pool has let it finish what it had to
-        // do (`test_before_acquire`), so that what is counted here is over, and opens another one in its place.
-        let writer = pool(1)
-            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect_with(options.clone())
-            .await
-            .map_err(|error| unusable(error.into()))?;
-        if !create && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
-            return Err(DatabaseError::Empty { path: path.to_owned() });
-        }
-        MIGRATIONS.run(&writer).await.map_err(|error| match error {
-            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-                DatabaseError::Newer { path: path.to_owned() }
-            }
-            error => unusable(error.into()),
-        })?;
-        let readers = pool(READERS).connect_lazy_with(options.read_only(true));
-        Ok(Self { writer, readers })
-    }
-
-    /// A connection to read with.
-    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, DatabaseError> {
-        Ok(self.readers.acquire().await?)
-    }
-
-    /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, DatabaseError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
-
-    /// Closes the database; what was committed moves from the log into the file.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
+        error => unusable(error.into()),
+    })?;
+    let readers = pool(READERS).connect_lazy_with(options.read_only(true));
+    Ok(Pools { writer, readers })
 }
 
 /// Whether a migration ever ran: only [`Database::create`] starts from nothing.

@@ -55,7 +55,7 @@ impl App {
             if request.state.may_become(State::Revoked) {
                 let reason = Some(revocation.reason.as_str()).filter(|reason| !reason.is_empty());
                 let revoked = Decision { state: State::Revoked, at: self.now(), by: &by, reason };
-                requests::decide(transaction, number, &revoked).await?;
+                requests::decide(transaction, &[number], &revoked).await?;
                 self.tell(transaction, number).await?;
             }
         }

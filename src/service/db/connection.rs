@@ -1,0 +1,132 @@
+//! What queries run on: a connection of either database, and the query written once for both.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Database, Postgres, Sqlite};
+
+use super::DatabaseError;
+
+/// A connection that queries run on, inside a transaction or not: see [`on!`].
+#[derive(Debug)]
+pub enum Connection {
+    /// To the database file.
+    Sqlite(Hold<Sqlite>),
+    /// To a server.
+    Postgres(Hold<Postgres>),
+}
+
+/// Which database it is, for what cannot be said in one SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// One file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+impl Connection {
+    /// Which database it leads to.
+    pub const fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+}
+
+/// A connection of one of the two, until it is dropped.
+#[derive(Debug)]
+pub enum Hold<DB: Database> {
+    /// Without a transaction.
+    Plain(PoolConnection<DB>),
+    /// In a transaction, which ends without effect where it is dropped.
+    Transaction(sqlx::Transaction<'static, DB>),
+}
+
+impl<DB: Database> Hold<DB> {
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Transaction(transaction) => transaction.commit().await,
+        }
+    }
+}
+
+impl<DB: Database> Deref for Hold<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Plain(connection) => connection,
+            Self::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+impl<DB: Database> DerefMut for Hold<DB> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Self::Plain(connection) => connection,
+            Self::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+/// Runs one expression on whichever connection it is: within it, `$connection` is the native one.
+///
+/// The expression is compiled twice, so it is one that means the same on both: parameters are written `$1`.
+macro_rules! on {
+    ($connection:ident, $query:expr) => {
+        match &mut *$connection {
+            $crate::service::db::Connection::Sqlite(hold) => {
+                let $connection = &mut **hold;
+                $query
+            }
+            $crate::service::db::Connection::Postgres(hold) => {
+                let $connection = &mut **hold;
+                $query
+            }
+        }
+    };
+}
+pub(super) use on;
+
+/// A connection to read with, until it is dropped.
+#[derive(Debug)]
+pub struct Reading(pub(super) Connection);
+
+/// A transaction that holds the right to write from its start; it ends without effect where it is dropped.
+#[derive(Debug)]
+pub struct Transaction(pub(super) Connection);
+
+impl Transaction {
+    /// Makes everything that was done in it last. When this returns, it is on disk.
+    pub async fn commit(self) -> Result<(), DatabaseError> {
+        match self.0 {
+            Connection::Sqlite(hold) => hold.commit().await?,
+            Connection::Postgres(hold) => hold.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+macro_rules! deref_to_connection {
+    ($($guard:ty),*) => {$(
+        impl Deref for $guard {
+            type Target = Connection;
+
+            fn deref(&self) -> &Connection {
+                &self.0
+            }
+        }
+
+        impl DerefMut for $guard {
+            fn deref_mut(&mut self) -> &mut Connection {
+                &mut self.0
+            }
+        }
+    )*};
+}
+
+deref_to_connection!(Reading, Transaction);
