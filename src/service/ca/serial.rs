@@ -58,18 +58,17 @@ impl FromStr for Serial {
     type Err = MalformedSerial;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let value = |digit| match digit {
-            b'0'..=b'9' => Ok(digit - b'0'),
-            b'a'..=b'f' => Ok(digit - b'a' + 10),
-            _ => Err(MalformedSerial),
-        };
+        // Digits come as by chance: a list of 100,000 takes ten times as long with a branch on each.
+        let is_digit = |byte: u8| byte.is_ascii_digit() | matches!(byte, b'a'..=b'f');
+        let digits = text.bytes().fold(true, |good, byte| good & is_digit(byte));
         let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(MalformedSerial) };
-        let mut octets = [0; LENGTH];
-        if pairs.len() != LENGTH {
+        if !digits || pairs.len() != LENGTH {
             return Err(MalformedSerial);
         }
+        let value = |digit: u8| (digit & 0x0f) + 9 * (digit >> 6);
+        let mut octets = [0; LENGTH];
         for (octet, [high, low]) in octets.iter_mut().zip(pairs) {
-            *octet = value(*high)? << 4 | value(*low)?;
+            *octet = value(*high) << 4 | value(*low);
         }
         Self::try_from(octets.as_slice())
     }

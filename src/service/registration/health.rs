@@ -43,7 +43,8 @@ impl App {
     pub async fn health(&self, actor: &Actor) -> Result<Health, Failure> {
         self.allow(actor, Action::ReadHealth, &Object::Everything).await?;
         let outbox = self.outbox_state().await?;
-        let crl = self.crl().await.ok();
+        self.look().await?;
+        let crl = self.publication.list();
         let mut connection = self.database.read().await?;
         let counts = requests::counts(&mut connection, None).await?;
         let oldest = Filter { state: Some(State::Pending), limit: 1, ..Filter::default() };
