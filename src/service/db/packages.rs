@@ -2,8 +2,8 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, Statement, on};
-use crate::protocol::messages::{NewPackage, PackageSummary};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on};
+use crate::protocol::messages::{NewPackage, Organisation, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
 use crate::protocol::secret::{Secret, SecretHash};
@@ -79,17 +79,34 @@ pub async fn insert(
     ))
 }
 
-/// The package that a secret belongs to.
+/// The package that a secret belongs to, and its organisation.
 ///
 /// The look-up by hash leaks at most how much of the hash of 256 random bits agrees, which leads to no secret.
-pub async fn find_by_secret(connection: &mut Connection, secret: &Secret) -> Result<Option<PackageRow>, DatabaseError> {
-    Ok(on!(
+pub async fn find_by_secret(
+    connection: &mut Connection,
+    secret: &Secret,
+) -> Result<Option<(PackageRow, Organisation)>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        #[sqlx(flatten)]
+        package: PackageRow,
+        organisation_name: String,
+        organisation_country: String,
+    }
+    let row: Option<Row> = on!(
         connection,
-        sqlx::query_as("SELECT * FROM packages WHERE secret_sha256 = $1")
-            .bind(secret.fingerprint().as_str())
-            .fetch_optional(connection)
-            .await?
-    ))
+        sqlx::query_as(
+            "SELECT packages.*, organisations.name AS organisation_name, organisations.country AS organisation_country
+             FROM packages JOIN organisations ON organisations.code = packages.organisation WHERE secret_sha256 = $1"
+        )
+        .bind(secret.fingerprint().as_str())
+        .fetch_optional(connection)
+        .await?
+    );
+    Ok(row.map(|Row { package, organisation_name: name, organisation_country: country }| {
+        let organisation = Organisation { code: package.organisation.clone(), name, country };
+        (package, organisation)
+    }))
 }
 
 /// The package with a number.
@@ -102,9 +119,14 @@ pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<Package
 
 /// The packages with these numbers.
 pub async fn find_all(connection: &mut Connection, ids: &[i64]) -> Result<Vec<PackageRow>, DatabaseError> {
-    let mut statement = Statement::new("SELECT * FROM packages WHERE id IN (");
-    statement.push_rows(ids.iter().map(|id| [(*id).into()])).push(")");
-    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT * FROM packages WHERE id IN (");
+        statement.push_rows(ids.iter().map(|id| [(*id).into()])).push(")");
+        let rows: Vec<PackageRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows);
+    }
+    Ok(found)
 }
 
 /// All of them, oldest first.

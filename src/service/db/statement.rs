@@ -45,7 +45,7 @@ impl<'a> Statement<'a> {
         self.push(format_args!("${position}"))
     }
 
-    /// Adds rows of values: `VALUES ($1, $2), ($3, $4)`.
+    /// Adds rows of values, at least one: `VALUES ($1, $2), ($3, $4)`.
     pub(super) fn push_rows<const COLUMNS: usize>(
         &mut self,
         rows: impl IntoIterator<Item = [Value<'a>; COLUMNS]>,

@@ -68,9 +68,10 @@ impl App {
     ) -> Result<Vec<Result<Accepted, Failure>>, Failure> {
         let mut outcomes: Vec<Option<Result<Accepted, Failure>>> = arrivals.iter().map(|_| None).collect();
         let mut left: Vec<(usize, &Arrival)> = arrivals.iter().copied().enumerate().collect();
-        if !left.is_empty() {
-            self.expire_overdue(transaction).await?;
+        if left.is_empty() {
+            return Ok(Vec::new());
         }
+        self.expire_overdue(transaction).await?;
         // The packages as they are now: what was checked before may have ended since.
         let ids: HashSet<i64> = arrivals.iter().map(|arrival| arrival.package).collect();
         let packages = packages::find_all(transaction, &ids.into_iter().collect::<Vec<_>>()).await?;

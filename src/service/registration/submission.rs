@@ -10,8 +10,8 @@ use super::issuing::{Recorded, Signed};
 use super::{as_json, check_length, days_from, found, record, request_object, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::messages::{
-    Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, Issued, MACHINE_FIELD_LIMIT, MachineDetails, Outcome, RequestStatus,
-    Submission, TELEPHONE_LIMIT,
+    Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, Issued, MACHINE_FIELD_LIMIT, MachineDetails, Organisation, Outcome,
+    RequestStatus, Submission, TELEPHONE_LIMIT,
 };
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::{CheckedCsr, Expectation, check_csr};
@@ -22,7 +22,7 @@ use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::Holder;
 use crate::service::db::packages::PackageRow;
 use crate::service::db::requests::{self, Decision, Waiting};
-use crate::service::db::{Connection, Moment, organisations, packages};
+use crate::service::db::{Connection, Moment, packages};
 use crate::service::error::{Failure, Refusal};
 
 /// The answer to a submission.
@@ -35,8 +35,8 @@ pub struct Submitted {
 }
 
 impl App {
-    /// The install package whose enrollment secret this is, in use or not.
-    pub async fn package_of(&self, secret: &Secret) -> Result<PackageRow, Failure> {
+    /// The install package whose enrollment secret this is, in use or not, and its organisation.
+    pub async fn package_of(&self, secret: &Secret) -> Result<(PackageRow, Organisation), Failure> {
         let mut connection = self.database.read().await?;
         let package = packages::find_by_secret(&mut connection, secret).await?;
         Ok(package.ok_or_else(Refusal::unauthenticated)?)
@@ -56,7 +56,7 @@ impl App {
     /// The same submission with the same key gives the same request, however often and at the same time it comes.
     pub async fn submit(
         self: &Arc<Self>,
-        package: &PackageRow,
+        (package, organisation): &(PackageRow, Organisation),
         idempotency_key: Option<&str>,
         submission: Submission,
     ) -> Result<Submitted, Failure> {
@@ -65,13 +65,13 @@ impl App {
         check_idempotency_key(idempotency_key)?;
         // The body as it was understood: the order of its members and white space do not make another one.
         let body_sha256 = sha256_hex(as_json(&submission)?.as_bytes());
-        let csr = match self.check_submission(package, &submission).await {
+        let csr = match self.check_submission(package, organisation, &submission) {
             Ok(csr) => csr,
-            Err(failure) => {
+            Err(refusal) => {
                 // What was accepted once is answered for, however late the repetition and whatever the rules are now.
-                let Some(key) = idempotency_key else { return Err(failure) };
+                let Some(key) = idempotency_key else { return Err(refusal.into()) };
                 let mut connection = self.database.read().await?;
-                let row = requests::find_by_idempotency_key(&mut connection, package.id, key).await?.ok_or(failure)?;
+                let row = requests::find_by_idempotency_key(&mut connection, package.id, key).await?.ok_or(refusal)?;
                 check_same_body(&row, &body_sha256)?;
                 return Ok(Submitted { status: self.status(&mut connection, &row).await?, created: false });
             }
@@ -83,7 +83,7 @@ impl App {
             None
         });
         let held = self.signing.hold(planned.iter().map(|planned| planned.serial().to_string()));
-        let (kind, organisation) = (submission.kind, package.organisation.clone());
+        let (kind, organisation) = (submission.kind, organisation.code.clone());
         let common_name = csr.subject().common_name.clone();
         let arrival = Arrival {
             package: package.id,
@@ -150,19 +150,21 @@ impl App {
     }
 
     /// Everything about a submission that can be checked before its turn comes.
-    async fn check_submission(&self, package: &PackageRow, submission: &Submission) -> Result<CheckedCsr, Failure> {
+    fn check_submission(
+        &self,
+        package: &PackageRow,
+        organisation: &Organisation,
+        submission: &Submission,
+    ) -> Result<CheckedCsr, Refusal> {
         check_in_use(package, self.now())?;
         check_kind(package, submission.kind)?;
         check_details(&submission.machine, &submission.contact)?;
-        let organisation = organisations::find(&mut *self.database.read().await?, &package.organisation)
-            .await?
-            .ok_or(Failure::Inconsistent { what: "an install package's organisation" })?;
         let expectation = Expectation {
             kind: submission.kind,
             organisation: &organisation.subject_name(),
             country: &organisation.country,
         };
-        Ok(check_csr(&submission.csr.0, &expectation).map_err(Refusal::csr_refused)?)
+        check_csr(&submission.csr.0, &expectation).map_err(Refusal::csr_refused)
     }
 
     /// Where a request stands, for its holder.
