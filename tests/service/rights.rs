@@ -39,6 +39,9 @@ const TABLE: [(&str, &str, [u16; 9]); 28] = [
     ("GET", "/service", [200; 9]),
     ("GET", "/ca/chain", [200; 9]),
     ("GET", "/ca/crl", [200; 9]),
+    ("GET", "/ca/issuer", [200; 9]),
+    ("POST", "/ca/ocsp", [200; 9]),
+    ("GET", "/ca/ocsp/{request}", [200; 9]),
     ("GET", "/test", [0, 0, 0, 200, 200, 200, 200, 403, 403]),
     ("GET", "/manager/requests", [0, 0, 0, 403, 200, 200, 200, 403, 403]),
     ("GET", "/manager/requests/{number}", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
@@ -167,6 +170,8 @@ impl<'a> Everybody<'a> {
             path = path.replace("{id}", &created.id.to_string());
         }
         match template {
+            "/ca/ocsp" => body = Some(json!("no request, which OCSP says itself")),
+            "/ca/ocsp/{request}" => path = path.replace("{request}", "MAA="),
             "/requests" => {
                 let draft = Draft::workstation(A, &service.fresh("PC-"));
                 body = Some(serde_json::to_value(&draft.submission).unwrap());
