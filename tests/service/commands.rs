@@ -154,7 +154,7 @@ fn a_plain_listener_is_asked_for_as_a_whole() {
 
     // The settings are as strict as the command.
     for (setting, expected) in
-        [("ocsp_hours = 0", "above 0"), ("ocsp_hours = 169", "168"), ("ocsp_hours = -1", "line 13")]
+        [("ocsp_hours = 0", "above 0"), ("ocsp_hours = 169", "168"), ("ocsp_hours = -1", "line 14")]
     {
         let path = installation.home().join("enrollment.toml");
         let text = fs::read_to_string(&path).unwrap();
@@ -301,7 +301,7 @@ fn what_is_wrong_with_the_home_is_named() {
         fs::write(path, format!("{text}colour = \"red\"\n")).unwrap();
     })
     .exits(3);
-    assert!(unknown.stderr.contains("line 13") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("line 14") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
     let open = change("ca/issuing.key.pem", &|path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     })

@@ -28,7 +28,7 @@ const ROLES: [&str; 9] = [
 
 /// All things below belong to organisation A: `{number}` is a pending request (an approved one for its outcome),
 /// `{serial}` a workstation's certificate, `{id}` a manager or an install package.
-const TABLE: [(&str, &str, [u16; 9]); 28] = [
+const TABLE: [(&str, &str, [u16; 9]); 31] = [
     ("POST", "/requests", [401, 201, 401, 401, 401, 401, 401, 401, 401]),
     ("GET", "/requests/{number}", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
     ("PUT", "/requests/{number}/outcome", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
