@@ -10,7 +10,6 @@ use super::credential::CredentialError;
 use super::db::DatabaseError;
 use super::package::PackageError;
 use crate::locales::{self, Language, Text};
-use crate::protocol::messages::BODY_LIMIT;
 use crate::protocol::problem::{Problem, ProblemCode};
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::Finding;
@@ -179,8 +178,8 @@ impl Refusal {
     }
 
     /// The body is larger than any valid one.
-    pub fn body_too_large() -> Self {
-        Self::new(ProblemCode::BodyTooLarge, Text::new("problem-body-too-large").with("limit", BODY_LIMIT))
+    pub fn body_too_large(limit: usize) -> Self {
+        Self::new(ProblemCode::BodyTooLarge, Text::new("problem-body-too-large").with("limit", limit))
     }
 
     /// The body is not JSON.

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::frame::{Frame, Places};
-use super::api::{JSON, administration, frame, manager, operations, public};
+use super::api::{JSON, administration, batch, frame, manager, operations, public};
 use super::app::App;
 use super::listener::ListenerName;
 use super::web;
@@ -28,6 +28,9 @@ fn public_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(public::submit))
         .routes(routes!(public::follow))
         .routes(routes!(public::report))
+        .routes(routes!(batch::submit))
+        .routes(routes!(batch::follow))
+        .routes(routes!(batch::report))
         .routes(routes!(public::service))
         .routes(routes!(public::chain))
         .routes(routes!(public::crl))

@@ -1,6 +1,7 @@
 //! The service's parts, each from outside.
 
 mod audit;
+mod batch;
 mod ca;
 mod commands;
 mod decisions;

@@ -294,8 +294,11 @@ impl Machine {
         let Ok(entries) = fs::read_dir(self.home.join("state/test")) else { return Vec::new() };
         entries
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json" || ending == "jsonl"))
+            .flat_map(|path| {
+                let content = fs::read_to_string(path).unwrap();
+                content.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()
+            })
             .collect()
     }
 }

@@ -161,6 +161,7 @@ audit-broken = The audit record was changed: entry { $sequence } does not fit th
 
 # What is expected of a field.
 expected-at-most = at most { $limit } characters are allowed
+expected-count = 1 to { $limit } at once are allowed
 expected-country = two capital letters (ISO 3166-1) are expected
 expected-email = an address of the form name@operator.example is expected
 expected-environment = 1 to 32 lower-case letters, digits and hyphens, a letter first

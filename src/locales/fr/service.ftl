@@ -161,6 +161,7 @@ audit-broken = Le journal d’audit a été modifié : l’entrée { $sequence }
 
 # Ce qui est attendu d’un champ.
 expected-at-most = { $limit } caractères au plus sont admis
+expected-count = de 1 à { $limit } à la fois sont admis
 expected-country = deux lettres majuscules (ISO 3166-1) sont attendues
 expected-email = une adresse de la forme nom@operateur.example est attendue
 expected-environment = 1 à 32 lettres minuscules, chiffres et traits d’union, une lettre d’abord

@@ -167,7 +167,7 @@ pub(in crate::service) async fn one_place(State(places): State<Places>, request:
         Err(_) => {
             places.app.metrics.limited(Limit::UnderWay);
             // Who still sends when the connection is closed would not see the answer (RFC 9112 §9.6).
-            let _ = extract::read(request.into_body()).await;
+            let _ = extract::read(request.into_body(), 0).await;
             Failure::from(Refusal::unavailable()).into_response()
         }
     }

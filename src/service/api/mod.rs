@@ -3,6 +3,7 @@
 //! Nothing is decided here. Which path leads to which handler stands in `router`.
 
 pub mod administration;
+pub mod batch;
 pub(in crate::service) mod extract;
 pub mod frame;
 pub mod manager;

@@ -9,6 +9,7 @@ mod directory;
 mod evidence;
 mod group;
 mod health;
+mod holding;
 mod identification;
 mod intake;
 mod issuing;
@@ -89,11 +90,17 @@ impl App {
 
     /// The request as its client sees it.
     async fn status(&self, connection: &mut Connection, row: &RequestRow) -> Result<RequestStatus, Failure> {
-        let issued = match row.state.has_valid_certificate() {
-            true => certificates::find_by_request(connection, row.number).await?.and_then(|row| self.issued(row)),
+        let certificate = match row.state.has_valid_certificate() {
+            true => certificates::find_by_request(connection, row.number).await?,
             false => None,
         };
-        Ok(RequestStatus {
+        Ok(self.status_with(row, certificate))
+    }
+
+    /// The same with the certificate that answers it, which counts as long as it is valid.
+    fn status_with(&self, row: &RequestRow, certificate: Option<CertificateRow>) -> RequestStatus {
+        let certificate = certificate.filter(|_| row.state.has_valid_certificate());
+        RequestStatus {
             number: row.number,
             kind: row.kind,
             common_name: row.common_name.clone(),
@@ -104,8 +111,8 @@ impl App {
             reason: row.reason.clone(),
             replaces: row.replaces,
             replaced_by: row.replaced_by,
-            issued,
-        })
+            issued: certificate.and_then(|certificate| self.issued(certificate)),
+        }
     }
 
     /// A certificate with its chain, once it is signed.
