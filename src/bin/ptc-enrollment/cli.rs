@@ -101,6 +101,12 @@ pub(crate) struct InitArguments {
     /// Where health and figures are asked for, over plain HTTP [default: 127.0.0.1:8445]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) operations_listen: Option<SocketAddr>,
+    /// Where anybody reaches the plain listener, for revocation list and OCSP: http://host[:port]
+    #[arg(long, value_name = "URL", requires = "http_listen")]
+    pub(crate) http_url: Option<String>,
+    /// Where the plain listener listens [default: there is none]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "http_url")]
+    pub(crate) http_listen: Option<SocketAddr>,
     /// The CA's keys: ecdsa-p256 or rsa-3072
     #[arg(long, default_value_t = Algorithm::default())]
     pub(crate) algorithm: Algorithm,

@@ -16,6 +16,7 @@ pub mod packages;
 pub mod request_index;
 pub mod request_list;
 pub mod requests;
+pub mod revocations;
 mod sqlite;
 mod statement;
 

@@ -18,6 +18,13 @@ use crate::service::db::requests::{self, RequestRow};
 use crate::service::error::{Failure, Refusal};
 
 impl App {
+    /// The holder of a request's token. A wrong token and a number that nobody has look alike.
+    pub async fn holder_of(&self, number: RequestNumber, token: &Secret) -> Result<Actor, Failure> {
+        let row = requests::find(&mut *self.database.read().await?, number).await?;
+        found(row.filter(|row| row.token_sha256.matches(token)))?;
+        Ok(Actor::RequestHolder { number })
+    }
+
     /// Where a request stands, for the holder of its token.
     pub async fn follow(&self, number: RequestNumber, token: &Secret) -> Result<RequestStatus, Failure> {
         only(self.follow_all([(number, token)]).await?)
