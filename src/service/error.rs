@@ -69,6 +69,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.clone(),
             Self::Database(DatabaseError::Unavailable { .. }) => Refusal::unavailable(),
+            Self::Database(DatabaseError::Unconfirmed { .. }) => Refusal::unconfirmed(),
             _ => Refusal::internal(),
         }
     }
@@ -207,6 +208,11 @@ impl Refusal {
     /// The service cannot answer now.
     pub fn unavailable() -> Self {
         Self::new(ProblemCode::Unavailable, Text::new("problem-unavailable"))
+    }
+
+    /// Whether it was done is not known, because the database did not answer any more.
+    pub fn unconfirmed() -> Self {
+        Self::new(ProblemCode::Unavailable, Text::new("problem-unconfirmed"))
     }
 
     /// The stable code.

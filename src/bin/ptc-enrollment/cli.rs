@@ -98,6 +98,13 @@ pub(crate) struct InitArguments {
     /// Where the secure listener listens [default: 127.0.0.1:8444]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) secure_listen: Option<SocketAddr>,
+    /// An empty database on a PostgreSQL server: postgres://account@host/database, without a password
+    /// [default: a file in the home]
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// The file with the password of the account there
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub(crate) database_password_file: Option<PathBuf>,
     /// The CA's keys: ecdsa-p256 or rsa-3072
     #[arg(long, default_value_t = Algorithm::default())]
     pub(crate) algorithm: Algorithm,

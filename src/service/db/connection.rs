@@ -102,12 +102,20 @@ pub struct Transaction(pub(super) Connection);
 
 impl Transaction {
     /// Makes everything that was done in it last. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unconfirmed`] where the connection broke, so that nobody knows.
     pub async fn commit(self) -> Result<(), DatabaseError> {
         match self.0 {
-            Connection::Sqlite(hold) => hold.commit().await?,
-            Connection::Postgres(hold) => hold.commit().await?,
+            Connection::Sqlite(hold) => hold.commit().await,
+            Connection::Postgres(mut hold) => {
+                // After any error, COMMIT takes back everything and reports success; any other statement fails
+                // (postgresql.org/docs/current/sql-commit.html).
+                sqlx::query("SELECT 1").execute(&mut *hold).await?;
+                hold.commit().await
+            }
         }
-        Ok(())
+        .map_err(DatabaseError::of_commit)
     }
 }
 

@@ -1,13 +1,12 @@
 //! Lanes: one to the mail server and one to each webhook, so that one that is down holds up no other.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
-use zeroize::Zeroizing;
 
 use super::mail::Mailer;
 use super::webhook::Hook;
@@ -18,7 +17,7 @@ use crate::service::config::host;
 use crate::service::db::Moment;
 use crate::service::db::outbox::{self, Channel, EntryRow};
 use crate::service::error::Failure;
-use crate::service::files::{self, FileError};
+use crate::service::files::FileError;
 use crate::service::server::ROUND;
 
 /// How many entries are read at once.
@@ -36,11 +35,6 @@ const ERROR_LIMIT: usize = 500;
 pub enum LaneError {
     /// A secret cannot be read.
     File(#[from] FileError),
-    /// A secret is not text.
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
     /// A webhook's secret could be found by trying.
     ShortSecret {
         /// The file.
@@ -55,7 +49,6 @@ impl LaneError {
     pub fn text(&self) -> Text {
         match self {
             Self::File(error) => error.text(),
-            Self::Malformed { path } => Text::new("notice-secret-malformed").with("path", path.display()),
             Self::ShortSecret { path } => Text::new("notice-secret-short").with("path", path.display()),
             Self::Mail(cause) => Text::new("notice-mail-tls").with("cause", cause),
         }
@@ -167,13 +160,6 @@ impl Lane {
 /// How long to wait after so many attempts: twice as long each time.
 fn pause(attempts: u32) -> Duration {
     SHORTEST_PAUSE.saturating_mul(1 << (attempts - 1).min(16)).min(LONGEST_PAUSE)
-}
-
-/// Reads a secret that is one line of text.
-pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, LaneError> {
-    let bytes = files::read_secret(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| LaneError::Malformed { path: path.to_owned() })?;
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::request_list::{self, Filter};
-use crate::service::db::{crls, requests};
+use crate::service::db::{self, crls, requests};
 use crate::service::error::Failure;
 use crate::service::notices::OutboxState;
 use crate::service::tls;
@@ -28,7 +28,7 @@ pub struct Health {
     pub oldest_pending: Option<OffsetDateTime>,
     /// The notices that wait, and those given up.
     pub outbox: OutboxState,
-    /// The size of the database's file.
+    /// The size of the database.
     pub database_bytes: u64,
     /// When the issuing certificate ends.
     pub issuer_ends: Option<OffsetDateTime>,
@@ -48,7 +48,6 @@ impl App {
         let counts = requests::counts(&mut connection, None).await?;
         let oldest = Filter { state: Some(State::Pending), limit: 1, ..Filter::default() };
         let oldest = request_list::list(&mut connection, &oldest).await?.items.pop();
-        let file = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         let end_of = |der: &[u8]| Content::of_certificate(der)?.validity.map(|(_, end)| end);
         let listeners = tls::load(&self.home.tls()).ok();
         Ok(Health {
@@ -58,7 +57,7 @@ impl App {
             pending: counts.iter().filter(|count| count.state == State::Pending).map(|count| count.requests).sum(),
             oldest_pending: oldest.map(|request| request.submitted_at),
             outbox,
-            database_bytes: file(&self.home.database()),
+            database_bytes: db::size(&mut connection).await?,
             issuer_ends: end_of(self.ca.issuing()),
             root_ends: end_of(self.ca.root()),
             listeners_end: listeners.and_then(|credential| end_of(credential.chain().first()?)),
