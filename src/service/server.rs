@@ -23,6 +23,9 @@ use crate::locales::Text;
 /// How often the service looks for what is due: requests to expire, certificates to sign, a list to renew.
 pub(super) const ROUND: Duration = Duration::from_secs(60);
 
+/// How often it looks for requests that are not in the index of searches.
+const INDEX_ROUND: Duration = Duration::from_secs(1);
+
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.text())]
@@ -98,6 +101,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         accept(public_listener, public_tls, router::public(app.clone())),
         accept(secure_listener, secure_tls, router::secure(app.clone())),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
+        tokio::spawn(index(app.clone(), stopped.clone())),
     ];
     tasks.extend(lanes.into_iter().map(|lane| tokio::spawn(lane.run(app.clone(), stopped.clone()))));
     log::info!("service started: environment={} public={public} secure={secure}", app.settings().environment);
@@ -127,6 +131,19 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("renew the revocation list", app.refresh_crl()).await;
         attempt("remind managers", app.remind()).await;
         attempt("tidy up the outbox", app.tidy_up_outbox()).await;
+    }
+}
+
+/// Brings the index of the requests up to what came in the meantime, part by part, so that others write in between.
+async fn index(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut ticks = interval(INDEX_ROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        while !*stopped.borrow() && app.index_requests().await {}
     }
 }
 

@@ -26,6 +26,8 @@ def time_pages(site, table, requests):
     seconds = fill(site.home / "enrollment.db", requests)
     table.add(f"filling in {requests:,} requests", f"{requests / seconds:,.0f}/s", None, "")
     with site.serving() as service:
+        seconds = wait_for_index(site.home / "enrollment.db")
+        table.add(f"indexing {requests:,} requests", f"{requests / seconds:,.0f}/s", None, "")
         (ptc, manager) = (Browser(site, name) for name in ("ada", "jean"))
         middle = requests // 2
         pages = [
@@ -34,6 +36,7 @@ def time_pages(site, table, requests):
             ("all, from the middle on", ptc, f"/requests?state=all&after={middle}"),
             ("all, newest first", ptc, "/requests?state=all&order=newest"),
             ("pending, by name", ptc, "/requests?state=pending&order=name"),
+            ("pending, by organisation", ptc, "/requests?state=pending&order=organisation"),
             ("one organisation and kind", ptc, "/requests?state=pending&organisation=O100&kind=server"),
             ("rare kind", ptc, "/requests?state=all&kind=mobile"),
             ("search, everywhere", ptc, "/requests?state=all&search=poste"),
@@ -86,6 +89,15 @@ def fill(database, count):
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return seconds
+
+
+def wait_for_index(database):
+    """Waits until the service has written its index behind the requests, and returns the seconds that it took."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    begin = time.perf_counter()
+    while connection.execute("SELECT max(number) - (SELECT indexed FROM request_index) FROM requests").fetchone()[0]:
+        time.sleep(0.1)
+    return time.perf_counter() - begin
 
 
 def request(number, codes, package):

@@ -34,7 +34,7 @@ fn paths(service: &Service, ptc: bool, pending: RequestNumber, approved: Request
     let serial = service.detail(approved).status.issued.unwrap().serial;
     let mut paths = vec![
         ("queue", "/requests?state=pending".to_owned()),
-        ("queue-all", "/requests?state=all&order=name".to_owned()),
+        ("queue-all", "/requests?state=pending&order=name".to_owned()),
         ("queue-empty", "/requests?search=nobody".to_owned()),
         ("request-pending", format!("/requests/{pending}")),
         ("request-approved", format!("/requests/{approved}")),

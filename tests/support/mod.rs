@@ -3,6 +3,8 @@
 
 pub(crate) mod csr;
 #[cfg(feature = "service")]
+pub mod database;
+#[cfg(feature = "service")]
 pub mod proxy;
 #[cfg(feature = "service")]
 pub mod receivers;

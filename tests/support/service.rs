@@ -34,6 +34,7 @@ use tokio::runtime::Runtime;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey as TlsKey, RootCerts, TlsConfig};
 
+use super::database::TestDatabase;
 use super::verifiers::openssl;
 
 /// An organisation that every service here has.
@@ -54,6 +55,8 @@ pub struct Service {
     /// How far the service's clock is ahead, in seconds.
     ahead: Arc<AtomicI64>,
     names: AtomicU64,
+    /// Last, so that it goes when nobody uses it any more.
+    database: Option<TestDatabase>,
 }
 
 impl Service {
@@ -90,7 +93,9 @@ impl Service {
 
     fn set_up(configure: impl FnOnce(&mut Settings), change: impl FnOnce(App) -> App) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let database = TestDatabase::new();
         let mut settings = Settings::new("test", "https://enroll.ptc.example:8443", SECURE_URL);
+        settings.database = database.as_ref().map(TestDatabase::url);
         settings.public_listen.set_port(0);
         settings.secure_listen.set_port(0);
         configure(&mut settings);
@@ -107,7 +112,7 @@ impl Service {
         install(&Home::new(folder.path().join("service")), &plan, &clock).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let app = Arc::new(change(open(&runtime, &folder, &ahead)));
-        let mut service = Self { folder, runtime, app, running: None, ahead, names: AtomicU64::new(0) };
+        let mut service = Self { folder, runtime, app, running: None, ahead, names: AtomicU64::new(0), database };
         for (code, name, country) in [(A, "FRANCE LA POSTE", "FR"), (B, "DEUTSCHE POST", "DE")] {
             let organisation = Organisation { code: code.into(), name: name.into(), country: country.into() };
             service.run(service.app.add_organisation(&operator(), &organisation)).unwrap();
@@ -149,6 +154,19 @@ impl Service {
             transaction.commit().await.unwrap();
             Ok(())
         })
+    }
+
+    /// Whether the database is on a PostgreSQL server.
+    pub fn on_a_server(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// Takes the protection off the audit record, as somebody with the database's own rights could.
+    pub fn unprotect_audit(&self) {
+        self.tamper(match self.on_a_server() {
+            true => "DROP TRIGGER audit_stays ON audit; DROP TRIGGER audit_is_final ON audit",
+            false => "DROP TRIGGER audit_stays; DROP TRIGGER audit_is_final",
+        });
     }
 
     /// The number that a query finds.

@@ -193,6 +193,7 @@ expected-no-organisation = a PTC manager belongs to no organisation
 expected-one-organisation = a registration manager belongs to exactly one organisation
 expected-organisation-code = 2 to 16 capital letters and digits are expected
 expected-organisation-name = a name is expected that has at most 64 characters together with the code and “ - ”, and no control characters
+expected-pending-by-name = only what is pending is listed by name: add state=pending, or choose another order
 expected-outcome = expected is “{ $state }”, as fits the kind of request
 expected-package-kind = a package enrols workstations, servers or mobiles; external servers are allowed with external_requests
 expected-person = a name of 1 to 64 characters is expected, without control characters

@@ -193,6 +193,7 @@ expected-no-organisation = un gestionnaire du CTP n’appartient à aucune organ
 expected-one-organisation = un gestionnaire d’enregistrement appartient à exactement une organisation
 expected-organisation-code = 2 à 16 lettres majuscules et chiffres sont attendus
 expected-organisation-name = un nom est attendu qui, avec le code et « - », a au plus 64 caractères, sans caractères de contrôle
+expected-pending-by-name = seul ce qui est en attente est listé par nom : ajoutez state=pending ou choisissez un autre ordre
 expected-outcome = attendu : « { $state } », selon le type de demande
 expected-package-kind = un paquet enrôle des postes de travail, des serveurs ou des mobiles ; external_requests permet les serveurs externes
 expected-person = un nom de 1 à 64 caractères est attendu, sans caractères de contrôle

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::request_list::{TRIGRAM, push_hits};
-use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
+use super::request_index::SHORT;
+use super::{Connection, DatabaseError, Engine, Moment, Statement, on, request_list, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -101,19 +101,19 @@ pub struct NewCertificate<'a> {
     pub not_after: Moment,
 }
 
-/// Records one before it is signed; a serial number that is taken is a duplicate.
-pub async fn insert(connection: &mut Connection, certificate: &NewCertificate<'_>) -> Result<(), DatabaseError> {
+/// Records one before it is signed; `false` where its serial number is taken. An error would end the transaction.
+pub async fn insert(connection: &mut Connection, certificate: &NewCertificate<'_>) -> Result<bool, DatabaseError> {
     let (request, kind, manager) = match certificate.holder {
         Holder::Request(number, kind) => (Some(number), Some(kind.as_str()), None),
         Holder::Manager(id) => (None, None, Some(row_number(id))),
         Holder::Service | Holder::PackageSigner => (None, None, None),
     };
-    on!(
+    let inserted = on!(
         connection,
         sqlx::query(
             "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
                                        not_before, not_after)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (serial) DO NOTHING",
         )
         .bind(certificate.serial)
         .bind(certificate.holder.as_str())
@@ -130,7 +130,7 @@ pub async fn insert(connection: &mut Connection, certificate: &NewCertificate<'_
         .await?
         .rows_affected()
     );
-    Ok(())
+    Ok(inserted == 1)
 }
 
 /// The serial numbers and to-be-signed bytes of all that were recorded and not signed; one that was revoked in the
@@ -220,17 +220,19 @@ pub struct Filter<'a> {
     pub limit: u32,
 }
 
-/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that answer to it.
+/// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that the index has
+/// for it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
     let mut query = Statement::new("SELECT * FROM certificates ");
-    query.push(match (filter.search, filter.view, filter.organisation) {
+    query.push(connection.engine().indexed_by(match (filter.search, filter.view, filter.organisation) {
         (None, View::Ending, Some(_)) => "INDEXED BY certificates_of_organisation_by_end",
         (None, View::Ending, None) => "INDEXED BY certificates_by_end",
         _ => "",
-    });
+    }));
     query.push(" WHERE true");
     if let Some(search) = filter.search {
-        push_search(&mut query, search, filter.organisation);
+        let requests = request_list::newest(connection, search, filter.organisation).await?;
+        push_search(&mut query, search, &requests, connection.engine())?;
     }
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation);
@@ -268,11 +270,15 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
-fn push_search(query: &mut Statement, search: &str, organisation: Option<&str>) {
-    query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND instr(search, ");
+fn push_search(
+    query: &mut Statement,
+    search: &str,
+    requests: &[RequestNumber],
+    engine: Engine,
+) -> Result<(), DatabaseError> {
+    query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND ");
     // Of a few characters, a number above all, every subject has some.
-    let words = if search.chars().count() < TRIGRAM { "\n" } else { search };
-    query.push_bind(words.to_owned()).push(") > 0");
+    query.push_contains("search", if search.chars().count() < SHORT { "\n" } else { search });
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         query.push(" UNION SELECT id FROM certificates WHERE serial >= ").push_bind(digits.clone());
@@ -281,10 +287,8 @@ fn push_search(query: &mut Statement, search: &str, organisation: Option<&str>) 
     if let Ok(number) = search.parse::<u64>() {
         query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
     }
-    if push_hits(query, " UNION SELECT id FROM certificates WHERE request IN (", search, organisation) {
-        query.push(")");
-    }
-    query.push(")");
+    query.push(" UNION SELECT id FROM certificates WHERE request IN ").push_numbers(engine, &requests)?.push(")");
+    Ok(())
 }
 
 /// Marks a certificate as revoked; one that is stays as it is.

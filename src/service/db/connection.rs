@@ -25,6 +25,17 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// Names the index to take, after a table's name: without statistics of the tables SQLite would guess. PostgreSQL has
+    /// them.
+    pub(super) const fn indexed_by(self, clause: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite => clause,
+            Self::Postgres => "",
+        }
+    }
+}
+
 impl Connection {
     /// Which database it leads to.
     pub const fn engine(&self) -> Engine {

@@ -37,7 +37,7 @@ const OLDEST_VERSION: i32 = 13_00_00;
 
 /// A database on a server, and the account to reach it with. Shows no password.
 #[derive(Clone)]
-pub struct Server(PgConnectOptions);
+pub struct Server(Box<PgConnectOptions>);
 
 /// Why a text names no database on a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +80,12 @@ impl Server {
         if !local && !is_loopback(options.get_host()) && !verified {
             return Err(ServerError::Unprotected);
         }
-        Ok(Self(options.application_name("ptc-enrollment").disable_statement_logging()))
+        Ok(Self(Box::new(options.application_name("ptc-enrollment").disable_statement_logging())))
     }
 
     /// The same with a password.
     pub fn with_password(self, password: &Zeroizing<String>) -> Self {
-        Self(self.0.password(password))
+        Self(Box::new(self.0.password(password)))
     }
 }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for Server {
 pub(super) async fn connect(server: &Server, create: bool) -> Result<Pools<Postgres>, DatabaseError> {
     prepare(server, create).await?;
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
-    let options = server.0.clone().options([
+    let options = (*server.0).clone().options([
         ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
         ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
         ("idle_in_transaction_session_timeout", milliseconds(IDLE_TIMEOUT)),

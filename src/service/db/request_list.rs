@@ -1,14 +1,14 @@
 //! Lists of requests: by any filter, in any order, at a cost that does not grow with their number.
 //!
-//! A query narrows the choice by an index that is in the list's order; what it lets through is looked at row by row, up
-//! to a limit.
+//! An index narrows the choice, in the list's order; what it lets through is looked at row by row, up to a limit.
 
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
+use super::request_index::{self, Question};
+use super::{Connection, DatabaseError, Engine, Moment, Statement, on, row_number};
 use crate::protocol::messages::{Contact, Page, RequestSummary};
 use crate::protocol::request::{Kind, RequestNumber, State};
 
@@ -21,14 +21,14 @@ pub enum Order {
     Oldest,
     /// Highest number first.
     Newest,
-    /// By common name.
+    /// By common name; only for what is pending.
     Name,
     /// By organisation, and in each the lowest number first.
     Organisation,
 }
 
 /// What a list shows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Filter<'a> {
     /// Only requests in this state.
     pub state: Option<State>,
@@ -47,55 +47,111 @@ pub struct Filter<'a> {
 }
 
 /// The most rows that are looked at for one page. What is rare among a million costs more pages, never a slow one.
-const LOOK_LIMIT: u32 = 1_000;
+const LOOK_LIMIT: usize = 1_000;
 
-/// The most words of a search, and the most characters of one that the index is asked for. The index compares the lists
-/// of all trigrams of a word for each row that has them, so that long words are dear; the rest is compared afterwards.
+/// A search looks at so many rows first, because most often they fill the page.
+const FIRST_LOOK: usize = 100;
+
+/// The most words of a search.
 const WORDS_LIMIT: usize = 8;
-const PHRASE_LIMIT: usize = 24;
-
-/// A word shorter than a trigram is in no index.
-pub(super) const TRIGRAM: usize = 3;
 
 /// The rows that a filter lets through. At most [`LOOK_LIMIT`] rows are looked at; the next part goes on there.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Page<RequestSummary>, DatabaseError> {
     let words = words(filter.search.unwrap_or_default());
-    let mut items = Vec::new();
+    let mut part = Part { filter, words: &words, items: Vec::new(), limit: filter.limit as usize, last: None };
     let numbered = filter.search.and_then(|search| search.trim().parse().ok()).map(RequestNumber);
     if let Some(number) = numbered.filter(|_| filter.after.is_none()) {
         let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests WHERE number = "));
         query.push_bind(row_number(number.0));
         let row = on!(connection, query.query_as::<_, Candidate>().fetch_optional(connection).await?);
-        items.extend(row.filter(|row| row.passes(filter, &[])).map(Candidate::summary).transpose()?);
+        part.items.extend(row.filter(|row| row.passes(filter, &[])).map(Candidate::summary).transpose()?);
+        // The one with that number comes beside the others.
+        part.limit += part.items.len();
     }
+    let Some(question) = Question::new(&words, filter.organisation) else {
+        let query = candidates(filter, connection.engine());
+        let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
+        let mut looked = 0;
+        while let Some(row) = rows.try_next().await? {
+            looked += 1;
+            if !part.take(row, numbered)? {
+                return Ok(part.page());
+            }
+        }
+        return Ok(if looked == LOOK_LIMIT { part.page() } else { part.last_page() });
+    };
 
-    // The one with that number comes beside the others.
-    let limit = filter.limit as usize + items.len();
-    let query = candidates(filter, &words);
-    let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
-    let mut looked = 0;
-    let mut last = None;
-    while let Some(row) = rows.try_next().await? {
-        if items.len() == limit {
-            return Ok(Page { items, next: last });
+    let descending = filter.order == Order::Newest;
+    let mut after = filter.after.map(row_number);
+    for look in [FIRST_LOOK, LOOK_LIMIT - FIRST_LOOK] {
+        let hits = request_index::hits(connection, &question, descending, after, look).await?;
+        let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
+        query.push("WHERE number IN ").push_numbers(connection.engine(), &hits)?;
+        push_condition(&mut query, filter);
+        query.push(" ORDER BY number").push(if descending { " DESC" } else { "" });
+        let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
+        while let Some(row) = rows.try_next().await? {
+            if !part.take(row, numbered)? {
+                return Ok(part.page());
+            }
         }
-        looked += 1;
-        last = Some(row.number.0);
-        if Some(row.number) != numbered && row.passes(filter, &words) {
-            items.push(row.summary()?);
+        if hits.len() < look {
+            return Ok(part.last_page());
         }
+        after = hits.last().copied();
+        part.last = after.map(i64::unsigned_abs);
     }
-    Ok(Page { items, next: last.filter(|_| looked == LOOK_LIMIT) })
+    Ok(part.page())
 }
 
-/// Adds a query for the newest requests that a search finds, at most [`LOOK_LIMIT`]; adds nothing where it has no word
-/// that is long enough.
-pub(super) fn push_hits(query: &mut Statement, before: &str, search: &str, organisation: Option<&str>) -> bool {
-    let found = push_phrases(query, before, words(search).into_iter(), organisation);
-    if found {
-        query.push(format!(" ORDER BY rowid DESC LIMIT {LOOK_LIMIT}"));
+/// The newest requests that a search finds, among the [`LOOK_LIMIT`] that the index has for it.
+pub(super) async fn newest(
+    connection: &mut Connection,
+    search: &str,
+    organisation: Option<&str>,
+) -> Result<Vec<RequestNumber>, DatabaseError> {
+    let words = words(search);
+    let Some(question) = Question::new(&words, organisation) else { return Ok(Vec::new()) };
+    let hits = request_index::hits(connection, &question, true, None, LOOK_LIMIT).await?;
+    let mut query = Statement::new("SELECT number FROM requests WHERE number IN ");
+    query.push_numbers(connection.engine(), &hits)?;
+    for word in words {
+        query.push(" AND ").push_contains("search", word);
     }
-    found
+    let found: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    Ok(found.into_iter().map(|(number,)| number).collect())
+}
+
+/// A page that is being filled.
+struct Part<'a> {
+    filter: &'a Filter<'a>,
+    words: &'a [&'a str],
+    items: Vec<RequestSummary>,
+    limit: usize,
+    /// The last row that was looked at.
+    last: Option<u64>,
+}
+
+impl Part<'_> {
+    /// Looks at a row; `false` where the page is full without it.
+    fn take(&mut self, row: Candidate, numbered: Option<RequestNumber>) -> Result<bool, DatabaseError> {
+        if self.items.len() == self.limit {
+            return Ok(false);
+        }
+        self.last = Some(row.number.0);
+        if Some(row.number) != numbered && row.passes(self.filter, self.words) {
+            self.items.push(row.summary()?);
+        }
+        Ok(true)
+    }
+
+    fn page(self) -> Page<RequestSummary> {
+        Page { items: self.items, next: self.last }
+    }
+
+    fn last_page(self) -> Page<RequestSummary> {
+        Page { items: self.items, next: None }
+    }
 }
 
 #[derive(FromRow)]
@@ -141,95 +197,86 @@ impl Candidate {
 /// The rows among which those that the filter lets through are, in its order, at most [`LOOK_LIMIT`].
 ///
 /// The indexes are named, because without statistics of the tables SQLite would guess.
-fn candidates(filter: &Filter<'_>, words: &[&str]) -> Statement {
+fn candidates(filter: &Filter<'_>, engine: Engine) -> Statement {
     let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
-    let descending = filter.order == Order::Newest;
-    if push_phrases(&mut query, "JOIN (", words.iter().copied(), filter.organisation) {
-        if let Some(after) = filter.after {
-            query.push(if descending { " AND rowid < " } else { " AND rowid > " }).push_bind(row_number(after));
-        }
-        query.push(" ORDER BY rowid").push(if descending { " DESC" } else { "" });
-        query.push(format!(" LIMIT {LOOK_LIMIT}) ON number = hit"));
-        query.push(" ORDER BY number").push(if descending { " DESC" } else { "" });
+    if filter.order == Order::Name {
+        push_pending_by_name(&mut query, filter, engine);
         return query;
     }
-    let by_name = filter.order == Order::Name;
-    query.push(match (filter.organisation, filter.state, by_name) {
-        (None, _, false) if filter.order == Order::Organisation => "INDEXED BY requests_by_organisation",
-        (Some(_), _, true) => "INDEXED BY requests_of_organisation_by_name",
-        (None, Some(_), true) => "INDEXED BY requests_in_state_by_name",
-        (None, None, true) => "INDEXED BY requests_by_name",
-        (Some(_), Some(_), false) => "INDEXED BY requests_of_organisation_in_state",
-        (Some(_), None, false) => "INDEXED BY requests_by_organisation",
-        (None, Some(_), false) => "INDEXED BY requests_in_state",
+    let across = filter.order == Order::Organisation && filter.organisation.is_none();
+    query.push(engine.indexed_by(match (filter.organisation, filter.state) {
+        _ if across => "INDEXED BY requests_by_organisation",
+        (Some(_), Some(_)) => "INDEXED BY requests_of_organisation_in_state",
+        (Some(_), None) => "INDEXED BY requests_by_organisation",
+        (None, Some(_)) => "INDEXED BY requests_in_state",
         // The table itself is in this order.
-        (None, None, false) => "NOT INDEXED",
-    });
+        (None, None) => "NOT INDEXED",
+    }));
     query.push(" WHERE true");
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation);
     }
     // Where the index does not hold the state, the rows are looked at.
-    let held = !matches!((filter.order, filter.organisation), (Order::Name, Some(_)) | (Order::Organisation, None));
-    if let Some(state) = filter.state.filter(|_| held) {
+    if let Some(state) = filter.state.filter(|_| !across) {
         query.push(" AND state = ").push_bind(state.as_str());
     }
     if let Some(after) = filter.after.map(row_number) {
         match filter.order {
-            Order::Oldest => query.push(" AND number > ").push_bind(after),
-            // Of one organisation's there is no other order.
-            Order::Organisation if filter.organisation.is_some() => query.push(" AND number > ").push_bind(after),
-            Order::Organisation => query
+            _ if across => query
                 .push(" AND (organisation, number) > ((SELECT organisation FROM requests WHERE number = ")
                 .push_bind(after)
                 .push("), ")
                 .push_bind(after)
                 .push(")"),
             Order::Newest => query.push(" AND number < ").push_bind(after),
-            Order::Name => {
-                query.push(" AND (common_name, number) > ((SELECT common_name FROM requests WHERE number = ");
-                query.push_bind(after);
-                // From what another organisation has, nothing goes on: where it would stand is theirs to know.
-                if let Some(organisation) = filter.organisation {
-                    query.push(" AND organisation = ").push_bind(organisation);
-                }
-                query.push("), ").push_bind(after).push(")")
-            }
+            // Of one organisation's there is no other order.
+            _ => query.push(" AND number > ").push_bind(after),
         };
     }
     query.push(match filter.order {
-        Order::Oldest => " ORDER BY number",
+        _ if across => " ORDER BY organisation, number",
         Order::Newest => " ORDER BY number DESC",
-        Order::Name => " ORDER BY common_name, number",
-        Order::Organisation => " ORDER BY organisation, number",
+        _ => " ORDER BY number",
     });
     query.push(format!(" LIMIT {LOOK_LIMIT}"));
     query
 }
 
-/// Adds a query for the requests that hold the words of a text, as far as they are long enough to be in the index;
-/// adds nothing where none is.
-fn push_phrases<'a>(
-    query: &mut Statement,
-    before: &str,
-    words: impl Iterator<Item = &'a str>,
-    organisation: Option<&str>,
-) -> bool {
-    let phrases: Vec<String> = words
-        .filter(|word| word.chars().count() >= TRIGRAM)
-        .map(|word| word.chars().take(PHRASE_LIMIT).collect::<String>())
-        .map(|word| format!("text : \"{}\"", word.replace('"', "\"\"")))
-        .collect();
-    if phrases.is_empty() {
-        return false;
+/// What is pending, by name: put in order from the index that keeps a machine from waiting twice, which has all that this
+/// takes; the rows are only those of the page.
+fn push_pending_by_name(query: &mut Statement, filter: &Filter<'_>, engine: Engine) {
+    query.push("JOIN (SELECT number AS chosen, identity AS name FROM requests ");
+    query.push(engine.indexed_by("INDEXED BY requests_pending_by_identity"));
+    query.push(" WHERE state = 'pending'");
+    push_condition(query, &Filter { state: None, ..*filter });
+    if let Some(after) = filter.after.map(row_number) {
+        query.push(" AND (identity, number) > ((SELECT identity FROM requests WHERE number = ").push_bind(after);
+        // From what another organisation has, nothing goes on: where it would stand is theirs to know.
+        if let Some(organisation) = filter.organisation {
+            query.push(" AND organisation = ").push_bind(organisation);
+        }
+        query.push("), ").push_bind(after).push(")");
     }
-    query.push(before).push("SELECT rowid AS hit FROM requests_search WHERE requests_search MATCH ");
-    query.push_bind(phrases.join(" AND "));
-    if let Some(organisation) = organisation {
-        query.push(" || (SELECT ' AND mark : \"' || mark || '\"' FROM organisations WHERE code = ");
-        query.push_bind(organisation).push(")");
+    // One more than the page tells whether there is another one; a word too short for the index is looked for in all.
+    let look = if filter.search.is_some() { LOOK_LIMIT } else { filter.limit as usize + 1 };
+    query.push(format!(" ORDER BY identity, number LIMIT {look}) AS pending ON number = chosen ORDER BY name, number"));
+}
+
+/// The conditions that need no look at the text.
+fn push_condition(query: &mut Statement, filter: &Filter<'_>) {
+    if let Some(organisation) = filter.organisation {
+        query.push(" AND organisation = ").push_bind(organisation);
     }
-    true
+    if let Some(state) = filter.state {
+        query.push(" AND state = ").push_bind(state.as_str());
+    }
+    if !filter.kinds.is_empty() {
+        query.push(" AND kind IN (");
+        for (position, kind) in filter.kinds.iter().enumerate() {
+            query.push(if position == 0 { "" } else { ", " }).push_bind(kind.as_str());
+        }
+        query.push(")");
+    }
 }
 
 /// The words of a search, each once. Control characters stand in no text, and end what SQLite reads.

@@ -1,11 +1,15 @@
 //! The requests.
 
-use sqlx::{AssertSqlSafe, FromRow};
+use std::collections::HashMap;
 
-use super::{Connection, DatabaseError, Moment, on};
+use sqlx::FromRow;
+
+use super::request_index::{self, Trait, Traits};
+use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::SecretHash;
+use crate::protocol::subject::identity;
 
 /// A request.
 #[derive(Debug, FromRow)]
@@ -185,34 +189,66 @@ pub enum Shared {
     CommonName,
 }
 
-/// Another request that shares something with this one: the newest, one of the same organisation before others.
-pub async fn find_sharing(
-    connection: &mut Connection,
-    shared: Shared,
-    number: RequestNumber,
-) -> Result<Option<Sharing>, DatabaseError> {
-    let condition = sharing(shared);
-    let statement = format!(
-        "SELECT other.number, other.organisation FROM requests AS this JOIN requests AS other ON {condition}
-         WHERE this.number = $1 ORDER BY other.organisation <> this.organisation, other.number DESC LIMIT 1"
-    );
-    Ok(on!(connection, sqlx::query_as(AssertSqlSafe(statement)).bind(number).fetch_optional(connection).await?))
+impl Shared {
+    const ALL: [Self; 4] = [Self::Key, Self::MacAddress, Self::HostName, Self::CommonName];
+
+    const fn common(self) -> Trait {
+        match self {
+            Self::Key => Trait::Key,
+            Self::MacAddress => Trait::MacAddress,
+            Self::HostName => Trait::HostName,
+            Self::CommonName => Trait::Identity,
+        }
+    }
+
+    fn between(self, one: &Traits, other: &Traits) -> bool {
+        let common = self.common();
+        let at_home = one.organisation == other.organisation;
+        one.number != other.number
+            && one.value(common) == other.value(common)
+            && match self {
+                Self::Key => true,
+                Self::MacAddress | Self::HostName => at_home && one.identity != other.identity,
+                Self::CommonName => !at_home,
+            }
+    }
 }
 
-/// A `+` keeps SQLite from walking through all of an organisation instead of the index of what is shared.
-const fn sharing(shared: Shared) -> &'static str {
-    match shared {
-        Shared::Key => "other.key_sha256 = this.key_sha256 AND other.number <> this.number",
-        Shared::MacAddress => {
-            "other.mac_address = this.mac_address AND other.mac_address <> ''
-             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
+/// The most requests with a value in common that are looked at, newest first.
+const SHARING_LIMIT: u32 = 100;
+
+/// What each of these requests shares with another one, and with which: the newest, one of the same organisation before
+/// others.
+pub async fn find_sharing(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<Vec<(RequestNumber, Shared, Sharing)>, DatabaseError> {
+    let these = traits(connection, numbers).await?;
+    let asked: Vec<(&Traits, Shared)> =
+        these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared))).collect();
+    let values: Vec<(Trait, &str)> =
+        asked.iter().map(|(this, shared)| (shared.common(), this.value(shared.common()))).collect();
+    let having = request_index::having(connection, &values, SHARING_LIMIT).await?;
+    let mut others: Vec<RequestNumber> = having.iter().filter(|alike| alike.len() > 1).flatten().copied().collect();
+    others.sort_unstable();
+    others.dedup();
+    let others: HashMap<RequestNumber, Traits> =
+        traits(connection, &others).await?.into_iter().map(|other| (other.number, other)).collect();
+    let mut found = Vec::new();
+    for ((this, shared), alike) in asked.into_iter().zip(having) {
+        let sharing = alike.iter().filter_map(|number| others.get(number)).filter(|other| shared.between(this, other));
+        if let Some(other) = sharing.max_by_key(|other| (other.organisation == this.organisation, other.number)) {
+            let sharing = Sharing { number: other.number, organisation: other.organisation.clone() };
+            found.push((this.number, shared, sharing));
         }
-        Shared::HostName => {
-            "other.host_name = this.host_name AND other.host_name <> ''
-             AND +other.organisation = this.organisation AND +other.identity <> this.identity"
-        }
-        Shared::CommonName => "other.identity = this.identity AND +other.organisation <> this.organisation",
     }
+    Ok(found)
+}
+
+async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
+    let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number IN ", Traits::COLUMNS));
+    query.push_numbers(connection.engine(), &numbers)?;
+    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }
 
 /// The request before this one of the same machine that was approved.
@@ -220,20 +256,16 @@ pub async fn find_predecessor(
     connection: &mut Connection,
     request: &RequestRow,
 ) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT * FROM requests WHERE identity = (SELECT identity FROM requests WHERE number = $1)
-                 AND organisation = $2 AND kind = $3 AND number < $1
-                 AND state IN ('approved', 'installed', 'downloaded', 'revoked')
-             ORDER BY number DESC LIMIT 1",
-        )
-        .bind(request.number)
-        .bind(&request.organisation)
-        .bind(request.kind.as_str())
-        .fetch_optional(connection)
-        .await?
-    ))
+    let identity = identity(&request.common_name);
+    let having = request_index::having(connection, &[(Trait::Identity, &identity)], SHARING_LIMIT).await?.concat();
+    let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
+    query.push_numbers(connection.engine(), &having)?;
+    query.push(" AND number < ").push_bind(row_number(request.number.0));
+    query.push(" AND identity = ").push_bind(identity);
+    query.push(" AND organisation = ").push_bind(request.organisation.as_str());
+    query.push(" AND kind = ").push_bind(request.kind.as_str());
+    query.push(" AND state IN ('approved', 'installed', 'downloaded', 'revoked') ORDER BY number DESC LIMIT 1");
+    Ok(on!(connection, query.query_as().fetch_optional(connection).await?))
 }
 
 /// How many requests there are of a kind in a state.
@@ -252,28 +284,13 @@ pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> 
     Ok(on!(
         connection,
         sqlx::query_as(
-            "SELECT kind, state, sum(requests) AS requests FROM request_counts
+            "SELECT kind, state, CAST(sum(requests) AS BIGINT) AS requests FROM request_counts
              WHERE $1 IS NULL OR organisation = $1 GROUP BY kind, state HAVING sum(requests) > 0",
         )
         .bind(organisation)
         .fetch_all(connection)
         .await?
     ))
-}
-
-/// Which of these requests share something with others.
-pub async fn sharing_among(
-    connection: &mut Connection,
-    shared: Shared,
-    numbers: &[RequestNumber],
-) -> Result<Vec<RequestNumber>, DatabaseError> {
-    let condition = sharing(shared);
-    let statement = format!(
-        "SELECT this.number FROM json_each($1) JOIN requests AS this ON this.number = value
-         WHERE EXISTS (SELECT 1 FROM requests AS other WHERE {condition})"
-    );
-    let numbers = serde_json::to_string(numbers).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    Ok(on!(connection, sqlx::query_scalar(AssertSqlSafe(statement)).bind(numbers).fetch_all(connection).await?))
 }
 
 /// A change of state and who made it.

@@ -2,8 +2,11 @@
 
 use std::fmt::{Display, Write};
 
-use sqlx::query::QueryAs;
+use serde::Serialize;
+use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Type};
+
+use super::{DatabaseError, Engine};
 
 /// A statement that is put together, for either database. Whatever comes from outside is bound, never part of the text.
 #[derive(Debug)]
@@ -39,7 +42,39 @@ impl Statement {
         self.push(format_args!("${position}"))
     }
 
+    /// Adds the condition that a text holds another one; both are in lower case.
+    pub(super) fn push_contains(&mut self, column: &str, part: &str) -> &mut Self {
+        let pattern = format!("%{}%", part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
+        self.push(column).push(" LIKE ").push_bind(pattern).push(r" ESCAPE '\'")
+    }
+
+    /// Adds a query for many numbers, as one parameter whose text does not depend on how many they are.
+    pub(super) fn push_numbers(
+        &mut self,
+        engine: Engine,
+        numbers: &impl Serialize,
+    ) -> Result<&mut Self, DatabaseError> {
+        let (before, after) = match engine {
+            Engine::Sqlite => ("(SELECT value FROM json_each(", "))"),
+            Engine::Postgres => ("(SELECT value::bigint FROM json_array_elements_text(", "::json) AS item (value))"),
+        };
+        Ok(self.push(before).push_bind(json_text(numbers)?).push(after))
+    }
+
     /// The statement, to be run on the database that `on!` leads to.
+    pub(super) fn query<'q, DB>(&'q self) -> Query<'q, DB, DB::Arguments>
+    where
+        DB: Database,
+        i64: Type<DB> + Encode<'q, DB>,
+        &'q str: Type<DB> + Encode<'q, DB>,
+    {
+        self.values.iter().fold(sqlx::query(AssertSqlSafe(self.text.as_str())), |query, value| match value {
+            Value::Number(number) => query.bind(*number),
+            Value::Text(text) => query.bind(text.as_str()),
+        })
+    }
+
+    /// The same for one that finds rows.
     pub(super) fn query_as<'q, DB, O>(&'q self) -> QueryAs<'q, DB, O, DB::Arguments>
     where
         DB: Database,
@@ -52,6 +87,11 @@ impl Statement {
             Value::Text(text) => query.bind(text.as_str()),
         })
     }
+}
+
+/// What one parameter carries many values in.
+pub(super) fn json_text(values: &impl Serialize) -> Result<String, DatabaseError> {
+    Ok(serde_json::to_string(values).map_err(|error| sqlx::Error::Encode(error.into()))?)
 }
 
 impl From<i64> for Value {

@@ -20,8 +20,9 @@ use crate::service::error::Failure;
 use crate::service::files::FileError;
 use crate::service::server::ROUND;
 
-/// How many entries are read at once.
-const BATCH: u32 = 50;
+/// Longer than any attempt takes: a mail server has a minute for each of about ten answers.
+const MAIL_TIME: Duration = Duration::from_secs(15 * 60);
+const WEBHOOK_TIME: Duration = Duration::from_secs(60);
 /// After how many attempts an entry is given up: with [`pause`], after about three days.
 const ATTEMPTS: u32 = 20;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(60);
@@ -63,6 +64,9 @@ pub(super) enum Undelivered {
     Unanswered(String),
 }
 
+/// What was tried to be sent, and what became of it.
+type Sent = (EntryRow, Result<(), Undelivered>);
+
 /// A way on which notices leave, one after the other.
 #[derive(Debug)]
 pub struct Lane(Arc<Way>);
@@ -86,6 +90,7 @@ pub fn lanes(app: &App) -> Result<Vec<Lane>, LaneError> {
 impl Lane {
     /// Sends what is due until the service stops: at once what an earlier run left, then whatever comes.
     pub async fn run(self, app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+        let mut sent = None;
         let mut woken = app.outbox.subscribe();
         let mut ticks = interval(ROUND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -95,65 +100,69 @@ impl Lane {
                 _ = woken.changed() => {}
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
-            if let Err(error) = self.send_due(&app, &stopped).await {
+            if let Err(error) = self.send_due(&app, &mut sent, &stopped).await {
                 log::error!("not done, will be tried again: what=send notices cause={error}");
             }
         }
     }
 
     /// Sends what is due. What is under way when the service stops is finished, so that it is not sent again.
-    async fn send_due(&self, app: &App, stopped: &watch::Receiver<bool>) -> Result<(), Failure> {
+    ///
+    /// What was sent and not noted, because the database did not answer, is noted first.
+    async fn send_due(
+        &self,
+        app: &App,
+        sent: &mut Option<Sent>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<(), Failure> {
         loop {
-            let due = self.due(app).await?;
-            let last = due.len() < BATCH as usize;
-            for entry in due {
-                if *stopped.borrow() || !self.deliver(app, entry).await? {
-                    return Ok(());
-                }
-            }
-            if last {
-                return Ok(());
-            }
+            let go_on = !*stopped.borrow() && !matches!(sent, Some((_, Err(Undelivered::Unanswered(_)))));
+            let next = self.next(app, sent.as_ref(), go_on).await?;
+            *sent = None;
+            let Some(entry) = next else { return Ok(()) };
+            let (way, now) = (self.0.clone(), app.clock.now());
+            let attempt = {
+                let entry = entry.clone();
+                spawn_blocking(move || match &*way {
+                    Way::Mail(mailer) => mailer.send(&entry),
+                    Way::Webhook(hook) => hook.send(&entry, now),
+                })
+            };
+            let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
+            *sent = Some((entry, result));
         }
     }
 
-    /// What is due now.
+    /// Notes what became of an entry, and takes the next one that is due, in one step. Another process does not send what
+    /// this one has taken, unless this one dies on the way.
     ///
     /// Whoever wrote an entry woke this lane before the commit: waiting for the right to write, which is given back
     /// before anything is sent, means to see what was committed.
-    async fn due(&self, app: &App) -> Result<Vec<EntryRow>, Failure> {
-        let (channel, receiver) = match &*self.0 {
-            Way::Mail(_) => (Channel::Email, None),
-            Way::Webhook(hook) => (Channel::Webhook, Some(hook.url.as_str())),
-        };
+    async fn next(&self, app: &App, sent: Option<&Sent>, go_on: bool) -> Result<Option<EntryRow>, Failure> {
         let mut transaction = app.database.write().await?;
-        let due = outbox::due(&mut transaction, channel, receiver, app.now(), BATCH).await?;
-        transaction.commit().await?;
-        Ok(due)
-    }
-
-    /// Sends an entry and notes what became of it. Returns whether it is worth trying the next one now.
-    async fn deliver(&self, app: &App, entry: EntryRow) -> Result<bool, Failure> {
-        let (id, attempts) = (entry.id, entry.attempts + 1);
-        let (way, now) = (self.0.clone(), app.clock.now());
-        let attempt = spawn_blocking(move || match &*way {
-            Way::Mail(mailer) => mailer.send(&entry),
-            Way::Webhook(hook) => hook.send(&entry, now),
-        });
-        let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
         let now = app.now();
-        let mut transaction = app.database.write().await?;
-        match &result {
-            Ok(()) => outbox::sent(&mut transaction, id, now).await?,
-            Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
-                let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
-                log::warn!("notice not sent: notice={id} attempts={attempts} cause={cause}");
-                let next = (attempts < ATTEMPTS).then(|| Moment(now.0 + pause(attempts)));
-                outbox::not_sent(&mut transaction, id, now, next, &cause).await?;
+        if let Some((EntryRow { id, attempts, .. }, result)) = sent {
+            let (id, attempts) = (*id, attempts + 1);
+            match result {
+                Ok(()) => outbox::sent(&mut transaction, id, now).await?,
+                Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
+                    let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
+                    log::warn!("notice not sent: notice={id} attempts={attempts} cause={cause}");
+                    let next = (attempts < ATTEMPTS).then(|| Moment(now.0 + pause(attempts)));
+                    outbox::not_sent(&mut transaction, id, now, next, &cause).await?;
+                }
             }
         }
+        let (channel, receiver, time) = match &*self.0 {
+            Way::Mail(_) => (Channel::Email, None, MAIL_TIME),
+            Way::Webhook(hook) => (Channel::Webhook, Some(hook.url.as_str()), WEBHOOK_TIME),
+        };
+        let next = match go_on {
+            true => outbox::claim(&mut transaction, channel, receiver, now, Moment(now.0 + time)).await?,
+            false => None,
+        };
         transaction.commit().await?;
-        Ok(!matches!(result, Err(Undelivered::Unanswered(_))))
+        Ok(next)
     }
 }
 

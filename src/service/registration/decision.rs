@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{check_again, check_length, found, record, record_certificate, row_object};
+use super::{check_again, check_stored, found, record, record_certificate, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::messages::{Approval, REASON_LIMIT, Rejection};
 use crate::protocol::request::{RequestNumber, State};
@@ -56,7 +56,7 @@ impl App {
         if rejection.reason.trim().is_empty() {
             return Err(Refusal::invalid_field("reason", Text::new("expected-reason")).into());
         }
-        check_length("reason", &rejection.reason, REASON_LIMIT)?;
+        check_stored("reason", &rejection.reason, REASON_LIMIT)?;
         self.expire().await?;
 
         let mut transaction = self.database.write().await?;

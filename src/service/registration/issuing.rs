@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::prelude::FromDer;
 
-use super::{certificate_object, check_length, days_from, found, inert, record};
+use super::{certificate_object, check_stored, days_from, found, inert, record};
 use crate::locales::Text;
 use crate::protocol::messages::{CertificateSummary, REASON_LIMIT, Revocation};
 use crate::protocol::request::State;
@@ -84,14 +84,14 @@ pub async fn record_certificate(
                 not_after: Moment(prepared.not_after()),
             },
         )
-        .await;
-        match recorded {
-            Ok(()) => return Ok(serial),
-            Err(error) if error.is_duplicate() && attempts < SERIAL_ATTEMPTS => {
-                log::error!("serial number is taken, drawing another: serial={serial}");
-            }
-            Err(error) => return Err(error.into()),
+        .await?;
+        if recorded {
+            return Ok(serial);
         }
+        if attempts == SERIAL_ATTEMPTS {
+            return Err(Failure::Inconsistent { what: "the source of serial numbers" });
+        }
+        log::error!("serial number is taken, drawing another: serial={serial}");
     }
 }
 
@@ -137,7 +137,7 @@ impl App {
         revocation: &Revocation,
     ) -> Result<CertificateSummary, Failure> {
         let serial = &self.reach_certificate(actor, Action::Revoke, serial).await?.serial;
-        check_length("reason", &revocation.reason, REASON_LIMIT)?;
+        check_stored("reason", &revocation.reason, REASON_LIMIT)?;
 
         let mut transaction = self.database.write().await?;
         let row = found(certificates::find(&mut transaction, serial).await?)?;
@@ -194,16 +194,23 @@ impl App {
 
     /// Makes a new revocation list where there is none or half the time of the last one is over.
     pub async fn refresh_crl(&self) -> Result<(), Failure> {
-        let latest = crls::latest(&mut *self.database.read().await?).await?;
+        if self.has_fresh_crl(&mut *self.database.read().await?).await? {
+            return Ok(());
+        }
+        let mut transaction = self.database.write().await?;
+        // Another process may have been first.
+        if !self.has_fresh_crl(&mut transaction).await? {
+            self.publish_within(&mut transaction, &Actor::Service).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn has_fresh_crl(&self, connection: &mut Connection) -> Result<bool, Failure> {
         let now = self.now();
-        let fresh = latest.is_some_and(|crl| {
+        Ok(crls::latest(connection).await?.is_some_and(|crl| {
             let middle = crl.this_update.0 + (crl.next_update.0 - crl.this_update.0) / 2;
             crl.this_update.0 <= now.0 && now.0 < middle
-        });
-        if !fresh {
-            self.publish_crl(&Actor::Service).await?;
-        }
-        Ok(())
+        }))
     }
 
     pub(super) async fn publish_within(

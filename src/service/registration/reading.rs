@@ -5,6 +5,7 @@ use unicode_security::MixedScript;
 use utoipa::IntoParams;
 
 use super::{check_again, check_length, found};
+use crate::locales::Text;
 use crate::protocol::messages::{
     AuditEntry, CertificateSummary, Der, Page, RequestDetail, RequestSummary, ServiceInfo,
 };
@@ -13,26 +14,21 @@ use crate::protocol::rules::{CheckedCsr, Finding, Rule, csr_subject};
 use crate::service::app::App;
 use crate::service::audit::{self, AuditFilter};
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::db::Connection;
 use crate::service::db::certificates::{self, View};
 use crate::service::db::request_list::{self, Filter, Order};
 use crate::service::db::requests::{self, Count, RequestRow, Shared};
+use crate::service::db::{Connection, DatabaseError, request_index};
 use crate::service::error::{Failure, Refusal};
 
 /// The most rows on one page.
 const PAGE_LIMIT: u32 = 200;
 const PAGE: u32 = 50;
 
+/// How many requests enter the index in one step.
+const INDEX_PART: usize = 250;
+
 /// The most characters of a search.
 const SEARCH_LIMIT: usize = 200;
-
-/// What requests may share, and the rule that says so.
-const SHARED: [(Shared, Rule); 4] = [
-    (Shared::Key, Rule::DuplicateKey),
-    (Shared::MacAddress, Rule::DuplicateMac),
-    (Shared::HostName, Rule::DuplicateHost),
-    (Shared::CommonName, Rule::DuplicateName),
-];
 
 /// Which requests to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -50,7 +46,8 @@ pub struct RequestQuery {
     pub waiting: bool,
     /// Only requests whose common name, contact or machine holds every word of this text, or whose number it is.
     pub search: Option<String>,
-    /// The order: `oldest` first unless said otherwise, `newest`, `name` or `organisation`. A search comes by number.
+    /// The order: `oldest` first unless said otherwise, `newest`, `organisation` or, of what is pending, `name`. A search
+    /// comes by number.
     #[serde(default)]
     pub order: Order,
     /// The `next` of the page before.
@@ -101,8 +98,12 @@ impl App {
             None if query.waiting => actor.own_kinds(),
             None => Vec::new(),
         };
+        let state = if query.waiting { Some(State::Pending) } else { query.state };
+        if query.order == Order::Name && state != Some(State::Pending) {
+            return Err(Refusal::invalid_field("order", Text::new("expected-pending-by-name")).into());
+        }
         let filter = Filter {
-            state: if query.waiting { Some(State::Pending) } else { query.state },
+            state,
             organisation: organisation.as_deref(),
             kinds: &kinds,
             search: search.as_deref(),
@@ -111,19 +112,40 @@ impl App {
             limit: limit(query.limit)?,
         };
         self.expire().await?;
+        self.index_requests().await;
         let mut connection = self.database.read().await?;
         let Page { mut items, next } = request_list::list(&mut connection, &filter).await?;
         let numbers: Vec<RequestNumber> = items.iter().map(|item| item.number).collect();
         for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
             item.warnings.push(Rule::MixedScript.as_str().to_owned());
         }
-        for (shared, rule) in SHARED {
-            let sharing = requests::sharing_among(&mut connection, shared, &numbers).await?;
-            for item in items.iter_mut().filter(|item| sharing.contains(&item.number)) {
+        for (number, shared, _) in requests::find_sharing(&mut connection, &numbers).await? {
+            let (rule, _) = duplicate(shared);
+            for item in items.iter_mut().filter(|item| item.number == number) {
                 item.warnings.push(rule.as_str().to_owned());
             }
         }
         Ok(Page { items, next })
+    }
+
+    /// Adds what came last to the index that searches and warnings ask. What does not succeed is for the next one.
+    pub async fn index_requests(&self) -> bool {
+        let extend = async {
+            if request_index::behind(&mut *self.database.read().await?).await? == 0 {
+                return Ok(0);
+            }
+            let mut transaction = self.database.write().await?;
+            let added = request_index::extend(&mut transaction, INDEX_PART).await?;
+            transaction.commit().await?;
+            Ok::<usize, DatabaseError>(added)
+        };
+        match extend.await {
+            Ok(added) => added == INDEX_PART,
+            Err(error) => {
+                log::warn!("requests not indexed: cause={error}");
+                false
+            }
+        }
     }
 
     /// How many requests there are of each kind and state, of an organisation or of all that the actor may see.
@@ -136,6 +158,7 @@ impl App {
     pub async fn request(&self, actor: &Actor, number: RequestNumber) -> Result<RequestDetail, Failure> {
         self.reach_request(actor, Action::ReadRequest, number).await?;
         self.expire().await?;
+        self.index_requests().await;
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
         let csr = check_again(&mut connection, &row).await?;
@@ -265,21 +288,25 @@ async fn warnings(
         // The rules became stricter since it came; it cannot be approved.
         Err(findings) => findings.clone(),
     };
-    for (shared, rule) in SHARED {
-        let Some(other) = requests::find_sharing(connection, shared, row.number).await? else { continue };
+    for (_, shared, other) in requests::find_sharing(connection, &[row.number]).await? {
         // That another organisation uses it is alarming; whose request it is stays theirs.
         let foreign = matches!(actor, Actor::Manager(manager) if manager.role == Role::RegistrationManager)
             && other.organisation != row.organisation;
         let found = if foreign { String::new() } else { other.number.to_string() };
-        let field = match shared {
-            Shared::Key => "key",
-            Shared::MacAddress => "machine.mac_address",
-            Shared::HostName => "machine.host_name",
-            Shared::CommonName => "subject.CN",
-        };
+        let (rule, field) = duplicate(shared);
         warnings.push(Finding::new(rule, field, found, ""));
     }
     Ok(warnings)
+}
+
+/// The rule against sharing something, and the field that holds it.
+const fn duplicate(shared: Shared) -> (Rule, &'static str) {
+    match shared {
+        Shared::Key => (Rule::DuplicateKey, "key"),
+        Shared::MacAddress => (Rule::DuplicateMac, "machine.mac_address"),
+        Shared::HostName => (Rule::DuplicateHost, "machine.host_name"),
+        Shared::CommonName => (Rule::DuplicateName, "subject.CN"),
+    }
 }
 
 /// A label that mixes scripts may pass for another one (UTS #39 §5.1).

@@ -3,7 +3,7 @@
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
-use super::{as_json, check_length, days_from, found, record, request_object, row_object};
+use super::{as_json, check_stored, days_from, found, record, request_object, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::messages::{
     Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, MACHINE_FIELD_LIMIT, MachineDetails, Outcome, RequestStatus,
@@ -290,10 +290,10 @@ fn check_details(machine: &MachineDetails, contact: &Contact) -> Result<(), Refu
         ("machine.os_version", &machine.os_version),
         ("machine.os_type", &machine.os_type),
     ] {
-        check_length(field, text, MACHINE_FIELD_LIMIT)?;
+        check_stored(field, text, MACHINE_FIELD_LIMIT)?;
     }
-    check_length("contact.telephone", &contact.telephone, TELEPHONE_LIMIT)?;
-    check_length("contact.description", &contact.description, DESCRIPTION_LIMIT)?;
+    check_stored("contact.telephone", &contact.telephone, TELEPHONE_LIMIT)?;
+    check_stored("contact.description", &contact.description, DESCRIPTION_LIMIT)?;
     if !contact.email.is_empty() && check_email(&contact.email).is_err() {
         return Err(Refusal::invalid_field("contact.email", Text::new("expected-email")));
     }

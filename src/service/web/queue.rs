@@ -84,6 +84,8 @@ struct Queue<'a> {
     search: String,
     order: Order,
     orders: [String; 4],
+    /// Whether the rows can come by name.
+    by_name: bool,
     rows: Vec<Row>,
     next: Option<String>,
     first: Option<String>,
@@ -100,10 +102,12 @@ pub(super) async fn queue(
     let state = fields.value("state").unwrap_or(WAITING);
     let kind: Option<Kind> = fields.word("kind");
     let organisation = fields.value("organisation");
+    // A search comes by number; other than what is pending, nothing comes by name.
+    let by_name = matches!(state, WAITING | "pending") && fields.value("search").is_none();
     let order = match fields.value("order") {
         Some("newest") => Order::Newest,
-        Some("name") => Order::Name,
-        Some("organisation") => Order::Organisation,
+        Some("name") if by_name => Order::Name,
+        Some("organisation") if fields.value("search").is_none() => Order::Organisation,
         _ => Order::Oldest,
     };
     let query = RequestQuery {
@@ -131,6 +135,7 @@ pub(super) async fn queue(
         state: state.to_owned(),
         search: fields.text("search"),
         order,
+        by_name,
         orders: ["", "newest", "name", "organisation"]
             .map(|order| format!("/requests{}", fields.query_with(&[("order", order), ("after", "")]))),
         looked_until: page.next.filter(|_| rows.len() < ROWS as usize),

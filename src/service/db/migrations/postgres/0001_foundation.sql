@@ -1,4 +1,4 @@
--- The same as all of migrations/sqlite up to 0004, in PostgreSQL's words; what differs is said here.
+-- The same as all of migrations/sqlite up to 0005, in PostgreSQL's words; what differs is said here.
 --
 -- Times are whole seconds since 1970-01-01T00:00:00Z. Digests and serial numbers are lower-case hexadecimal digits.
 -- Words (kinds, states, roles, stores, revocation codes) are those of the wire format. Where texts are put in order or
@@ -82,22 +82,33 @@ CREATE TABLE requests (
     UNIQUE (package, idempotency_key)
 );
 
--- A machine waits once: a newer request cancels the older one.
-CREATE UNIQUE INDEX requests_pending_by_identity ON requests (organisation, kind, identity) WHERE state = 'pending';
-CREATE INDEX requests_pending ON requests (submitted_at) WHERE state = 'pending';
-CREATE INDEX requests_by_organisation ON requests (organisation, number);
-CREATE INDEX requests_by_key ON requests (key_sha256);
-CREATE INDEX requests_by_mac_address ON requests (mac_address) WHERE mac_address <> '';
-CREATE INDEX requests_by_host_name ON requests (host_name) WHERE host_name <> '';
-CREATE INDEX requests_by_identity ON requests (identity);
-CREATE INDEX requests_by_text ON requests USING gin (search gin_trgm_ops);
-
+-- A machine waits once: a newer request cancels the older one. By name comes what is pending, from this index alone.
+CREATE UNIQUE INDEX requests_pending_by_identity ON requests (organisation, kind, identity) INCLUDE (number)
+    WHERE state = 'pending';
+CREATE INDEX requests_pending_by_time ON requests (submitted_at) WHERE state = 'pending';
 -- Every index ends with the row's number, the order in which pages follow each other.
+CREATE INDEX requests_by_organisation ON requests (organisation, number);
 CREATE INDEX requests_in_state ON requests (state, number);
-CREATE INDEX requests_in_state_by_name ON requests (state, common_name, number);
-CREATE INDEX requests_by_name ON requests (common_name, number);
 CREATE INDEX requests_of_organisation_in_state ON requests (organisation, state, number);
-CREATE INDEX requests_of_organisation_by_name ON requests (organisation, common_name, number);
+
+-- What only searches and the evidence look for is written behind the requests: an acknowledgement would wait for it.
+CREATE TABLE requests_search (
+    number BIGINT PRIMARY KEY,
+    organisation TEXT COLLATE "C" NOT NULL,
+    text TEXT NOT NULL
+);
+CREATE INDEX requests_search_by_part ON requests_search USING gin (text gin_trgm_ops);
+
+-- What requests share: 64 bits of a digest over a key, a MAC address, a host name or an identity.
+CREATE TABLE request_traits (
+    trait BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    PRIMARY KEY (trait, number)
+);
+
+-- The last request that is in both.
+CREATE TABLE request_index (indexed BIGINT NOT NULL);
+INSERT INTO request_index VALUES (0);
 
 -- How many requests there are of each organisation, kind and state, so that no page counts them. Whoever writes holds the
 -- one right to write, so that no two wait for each other here.
