@@ -1,25 +1,32 @@
 //! ptc-enrollment as its administrator types it: exit codes, errors, the running service beside commands.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use ptc_enroll::service::config::{Home, Settings};
 use tempfile::TempDir;
 
+use crate::support::database::TestDatabase;
+use crate::support::serving::{PROGRAM, Serving};
 use crate::support::site::Run;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
-
-struct Installation(TempDir);
+struct Installation(TempDir, Option<TestDatabase>);
 
 impl Installation {
     fn new(environment: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let installation = Self(folder);
+        Self::made(environment, TestDatabase::new())
+    }
+
+    /// One whose database is a file in its home, whatever the others' are.
+    fn with_file(environment: &str) -> Self {
+        Self::made(environment, None)
+    }
+
+    fn made(environment: &str, database: Option<TestDatabase>) -> Self {
+        let installation = Self(tempfile::tempdir().unwrap(), database);
         installation.init(environment, "https://127.0.0.1:8443", "manager").exits(0);
         installation
     }
@@ -33,7 +40,8 @@ impl Installation {
     }
 
     fn init_for(&self, environment: &str, url: &str, out: &str, email: &str) -> Run {
-        self.run([
+        let database = self.1.as_ref().map(|database| format!("--database={}", database.url()));
+        let required = [
             "init",
             &format!("--environment={environment}"),
             &format!("--public-url={url}"),
@@ -43,7 +51,8 @@ impl Installation {
             "--manager-name=Perrine Centrale",
             &format!("--manager-email={email}"),
             &format!("--manager-out={}", self.0.path().join(out).display()),
-        ])
+        ];
+        self.run(required.into_iter().chain(database.as_deref()))
     }
 
     fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
@@ -57,50 +66,13 @@ impl Installation {
     }
 
     fn serve(&self, flags: &[&str]) -> Serving {
-        let log = self.0.path().join("log");
-        let mut child = self
-            .command()
-            .arg("serve")
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut ready = |which: &str| {
-            let line = lines.next().unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap())).unwrap();
-            let start = format!("{which} listener ready on https://127.0.0.1:");
-            line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).parse().unwrap()
-        };
-        Serving { public: ready("public"), secure: ready("secure"), child }
-    }
-}
-
-struct Serving {
-    public: u16,
-    secure: u16,
-    child: Child,
-}
-
-impl Serving {
-    fn stop(mut self) -> i32 {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap().code().unwrap()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // A test that failed leaves nothing running.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Serving::start(&self.home(), flags, &self.0.path().join("log"))
     }
 }
 
 #[test]
 fn an_installation_is_made_once_and_whole() {
-    let installation = Installation::new("test");
+    let installation = Installation::with_file("test");
     let database = fs::read(installation.home().join("enrollment.db")).unwrap();
     let again = installation.init("other", "https://127.0.0.1:8443", "manager2").exits(3);
     assert!(again.stderr.contains("exists already"), "{}", again.stderr);
@@ -112,18 +84,18 @@ fn an_installation_is_made_once_and_whole() {
         ("test", "https://x.example/path"),
         ("nul", "https://x"),
     ] {
-        let empty = Installation(tempfile::tempdir().unwrap());
+        let empty = Installation(tempfile::tempdir().unwrap(), None);
         let run = empty.init(environment, url, "manager").exits(3);
         assert!(run.stderr.contains("Next:") || run.stderr.contains("expected"), "{}", run.stderr);
         assert_eq!(fs::read_dir(empty.0.path()).unwrap().count(), 0, "{environment} {url} left something");
     }
     // The manager is checked before a key is made for them.
-    let nobody = Installation(tempfile::tempdir().unwrap());
+    let nobody = Installation(tempfile::tempdir().unwrap(), None);
     let run = nobody.init_for("test", "https://x.example", "manager", "not an address").exits(3);
     assert!(run.stderr.contains("email"), "{}", run.stderr);
     assert_eq!(fs::read_dir(nobody.0.path()).unwrap().count(), 0);
     // One whose manager's folder is a file, or taken leaves nothing of itself.
-    let taken = Installation(tempfile::tempdir().unwrap());
+    let taken = Installation(tempfile::tempdir().unwrap(), None);
     fs::write(taken.0.path().join("manager"), "mine").unwrap();
     taken.init("test", "https://x.example", "manager").exits(3);
     fs::remove_file(taken.0.path().join("manager")).unwrap();
@@ -225,7 +197,7 @@ fn each_kind_of_trouble_has_its_exit_code_and_says_what_to_do() {
 #[test]
 fn what_is_wrong_with_the_home_is_named() {
     let change = |path: &'static str, change: &dyn Fn(&Path)| {
-        let installation = Installation::new("test");
+        let installation = Installation::with_file("test");
         change(&installation.home().join(path));
         installation.run(["org", "list"])
     };
@@ -246,7 +218,7 @@ fn what_is_wrong_with_the_home_is_named() {
         .exits(1);
     let empty = change("enrollment.db", &|path| fs::write(path, "").unwrap()).exits(3);
     assert!(empty.stderr.contains("enrollment.db") && empty.stderr.contains("backup"), "{}", empty.stderr);
-    let other = Installation::new("test");
+    let other = Installation::with_file("test");
     let foreign = change("enrollment.db", &|path| {
         fs::copy(other.home().join("enrollment.db"), path).unwrap();
     });
@@ -423,7 +395,7 @@ fn the_log_is_inert_and_holds_no_secret() {
 
 #[test]
 fn a_changed_audit_record_is_refused() {
-    let installation = Installation::new("test");
+    let installation = Installation::with_file("test");
     let path = installation.home().join("enrollment.db");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod ca;
+mod cluster;
 mod commands;
 mod decisions;
 mod demo;
@@ -14,5 +15,6 @@ mod notices;
 mod package;
 mod packages;
 mod pages;
+mod postgres;
 mod rights;
 mod submission;

@@ -1,11 +1,12 @@
 //! Databases of the tests' own on a real PostgreSQL server, where `PTC_TEST_DATABASE` names one: its URL, as an account
 //! that may create databases. Without it, the tests run on SQLite.
 
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ptc_enroll::service::db::{Database, Place, Server};
+
+use super::postgres::psql;
 
 /// The variable that names the server.
 const SERVER: &str = "PTC_TEST_DATABASE";
@@ -36,6 +37,13 @@ impl TestDatabase {
         Some(Self { server, name })
     }
 
+    /// An empty one without the schema on this server.
+    pub fn on(server: &str) -> Self {
+        let name = "enroll".to_owned();
+        psql(server, &format!("CREATE DATABASE {name}"));
+        Self { server: server.to_owned(), name }
+    }
+
     /// Where it is, as the settings name it.
     pub fn url(&self) -> String {
         url(&self.server, &self.name)
@@ -58,12 +66,4 @@ fn url(server: &str, name: &str) -> String {
     let (before, parameters) = server.split_once('?').unwrap_or((server, ""));
     let (host, _) = before.rsplit_once('/').unwrap();
     format!("{host}/{name}?{parameters}")
-}
-
-#[track_caller]
-fn psql(url: &str, statements: &str) -> String {
-    let arguments = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--dbname", url];
-    let output = Command::new("psql").args(arguments).args(["--command", statements]).output().unwrap();
-    assert!(output.status.success(), "{statements}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

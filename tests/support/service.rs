@@ -91,9 +91,21 @@ impl Service {
         })
     }
 
+    /// A fresh service with its database on a server, and with other settings.
+    pub fn on(database: TestDatabase, configure: impl FnOnce(&mut Settings)) -> Self {
+        Self::set_up_on(Some(database), configure, |app| app)
+    }
+
     fn set_up(configure: impl FnOnce(&mut Settings), change: impl FnOnce(App) -> App) -> Self {
+        Self::set_up_on(TestDatabase::new(), configure, change)
+    }
+
+    fn set_up_on(
+        database: Option<TestDatabase>,
+        configure: impl FnOnce(&mut Settings),
+        change: impl FnOnce(App) -> App,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = TestDatabase::new();
         let mut settings = Settings::new("test", "https://enroll.ptc.example:8443", SECURE_URL);
         settings.database = database.as_ref().map(TestDatabase::url);
         settings.public_listen.set_port(0);
@@ -189,6 +201,11 @@ impl Service {
         moved(&self.ahead).now()
     }
 
+    /// Where the installation is.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("service")
+    }
+
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -212,7 +229,8 @@ impl Service {
         self.client(self.running.as_ref().unwrap().secure.port(), identity)
     }
 
-    fn client(&self, port: u16, identity: Option<&Identity>) -> Client {
+    /// Somebody at another process of the same service.
+    pub fn client(&self, port: u16, identity: Option<&Identity>) -> Client {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let root = Certificate::from_der(self.app.ca().root()).to_owned();
         let certificate = identity.map(|identity| {
