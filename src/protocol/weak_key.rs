@@ -68,6 +68,8 @@ fn falls_to_fermat(modulus: &BigUint) -> bool {
         a += 1_u32;
     }
     let mut square = &a * &a - modulus;
+    // (a + 1)² = a² + 2a + 1; the step itself grows by 2.
+    let mut step: BigUint = a * 2_u32 + 1_u32;
     for _ in 0..100 {
         if could_be_square(&square) {
             let root = square.sqrt();
@@ -75,20 +77,30 @@ fn falls_to_fermat(modulus: &BigUint) -> bool {
                 return true;
             }
         }
-        square += &a * 2_u32 + 1_u32;
-        a += 1_u32;
+        square += &step;
+        step += 2_u32;
     }
     false
 }
 
 /// Turns away most numbers that are not squares without taking a root: a square is 0, 1, 4, 9, 16 … modulo 64.
 fn could_be_square(number: &BigUint) -> bool {
-    const OTHERS: u32 = 63 * 65 * 11;
-    let residue = |modulus: u64, value: u64| (0..modulus).any(|root| root * root % modulus == value);
-    residue(64, low_word(number) % 64) && {
-        let rest = low_word(&(number % OTHERS));
-        [63, 65, 11].into_iter().all(|modulus| residue(modulus, rest % modulus))
+    const SQUARES: [u64; 4] = [squares(64), squares(63), squares(61), squares(55)];
+    let [by_64, by_63, by_61, by_55] = SQUARES;
+    by_64 >> (low_word(number) % 64) & 1 == 1 && {
+        let rest = low_word(&(number % (63_u32 * 61 * 55)));
+        by_63 >> (rest % 63) & 1 == 1 && by_61 >> (rest % 61) & 1 == 1 && by_55 >> (rest % 55) & 1 == 1
     }
+}
+
+/// The remainders that squares leave, one bit each.
+const fn squares(modulus: u64) -> u64 {
+    let (mut set, mut root) = (0, 0);
+    while root < modulus {
+        set |= 1 << (root * root % modulus);
+        root += 1;
+    }
+    set
 }
 
 fn low_word(number: &BigUint) -> u64 {

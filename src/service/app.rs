@@ -12,7 +12,7 @@ use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
 use super::package::Signer;
-use super::registration::Watchers;
+use super::registration::{Group, Signing, Watchers};
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
 
@@ -97,6 +97,8 @@ pub struct App {
     pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
     pub(super) watchers: Watchers,
+    pub(super) group: Group,
+    pub(super) signing: Signing,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
 }
@@ -125,6 +127,8 @@ impl App {
             serials,
             auto_approve: false,
             watchers: Watchers::default(),
+            group: Group::default(),
+            signing: Signing::default(),
             outbox: watch::Sender::new(()),
         })
     }
@@ -167,8 +171,9 @@ impl App {
         &self.ca
     }
 
+    /// The present moment, as the database will have it.
     pub(super) fn now(&self) -> Moment {
-        Moment(self.clock.now())
+        Moment(self.clock.now().truncate_to_second())
     }
 }
 

@@ -20,7 +20,20 @@ const GENESIS: &str = "000000000000000000000000000000000000000000000000000000000
 /// Names the CA in the first entry.
 const ROOT: &str = "root_sha256";
 
-/// Adds an entry. `detail` holds no secrets.
+/// What an entry tells. `detail` holds no secrets.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// Who did it.
+    pub actor: &'a Actor,
+    /// What was done.
+    pub action: Action,
+    /// On what.
+    pub object: Object<'a>,
+    /// The rest, a JSON object.
+    pub detail: Value,
+}
+
+/// Adds an entry.
 pub async fn record(
     transaction: &mut Connection,
     now: Moment,
@@ -29,20 +42,34 @@ pub async fn record(
     object: &Object<'_>,
     detail: Value,
 ) -> Result<(), DatabaseError> {
-    let (last, previous) = rows::last(transaction).await?.unwrap_or((0, GENESIS.to_owned()));
-    let mut row = AuditRow {
-        sequence: last + 1,
-        time: now,
-        actor: actor.to_string(),
-        action: action.as_str().to_owned(),
-        object: object.to_string(),
-        organisation: object.organisation().map(str::to_owned),
-        detail: detail.to_string(),
-        previous,
-        hash: String::new(),
-    };
-    row.hash = hash(&row);
-    rows::insert(transaction, &row).await
+    record_all(transaction, now, [Event { actor, action, object: *object, detail }]).await
+}
+
+/// Adds entries, in order.
+pub async fn record_all(
+    transaction: &mut Connection,
+    now: Moment,
+    events: impl IntoIterator<Item = Event<'_>>,
+) -> Result<(), DatabaseError> {
+    let (mut sequence, mut previous) = rows::last(transaction).await?.unwrap_or((0, GENESIS.to_owned()));
+    let chained = events.into_iter().map(|event| {
+        sequence += 1;
+        let mut row = AuditRow {
+            sequence,
+            time: now,
+            actor: event.actor.to_string(),
+            action: event.action.as_str().to_owned(),
+            object: event.object.to_string(),
+            organisation: event.object.organisation().map(str::to_owned),
+            detail: event.detail.to_string(),
+            previous: std::mem::take(&mut previous),
+            hash: String::new(),
+        };
+        row.hash = hash(&row);
+        previous.clone_from(&row.hash);
+        row
+    });
+    rows::insert(transaction, &chained.collect::<Vec<_>>()).await
 }
 
 /// What the installation's own entry, the first one, tells of.

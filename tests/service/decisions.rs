@@ -1,14 +1,16 @@
 //! Decisions that come too late, twice, on one's own request, or on what is no longer there.
 
 use std::sync::Barrier;
+use std::thread;
 
 use ptc_enroll::protocol::messages::{RequestDetail, RequestStatus};
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::{RequestNumber, State};
+use ptc_enroll::service::registration::Verdict;
 use serde_json::json;
 use time::Duration;
 
-use crate::support::service::{A, Client, Draft, Reply, Service};
+use crate::support::service::{A, Client, Draft, Reply, Service, operator};
 
 fn approve(client: &Client, number: RequestNumber, csr_sha256: &str) -> Reply {
     client.post(&format!("/manager/requests/{number}/approve"), &json!({ "csr_sha256": csr_sha256 }))
@@ -127,4 +129,38 @@ fn rules_that_became_stricter_hold_at_the_approval() {
     let problem = approve(&client, number, &csr_sha256).is_problem(ProblemCode::CsrRefused);
     assert_eq!(problem.findings.len(), 1);
     assert_eq!(service.detail(number).status.state, State::Pending);
+}
+
+#[test]
+fn of_five_hundred_at_once_a_bad_one_stops_no_other() {
+    let service = Service::start();
+    let shown: Vec<(RequestNumber, String)> = thread::scope(|scope| {
+        let submit = |share: usize| {
+            let numbers = (share..500).step_by(8);
+            let name = |number| format!("PC-{number}");
+            let submitted = numbers.map(|number| service.submit(A, Draft::workstation(A, &name(number))));
+            submitted.map(|it| (it.number, it.draft.submission.csr.sha256())).collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..8).map(|share| scope.spawn(move || submit(share))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let superseded = service.detail(shown[123].0).status;
+    let newer = service.submit(A, Draft::workstation(A, &superseded.common_name)).number;
+    let mut asked = shown.clone();
+    asked[321].1 = "0".repeat(64);
+
+    let decided = service.run(service.app.decide_all(&operator(), &Verdict::Approve, &asked));
+    let refused: Vec<_> =
+        decided.iter().filter_map(|it| it.outcome.as_ref().err().map(|why| (it.number, why))).collect();
+    let codes: Vec<_> = refused.iter().map(|(number, why)| (*number, why.refusal().code())).collect();
+    assert_eq!(codes, [(shown[123].0, ProblemCode::Superseded), (shown[321].0, ProblemCode::Superseded)]);
+    assert!(refused[0].1.to_string().contains(&newer.to_string()), "{}", refused[0].1);
+    assert_eq!(
+        service.number("SELECT count(DISTINCT serial) FROM certificates WHERE der IS NOT NULL AND request > 0"),
+        498
+    );
+    // Once more: everything is decided already, and nobody has two certificates.
+    let again = service.run(service.app.decide_all(&operator(), &Verdict::Approve, &asked));
+    assert!(again.iter().all(|it| it.outcome.is_err()));
+    assert_eq!(service.number("SELECT count(*) FROM certificates WHERE request IS NOT NULL"), 498);
 }

@@ -1,11 +1,13 @@
 //! Submissions that come twice, at once, with the wrong credentials, with the wrong content, with any text.
 
+use std::collections::BTreeSet;
 use std::sync::Barrier;
 
 use ptc_enroll::protocol::messages::RequestStatus;
 use ptc_enroll::protocol::problem::ProblemCode;
-use ptc_enroll::protocol::request::{Kind, State};
+use ptc_enroll::protocol::request::{Kind, RequestNumber, State};
 use ptc_enroll::protocol::secret::Secret;
+use ptc_enroll::service::audit::{self, Verdict};
 
 use crate::support::service::{A, B, Draft, Service};
 
@@ -53,6 +55,58 @@ fn a_hundred_at_once_are_one_request() {
     assert!(replies.iter().all(|reply| reply.json::<RequestStatus>() == first));
     assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 1);
     assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 201)));
+}
+
+#[test]
+fn many_of_one_machine_at_once_take_each_others_place() {
+    let service = Service::start();
+    let secret = service.package(A);
+    let drafts: Vec<Draft> = (0..30).map(|_| Draft::workstation(A, "PC-1")).collect();
+    let together = Barrier::new(drafts.len());
+    let numbers: BTreeSet<u64> = std::thread::scope(|scope| {
+        let (service, secret, together) = (&service, &secret, &together);
+        let submit = |draft| {
+            let client = service.public();
+            together.wait();
+            client.submit(secret, None, draft).json::<RequestStatus>().number.0
+        };
+        let threads: Vec<_> = drafts.iter().map(|draft| scope.spawn(move || submit(draft))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // One waits, and each of the others names the one that came next.
+    assert_eq!(numbers, (1..=30).collect());
+    for number in 1..30 {
+        let status = service.detail(RequestNumber(number)).status;
+        let expected = (State::Cancelled, Some(RequestNumber(number + 1)));
+        assert_eq!((status.state, status.replaced_by), expected, "{number}");
+    }
+    assert_eq!(service.detail(RequestNumber(30)).status.state, State::Pending);
+    let verdict = service.run(audit::verify(service.app.database())).unwrap();
+    assert!(matches!(verdict, Verdict::Intact { .. }), "{verdict:?}");
+    assert_eq!(service.number("SELECT count(*) FROM audit WHERE action = 'request.cancel'"), 29);
+}
+
+#[test]
+fn what_is_approved_as_it_comes_is_answered_with_its_certificate() {
+    let service = Service::with(|app| app.with_auto_approval().unwrap());
+    let secret = service.package(A);
+    let drafts: Vec<Draft> = (0..30).map(|number| Draft::workstation(A, &format!("PC-{number}"))).collect();
+    let serials: BTreeSet<String> = std::thread::scope(|scope| {
+        let (service, secret) = (&service, &secret);
+        let submit = |draft: &Draft| {
+            let status = service.public().submit(secret, None, draft).json::<RequestStatus>();
+            assert_eq!(status.state, State::Approved);
+            let again = service.public().get_as(&draft.token, &format!("/requests/{}", status.number));
+            // What is answered is what is on record.
+            assert_eq!(again.json::<RequestStatus>(), status);
+            status.issued.unwrap().serial
+        };
+        let threads: Vec<_> = drafts.iter().map(|draft| scope.spawn(move || submit(draft))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(serials.len(), 30);
+    assert_eq!(service.number("SELECT count(*) FROM certificates WHERE request IS NOT NULL AND der IS NULL"), 0);
+    assert_eq!(service.number("SELECT count(*) FROM audit WHERE action = 'request.approve'"), 30);
 }
 
 #[test]

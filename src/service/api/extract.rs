@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::JSON;
-use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY};
+use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY, Organisation};
 use crate::protocol::request::RequestNumber;
 use crate::protocol::secret::Secret;
 use crate::service::app::App;
@@ -90,8 +90,8 @@ impl<T: DeserializeOwned + Send + 'static> FromRequestParts<Arc<App>> for InPath
     }
 }
 
-/// The install package whose enrollment secret came as a bearer token (RFC 6750 §2.1).
-pub(in crate::service) struct FromPackage(pub(in crate::service) PackageRow);
+/// The install package whose enrollment secret came as a bearer token (RFC 6750 §2.1), and its organisation.
+pub(in crate::service) struct FromPackage(pub(in crate::service) (PackageRow, Organisation));
 
 impl FromRequestParts<Arc<App>> for FromPackage {
     type Rejection = Failure;

@@ -36,7 +36,7 @@ pub(in crate::service) async fn submit(
     State(app): State<Arc<App>>,
     Body(submission): Body<Submission>,
 ) -> Result<Response, Failure> {
-    let submitted = app.submit(&package, key.as_deref(), &submission).await?;
+    let submitted = app.submit(&package, key.as_deref(), submission).await?;
     let code = if submitted.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((code, following(&app, submitted.status)).into_response())
 }

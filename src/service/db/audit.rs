@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on, row_number};
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, FromRow)]
@@ -38,27 +38,27 @@ pub async fn last(connection: &mut Connection) -> Result<Option<(i64, String)>, 
     ))
 }
 
-/// Adds an entry.
-pub async fn insert(connection: &mut Connection, row: &AuditRow) -> Result<(), DatabaseError> {
-    on!(
-        connection,
-        sqlx::query(
-            "INSERT INTO audit (sequence, time, actor, action, object, organisation, detail, previous, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(row.sequence)
-        .bind(row.time)
-        .bind(&row.actor)
-        .bind(&row.action)
-        .bind(&row.object)
-        .bind(&row.organisation)
-        .bind(&row.detail)
-        .bind(&row.previous)
-        .bind(&row.hash)
-        .execute(connection)
-        .await?
-        .rows_affected()
-    );
+/// Adds entries, in order.
+pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<(), DatabaseError> {
+    for rows in rows.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "INSERT INTO audit (sequence, time, actor, action, object, organisation, detail, previous, hash) ",
+        );
+        statement.push_rows(rows.iter().map(|row| {
+            [
+                row.sequence.into(),
+                row.time.into(),
+                (&row.actor).into(),
+                (&row.action).into(),
+                (&row.object).into(),
+                row.organisation.as_deref().into(),
+                (&row.detail).into(),
+                (&row.previous).into(),
+                (&row.hash).into(),
+            ]
+        }));
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! The certificates, from before they are signed until after they are revoked.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
 use super::request_index::SHORT;
-use super::{Connection, DatabaseError, Engine, Moment, Statement, on, request_list, row_number};
+use super::{Connection, DatabaseError, Engine, Moment, ROWS_AT_ONCE, Statement, on, request_list, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -23,6 +25,22 @@ pub enum Holder {
 }
 
 impl Holder {
+    /// What the certificate is for, where it answers a request.
+    pub const fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Request(_, kind) => Some(kind),
+            Self::Manager(_) | Self::Service | Self::PackageSigner => None,
+        }
+    }
+
+    /// The request that it answers.
+    pub const fn request(self) -> Option<RequestNumber> {
+        match self {
+            Self::Request(number, _) => Some(number),
+            Self::Manager(_) | Self::Service | Self::PackageSigner => None,
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Request(..) => "request",
@@ -101,61 +119,108 @@ pub struct NewCertificate<'a> {
     pub not_after: Moment,
 }
 
-/// Records one before it is signed; `false` where its serial number is taken. An error would end the transaction.
-pub async fn insert(connection: &mut Connection, certificate: &NewCertificate<'_>) -> Result<bool, DatabaseError> {
-    let (request, kind, manager) = match certificate.holder {
-        Holder::Request(number, kind) => (Some(number), Some(kind.as_str()), None),
-        Holder::Manager(id) => (None, None, Some(row_number(id))),
-        Holder::Service | Holder::PackageSigner => (None, None, None),
-    };
-    let inserted = on!(
-        connection,
-        sqlx::query(
+/// Records certificates before they are signed.
+pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<'_>]) -> Result<(), DatabaseError> {
+    for certificates in certificates.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
             "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
-                                       not_before, not_after)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (serial) DO NOTHING",
-        )
-        .bind(certificate.serial)
-        .bind(certificate.holder.as_str())
-        .bind(request)
-        .bind(kind)
-        .bind(manager)
-        .bind(certificate.organisation)
-        .bind(certificate.subject)
-        .bind(certificate.subject.to_lowercase())
-        .bind(certificate.tbs)
-        .bind(certificate.not_before)
-        .bind(certificate.not_after)
-        .execute(connection)
-        .await?
-        .rows_affected()
-    );
-    Ok(inserted == 1)
+                                       not_before, not_after) ",
+        );
+        statement.push_rows(certificates.iter().map(|certificate| {
+            let (request, kind, manager) = match certificate.holder {
+                Holder::Request(number, kind) => (Some(number), Some(kind.as_str()), None),
+                Holder::Manager(id) => (None, None, Some(row_number(id))),
+                Holder::Service | Holder::PackageSigner => (None, None, None),
+            };
+            [
+                certificate.serial.into(),
+                certificate.holder.as_str().into(),
+                request.into(),
+                kind.into(),
+                manager.into(),
+                certificate.organisation.into(),
+                certificate.subject.into(),
+                certificate.subject.to_lowercase().into(),
+                certificate.tbs.into(),
+                certificate.not_before.into(),
+                certificate.not_after.into(),
+            ]
+        }));
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
+    Ok(())
 }
 
-/// The serial numbers and to-be-signed bytes of all that were recorded and not signed; one that was revoked in the
-/// meantime is not signed any more.
-pub async fn unsigned(connection: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
+/// Which of these serial numbers are taken.
+pub async fn taken<'a>(
+    connection: &mut Connection,
+    serials: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<String>, DatabaseError> {
+    let serials: Vec<&str> = serials.into_iter().collect();
+    let mut taken = Vec::new();
+    for serials in serials.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT serial FROM certificates WHERE serial IN (");
+        statement.push_rows(serials.iter().map(|serial| [(*serial).into()])).push(")");
+        let rows: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        taken.extend(rows.into_iter().map(|(serial,)| serial));
+    }
+    Ok(taken)
+}
+
+/// A certificate that was recorded and not signed.
+#[derive(Debug, FromRow)]
+pub struct Unsigned {
+    /// Serial number.
+    pub serial: String,
+    /// The bytes to be signed.
+    pub tbs: Vec<u8>,
+    /// The subject (RFC 4514).
+    pub subject: String,
+    /// Code of the holder's organisation.
+    pub organisation: Option<String>,
+    /// What it is for, where it answers a request.
+    pub kind: Option<Kind>,
+}
+
+/// All that were recorded and not signed; one that was revoked in the meantime is not signed any more.
+pub async fn unsigned(connection: &mut Connection) -> Result<Vec<Unsigned>, DatabaseError> {
     Ok(on!(
         connection,
-        sqlx::query_as("SELECT serial, tbs FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id")
-            .fetch_all(connection)
+        sqlx::query_as(
+            "SELECT serial, tbs, subject, organisation, kind FROM certificates
+             WHERE der IS NULL AND revoked_at IS NULL ORDER BY id"
+        )
+        .fetch_all(connection)
+        .await?
+    ))
+}
+
+/// How many these are.
+pub async fn unsigned_count(connection: &mut Connection) -> Result<i64, DatabaseError> {
+    Ok(on!(
+        connection,
+        sqlx::query_scalar("SELECT count(*) FROM certificates WHERE der IS NULL AND revoked_at IS NULL")
+            .fetch_one(connection)
             .await?
     ))
 }
 
-/// Adds the signed certificate; one that is there stays.
-pub async fn complete(connection: &mut Connection, serial: &str, der: &[u8]) -> Result<(), DatabaseError> {
-    on!(
-        connection,
-        sqlx::query("UPDATE certificates SET der = $1 WHERE serial = $2 AND der IS NULL")
-            .bind(der)
-            .bind(serial)
-            .execute(connection)
-            .await?
-            .rows_affected()
-    );
-    Ok(())
+/// Adds the signed certificates, by their serial numbers, and says which were not signed before; those that were stay
+/// as they are.
+pub async fn complete(connection: &mut Connection, signed: &[(&str, &[u8])]) -> Result<HashSet<String>, DatabaseError> {
+    let mut completed = HashSet::new();
+    for signed in signed.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "UPDATE certificates SET der = signed.der
+             FROM (SELECT column1 AS serial, column2 AS der FROM (",
+        );
+        statement.push_rows(signed.iter().map(|(serial, der)| [(*serial).into(), (*der).into()]));
+        statement.push(") AS pairs) AS signed WHERE certificates.serial = signed.serial AND certificates.der IS NULL");
+        statement.push(" RETURNING certificates.serial");
+        let rows: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        completed.extend(rows.into_iter().map(|(serial,)| serial));
+    }
+    Ok(completed)
 }
 
 /// The certificate with a serial number.
@@ -270,9 +335,9 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
-fn push_search(
-    query: &mut Statement,
-    search: &str,
+fn push_search<'a>(
+    query: &mut Statement<'a>,
+    search: &'a str,
     requests: &[RequestNumber],
     engine: Engine,
 ) -> Result<(), DatabaseError> {

@@ -2,14 +2,14 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, on};
-use crate::protocol::messages::{NewPackage, PackageSummary};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on};
+use crate::protocol::messages::{NewPackage, Organisation, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
 use crate::protocol::secret::{Secret, SecretHash};
 
 /// An install package that was given out.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub struct PackageRow {
     /// Its number.
     pub id: i64,
@@ -79,17 +79,34 @@ pub async fn insert(
     ))
 }
 
-/// The package that a secret belongs to.
+/// The package that a secret belongs to, and its organisation.
 ///
 /// The look-up by hash leaks at most how much of the hash of 256 random bits agrees, which leads to no secret.
-pub async fn find_by_secret(connection: &mut Connection, secret: &Secret) -> Result<Option<PackageRow>, DatabaseError> {
-    Ok(on!(
+pub async fn find_by_secret(
+    connection: &mut Connection,
+    secret: &Secret,
+) -> Result<Option<(PackageRow, Organisation)>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        #[sqlx(flatten)]
+        package: PackageRow,
+        organisation_name: String,
+        organisation_country: String,
+    }
+    let row: Option<Row> = on!(
         connection,
-        sqlx::query_as("SELECT * FROM packages WHERE secret_sha256 = $1")
-            .bind(secret.fingerprint().as_str())
-            .fetch_optional(connection)
-            .await?
-    ))
+        sqlx::query_as(
+            "SELECT packages.*, organisations.name AS organisation_name, organisations.country AS organisation_country
+             FROM packages JOIN organisations ON organisations.code = packages.organisation WHERE secret_sha256 = $1"
+        )
+        .bind(secret.fingerprint().as_str())
+        .fetch_optional(connection)
+        .await?
+    );
+    Ok(row.map(|Row { package, organisation_name: name, organisation_country: country }| {
+        let organisation = Organisation { code: package.organisation.clone(), name, country };
+        (package, organisation)
+    }))
 }
 
 /// The package with a number.
@@ -98,6 +115,18 @@ pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<Package
         connection,
         sqlx::query_as("SELECT * FROM packages WHERE id = $1").bind(id).fetch_optional(connection).await?
     ))
+}
+
+/// The packages with these numbers.
+pub async fn find_all(connection: &mut Connection, ids: &[i64]) -> Result<Vec<PackageRow>, DatabaseError> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT * FROM packages WHERE id IN (");
+        statement.push_rows(ids.iter().map(|id| [(*id).into()])).push(")");
+        let rows: Vec<PackageRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows);
+    }
+    Ok(found)
 }
 
 /// All of them, oldest first.

@@ -197,7 +197,7 @@ impl Candidate {
 /// The rows among which those that the filter lets through are, in its order, at most [`LOOK_LIMIT`].
 ///
 /// The indexes are named, because without statistics of the tables SQLite would guess.
-fn candidates(filter: &Filter<'_>, engine: Engine) -> Statement {
+fn candidates<'a>(filter: &Filter<'a>, engine: Engine) -> Statement<'a> {
     let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
     if filter.order == Order::Name {
         push_pending_by_name(&mut query, filter, engine);
@@ -244,7 +244,7 @@ fn candidates(filter: &Filter<'_>, engine: Engine) -> Statement {
 
 /// What is pending, by name: put in order from the index that keeps a machine from waiting twice, which has all that this
 /// takes; the rows are only those of the page.
-fn push_pending_by_name(query: &mut Statement, filter: &Filter<'_>, engine: Engine) {
+fn push_pending_by_name<'a>(query: &mut Statement<'a>, filter: &Filter<'a>, engine: Engine) {
     query.push("JOIN (SELECT number AS chosen, identity AS name FROM requests ");
     query.push(engine.indexed_by("INDEXED BY requests_pending_by_identity"));
     query.push(" WHERE state = 'pending'");
@@ -263,7 +263,7 @@ fn push_pending_by_name(query: &mut Statement, filter: &Filter<'_>, engine: Engi
 }
 
 /// The conditions that need no look at the text.
-fn push_condition(query: &mut Statement, filter: &Filter<'_>) {
+fn push_condition<'a>(query: &mut Statement<'a>, filter: &Filter<'a>) {
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation);
     }

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use sqlx::FromRow;
 
 use super::request_index::{self, Trait, Traits};
-use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on, row_number};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::SecretHash;
 use crate::protocol::subject::identity;
 
 /// A request.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub struct RequestRow {
     /// The number by which everybody knows it.
     pub number: RequestNumber,
@@ -91,36 +91,56 @@ pub struct NewRequest<'a> {
     pub submitted_at: Moment,
     /// The older request that it cancels.
     pub replaces: Option<RequestNumber>,
+    /// The decision, where it comes with the request.
+    pub decision: Option<Decision<'a>>,
 }
 
-/// Adds a pending request and returns its number.
-pub async fn insert(connection: &mut Connection, request: &NewRequest<'_>) -> Result<RequestNumber, DatabaseError> {
-    Ok(on!(connection, sqlx::query_scalar(
-        "INSERT INTO requests (organisation, package, kind, common_name, identity, state, csr, csr_sha256, key_sha256,
-                               token_sha256, idempotency_key, body_sha256, machine, contact, mac_address, search,
-                               submitted_at, replaces)
-         VALUES ($1, $2, $3, $4, $5, 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-         RETURNING number",
-    )
-    .bind(request.organisation)
-    .bind(request.package)
-    .bind(request.kind.as_str())
-    .bind(request.common_name)
-    .bind(request.identity)
-    .bind(request.csr)
-    .bind(request.csr_sha256)
-    .bind(request.key_sha256)
-    .bind(request.token_sha256.as_str())
-    .bind(request.idempotency_key)
-    .bind(request.body_sha256)
-    .bind(request.machine)
-    .bind(request.contact)
-    .bind(request.mac_address)
-    .bind(request.search)
-    .bind(request.submitted_at)
-    .bind(request.replaces)
-    .fetch_one(connection)
-    .await?))
+/// The highest number that a request has; requests are never deleted.
+pub async fn last(connection: &mut Connection) -> Result<RequestNumber, DatabaseError> {
+    let last: Option<RequestNumber> =
+        on!(connection, sqlx::query_scalar("SELECT max(number) FROM requests").fetch_one(connection).await?);
+    Ok(last.unwrap_or(RequestNumber(0)))
+}
+
+/// Adds requests with their numbers.
+pub async fn insert(
+    connection: &mut Connection,
+    requests: &[(RequestNumber, NewRequest<'_>)],
+) -> Result<(), DatabaseError> {
+    for requests in requests.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "INSERT INTO requests (number, organisation, package, kind, common_name, identity, state, csr, csr_sha256,
+                                   key_sha256, token_sha256, idempotency_key, body_sha256, machine, contact,
+                                   mac_address, search, submitted_at, replaces, decided_at, decided_by) ",
+        );
+        statement.push_rows(requests.iter().map(|(number, request)| {
+            [
+                (*number).into(),
+                request.organisation.into(),
+                request.package.into(),
+                request.kind.as_str().into(),
+                request.common_name.into(),
+                request.identity.into(),
+                request.decision.as_ref().map_or(State::Pending, |decision| decision.state).as_str().into(),
+                request.csr.into(),
+                request.csr_sha256.into(),
+                request.key_sha256.into(),
+                request.token_sha256.as_str().into(),
+                request.idempotency_key.into(),
+                request.body_sha256.into(),
+                request.machine.into(),
+                request.contact.into(),
+                request.mac_address.into(),
+                request.search.into(),
+                request.submitted_at.into(),
+                request.replaces.into(),
+                request.decision.as_ref().map(|decision| decision.at).into(),
+                request.decision.as_ref().map(|decision| decision.by).into(),
+            ]
+        }));
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
+    Ok(())
 }
 
 /// The request with a number.
@@ -131,40 +151,87 @@ pub async fn find(connection: &mut Connection, number: RequestNumber) -> Result<
     ))
 }
 
+/// The requests with these numbers, by number.
+pub async fn find_all(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<HashMap<RequestNumber, RequestRow>, DatabaseError> {
+    let mut found = HashMap::new();
+    for numbers in numbers.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT * FROM requests WHERE number IN (");
+        statement.push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
+        let rows: Vec<RequestRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows.into_iter().map(|row| (row.number, row)));
+    }
+    Ok(found)
+}
+
 /// The request that was submitted with a package under an idempotency key.
 pub async fn find_by_idempotency_key(
     connection: &mut Connection,
     package: i64,
     key: &str,
 ) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as("SELECT * FROM requests WHERE package = $1 AND idempotency_key = $2")
-            .bind(package)
-            .bind(key)
-            .fetch_optional(connection)
-            .await?
-    ))
+    Ok(find_by_idempotency_keys(connection, [(package, key)]).await?.remove(&(package, key.to_owned())))
 }
 
-/// The pending request of an identity.
+/// The requests that were submitted with packages under idempotency keys, by both.
+pub async fn find_by_idempotency_keys<'a>(
+    connection: &mut Connection,
+    keys: impl IntoIterator<Item = (i64, &'a str)>,
+) -> Result<HashMap<(i64, String), RequestRow>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        package: i64,
+        idempotency_key: String,
+        #[sqlx(flatten)]
+        request: RequestRow,
+    }
+    let keys: Vec<(i64, &str)> = keys.into_iter().collect();
+    let mut found = HashMap::new();
+    for keys in keys.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT * FROM requests WHERE (package, idempotency_key) IN (");
+        statement.push_rows(keys.iter().map(|(package, key)| [(*package).into(), (*key).into()])).push(")");
+        let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows.into_iter().map(|row| ((row.package, row.idempotency_key), row.request)));
+    }
+    Ok(found)
+}
+
+/// Who waits at most once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, FromRow)]
+pub struct Waiting {
+    /// Code of the organisation.
+    pub organisation: String,
+    /// What the certificate is for.
+    pub kind: Kind,
+    /// The common name in the form in which names are compared.
+    pub identity: String,
+}
+
+/// The pending requests of those who wait.
 pub async fn find_pending(
     connection: &mut Connection,
-    organisation: &str,
-    kind: Kind,
-    identity: &str,
-) -> Result<Option<RequestNumber>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_scalar(
-            "SELECT number FROM requests WHERE organisation = $1 AND kind = $2 AND identity = $3 AND state = 'pending'",
-        )
-        .bind(organisation)
-        .bind(kind.as_str())
-        .bind(identity)
-        .fetch_optional(connection)
-        .await?
-    ))
+    waiting: &[Waiting],
+) -> Result<HashMap<Waiting, RequestNumber>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        number: RequestNumber,
+        #[sqlx(flatten)]
+        waiting: Waiting,
+    }
+    let mut found = HashMap::new();
+    for waiting in waiting.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new(
+            "SELECT number, organisation, kind, identity FROM requests
+             WHERE state = 'pending' AND (organisation, kind, identity) IN (",
+        );
+        let rows = waiting.iter().map(|it| [(&it.organisation).into(), it.kind.as_str().into(), (&it.identity).into()]);
+        statement.push_rows(rows).push(")");
+        let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows.into_iter().map(|row| (row.waiting, row.number)));
+    }
+    Ok(found)
 }
 
 /// A request that shares something with another one.
@@ -306,24 +373,19 @@ pub struct Decision<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// Writes a decision into a request.
+/// Writes a decision into requests.
 pub async fn decide(
     connection: &mut Connection,
-    number: RequestNumber,
+    numbers: &[RequestNumber],
     decision: &Decision<'_>,
 ) -> Result<(), DatabaseError> {
-    on!(
-        connection,
-        sqlx::query("UPDATE requests SET state = $1, decided_at = $2, decided_by = $3, reason = $4 WHERE number = $5")
-            .bind(decision.state.as_str())
-            .bind(decision.at)
-            .bind(decision.by)
-            .bind(decision.reason)
-            .bind(number)
-            .execute(connection)
-            .await?
-            .rows_affected()
-    );
+    for numbers in numbers.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("UPDATE requests SET state = ");
+        statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
+        statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
+        statement.push(" WHERE number IN (").push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
     Ok(())
 }
 

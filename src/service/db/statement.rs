@@ -1,28 +1,32 @@
-//! Statements whose text depends on what is asked for.
+//! Statements whose text depends on what is asked for, or on how many rows there are.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write};
 
 use serde::Serialize;
 use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Type};
 
-use super::{DatabaseError, Engine};
+use super::columns::row_number;
+use super::{DatabaseError, Engine, Moment};
+use crate::protocol::request::RequestNumber;
 
 /// A statement that is put together, for either database. Whatever comes from outside is bound, never part of the text.
 #[derive(Debug)]
-pub(super) struct Statement {
+pub(super) struct Statement<'a> {
     text: String,
-    values: Vec<Value>,
+    values: Vec<Value<'a>>,
 }
 
-/// A bound value.
+/// A bound value; what may be absent is absent as the type that its column has.
 #[derive(Debug)]
-pub(super) enum Value {
-    Number(i64),
-    Text(String),
+pub(super) enum Value<'a> {
+    Number(Option<i64>),
+    Text(Option<Cow<'a, str>>),
+    Bytes(&'a [u8]),
 }
 
-impl Statement {
+impl<'a> Statement<'a> {
     /// A statement that starts like this.
     pub(super) fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), values: Vec::new() }
@@ -36,7 +40,7 @@ impl Statement {
     }
 
     /// Adds a parameter and its value.
-    pub(super) fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
+    pub(super) fn push_bind(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
         self.values.push(value.into());
         let position = self.values.len();
         self.push(format_args!("${position}"))
@@ -61,30 +65,50 @@ impl Statement {
         Ok(self.push(before).push_bind(json_text(numbers)?).push(after))
     }
 
+    /// Adds rows of values, at least one: `VALUES ($1, $2), ($3, $4)`.
+    pub(super) fn push_rows<const COLUMNS: usize>(
+        &mut self,
+        rows: impl IntoIterator<Item = [Value<'a>; COLUMNS]>,
+    ) -> &mut Self {
+        let mut before = "VALUES (";
+        for row in rows {
+            for value in row {
+                self.push(before).push_bind(value);
+                before = ", ";
+            }
+            before = "), (";
+        }
+        self.push(")")
+    }
+
     /// The statement, to be run on the database that `on!` leads to.
     pub(super) fn query<'q, DB>(&'q self) -> Query<'q, DB, DB::Arguments>
     where
         DB: Database,
-        i64: Type<DB> + Encode<'q, DB>,
-        &'q str: Type<DB> + Encode<'q, DB>,
+        Option<i64>: Type<DB> + Encode<'q, DB>,
+        Option<&'q str>: Type<DB> + Encode<'q, DB>,
+        &'q [u8]: Type<DB> + Encode<'q, DB>,
     {
         self.values.iter().fold(sqlx::query(AssertSqlSafe(self.text.as_str())), |query, value| match value {
             Value::Number(number) => query.bind(*number),
-            Value::Text(text) => query.bind(text.as_str()),
+            Value::Text(text) => query.bind(text.as_deref()),
+            Value::Bytes(bytes) => query.bind(*bytes),
         })
     }
 
-    /// The same for one that finds rows.
+    /// The same for a statement that answers with rows.
     pub(super) fn query_as<'q, DB, O>(&'q self) -> QueryAs<'q, DB, O, DB::Arguments>
     where
         DB: Database,
         O: for<'r> FromRow<'r, DB::Row>,
-        i64: Type<DB> + Encode<'q, DB>,
-        &'q str: Type<DB> + Encode<'q, DB>,
+        Option<i64>: Type<DB> + Encode<'q, DB>,
+        Option<&'q str>: Type<DB> + Encode<'q, DB>,
+        &'q [u8]: Type<DB> + Encode<'q, DB>,
     {
         self.values.iter().fold(sqlx::query_as(AssertSqlSafe(self.text.as_str())), |query, value| match value {
             Value::Number(number) => query.bind(*number),
-            Value::Text(text) => query.bind(text.as_str()),
+            Value::Text(text) => query.bind(text.as_deref()),
+            Value::Bytes(bytes) => query.bind(*bytes),
         })
     }
 }
@@ -94,27 +118,32 @@ pub(super) fn json_text(values: &impl Serialize) -> Result<String, DatabaseError
     Ok(serde_json::to_string(values).map_err(|error| sqlx::Error::Encode(error.into()))?)
 }
 
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
+macro_rules! values {
+    ($($type:ty: $value:ident => $made:expr),* $(,)?) => {$(
+        impl<'a> From<$type> for Value<'a> {
+            fn from($value: $type) -> Self {
+                $made
+            }
+        }
+    )*};
 }
 
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self::Number(number.into())
-    }
+values! {
+    i64: number => Self::Number(Some(number)),
+    u32: number => Self::Number(Some(number.into())),
+    Option<i64>: number => Self::Number(number),
+    RequestNumber: number => Self::Number(Some(row_number(number.0))),
+    Option<RequestNumber>: number => Self::Number(number.map(|number| row_number(number.0))),
+    Moment: moment => Self::Number(Some(moment.0.unix_timestamp())),
+    Option<Moment>: moment => Self::Number(moment.map(|moment| moment.0.unix_timestamp())),
+    &'a str: text => Self::Text(Some(storable(text.into()))),
+    &'a String: text => text.as_str().into(),
+    String: text => Self::Text(Some(storable(text.into()))),
+    Option<&'a str>: text => Self::Text(text.map(|text| storable(text.into()))),
+    &'a [u8]: bytes => Self::Bytes(bytes),
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
-}
-
-impl From<String> for Value {
-    /// NUL stands in no stored text, and PostgreSQL does not take it as a value: what is compared with it equals nothing.
-    fn from(text: String) -> Self {
-        Self::Text(if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text })
-    }
+/// NUL stands in no stored text, and PostgreSQL does not take it as a value: what is compared with it equals nothing.
+fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text }
 }

@@ -1,10 +1,13 @@
 //! Many decisions at once: each on its own, so that one that fails does not stop the others.
 
-use crate::protocol::messages::{Approval, Rejection};
+use crate::protocol::messages::Rejection;
 use crate::protocol::request::RequestNumber;
 use crate::service::app::App;
 use crate::service::auth::Actor;
 use crate::service::error::Failure;
+
+/// How many are approved in one transaction.
+const PART: usize = 100;
 
 /// What is decided on each of many requests.
 #[derive(Debug, Clone)]
@@ -36,13 +39,33 @@ impl App {
         requests: &[(RequestNumber, String)],
     ) -> Vec<Decided> {
         let mut decided = Vec::with_capacity(requests.len());
-        for (number, csr_sha256) in requests {
-            let outcome = match verdict {
-                Verdict::Approve => self.approve(actor, *number, &Approval { csr_sha256: csr_sha256.clone() }).await,
-                Verdict::Reject { reason } => self.reject(actor, *number, &Rejection { reason: reason.clone() }).await,
+        for part in requests.chunks(PART) {
+            let asked: Vec<(RequestNumber, &str)> =
+                part.iter().map(|(number, csr_sha256)| (*number, csr_sha256.as_str())).collect();
+            let outcomes = match verdict {
+                Verdict::Approve => self.approve_all(actor, &asked).await,
+                Verdict::Reject { reason } => Ok(self.reject_all(actor, &asked, reason).await),
             };
-            decided.push(Decided { number: *number, outcome });
+            let outcomes = outcomes.unwrap_or_else(|failure| {
+                log::error!("decisions not made: decisions={} cause={failure}", part.len());
+                part.iter().map(|_| Err(failure.refusal().into())).collect()
+            });
+            decided
+                .extend(part.iter().zip(outcomes).map(|((number, _), outcome)| Decided { number: *number, outcome }));
         }
         decided
+    }
+
+    async fn reject_all(
+        &self,
+        actor: &Actor,
+        asked: &[(RequestNumber, &str)],
+        reason: &str,
+    ) -> Vec<Result<(), Failure>> {
+        let mut outcomes = Vec::with_capacity(asked.len());
+        for (number, _) in asked {
+            outcomes.push(self.reject(actor, *number, &Rejection { reason: reason.to_owned() }).await);
+        }
+        outcomes
     }
 }

@@ -1,18 +1,25 @@
 //! What a manager does to a request: approve or reject.
 
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::{iter, thread};
+
 use serde_json::json;
 
-use super::{check_again, check_stored, found, record, record_certificate, row_object};
+use super::issuing::{Planned, Recorded, Signed};
+use super::{check_stored, check_stored_csr, found, record, row_object};
 use crate::locales::{self, Text};
-use crate::protocol::messages::{Approval, REASON_LIMIT, Rejection};
-use crate::protocol::request::{RequestNumber, State};
+use crate::protocol::messages::{Approval, Organisation, REASON_LIMIT, Rejection};
+use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::CheckedCsr;
 use crate::service::app::App;
-use crate::service::auth::{Action, Actor};
+use crate::service::audit::{self, Event};
+use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::Template;
-use crate::service::db::Connection;
 use crate::service::db::certificates::Holder;
 use crate::service::db::requests::{self, Decision, RequestRow};
+use crate::service::db::{Connection, organisations};
 use crate::service::error::{Failure, Refusal};
 
 impl App {
@@ -21,33 +28,118 @@ impl App {
     /// The decision, the serial number and the to-be-signed certificate are recorded together, before anything is
     /// signed. A service that stops in between signs what was recorded when it comes back.
     pub async fn approve(&self, actor: &Actor, number: RequestNumber, approval: &Approval) -> Result<(), Failure> {
-        self.reach_request(actor, Action::Approve, number).await?;
+        let outcomes = self.approve_all(actor, &[(number, &approval.csr_sha256)]).await?;
+        outcomes.into_iter().next().unwrap_or(Err(Failure::Inconsistent { what: "the outcome of a decision" }))
+    }
+
+    /// The same for many requests, each named with the SHA-256 of the CSR that was shown: one commit for all of them. What is
+    /// refused is an outcome; an error is for all of them.
+    pub(super) async fn approve_all(
+        &self,
+        actor: &Actor,
+        asked: &[(RequestNumber, &str)],
+    ) -> Result<Vec<Result<(), Failure>>, Failure> {
         self.expire().await?;
+        let candidates = self.candidates(actor, asked).await?;
+        // Keys, signatures and lint are work for every processor.
+        let planned = on_all_processors(candidates, |candidate| candidate.and_then(|it| it.plan(self, actor)));
 
         let mut transaction = self.database.write().await?;
-        let row = still_pending(&mut transaction, number).await?;
-        if row.csr_sha256 != approval.csr_sha256 {
-            return Err(Refusal::other_csr().into());
+        let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
+        let rows = requests::find_all(&mut transaction, &numbers).await?;
+        let mut outcomes = Vec::with_capacity(planned.len());
+        let mut recorded: Vec<Recorded<'_>> = Vec::new();
+        for ((number, csr_sha256), planned) in asked.iter().zip(planned) {
+            // What was seen outside the transaction is over.
+            let outcome = planned.and_then(|planned| {
+                let row = found(rows.get(number))?;
+                check_pending(row)?;
+                check_csr_shown(row, csr_sha256)?;
+                Ok((planned, row))
+            });
+            outcomes.push(outcome.map(|(planned, row)| {
+                recorded.push((planned, Holder::Request(*number, row.kind), Some(&row.organisation)));
+            }));
         }
-        let csr = check_again(&mut transaction, &row).await?.map_err(Refusal::csr_refused)?;
-        refuse_own_request(actor, &row, &csr)?;
-        let template = self.template(&row, &csr);
-        let holder = Holder::Request(number, row.kind);
-        let serial =
-            record_certificate(&self.issuer(), &mut transaction, &template, holder, Some(&row.organisation)).await?;
+        if recorded.is_empty() {
+            return Ok(outcomes);
+        }
+        self.issuer().record(&mut transaction, &mut recorded).await?;
+        let approved: Vec<&RequestRow> =
+            recorded.iter().filter_map(|(_, holder, _)| rows.get(&holder.request()?)).collect();
         let decided_by = actor.to_string();
-        let approved = Decision { state: State::Approved, at: self.now(), by: &decided_by, reason: None };
-        requests::decide(&mut transaction, number, &approved).await?;
-        let detail = json!({ "csr_sha256": row.csr_sha256, "serial": serial.to_string() });
-        record(self, &mut transaction, actor, Action::Approve, &row_object(&row), detail).await?;
-        self.tell(&mut transaction, number).await?;
+        let decision = Decision { state: State::Approved, at: self.now(), by: &decided_by, reason: None };
+        let numbers: Vec<RequestNumber> = approved.iter().map(|row| row.number).collect();
+        requests::decide(&mut transaction, &numbers, &decision).await?;
+        let events = approved.iter().zip(&recorded).map(|(row, (planned, ..))| Event {
+            actor,
+            action: Action::Approve,
+            object: row_object(row),
+            detail: json!({ "csr_sha256": row.csr_sha256, "serial": planned.serial().to_string() }),
+        });
+        audit::record_all(&mut transaction, self.now(), events).await?;
+        for number in numbers {
+            self.tell(&mut transaction, number).await?;
+        }
+        let held = self.signing.hold(recorded.iter().map(|(planned, ..)| planned.serial().to_string()));
         transaction.commit().await?;
 
-        // From here on the request is approved, whatever happens; what is not signed now is signed later.
-        if let Err(error) = self.sign_recorded().await {
-            log::error!("certificate not signed yet: serial={serial} cause={error}");
+        // From here on the requests are approved, whatever happens; what is not signed now is signed later.
+        if let Err(error) = self.sign_all(recorded).await {
+            log::error!("certificates not signed yet: cause={error}");
         }
-        Ok(())
+        drop(held);
+        Ok(outcomes)
+    }
+
+    /// The requests that an actor may approve, with what it takes to check them.
+    async fn candidates<'a>(
+        &self,
+        actor: &Actor,
+        asked: &[(RequestNumber, &'a str)],
+    ) -> Result<Vec<Result<Candidate<'a>, Failure>>, Failure> {
+        let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
+        let (mut rows, organisations) = {
+            let mut connection = self.database.read().await?;
+            let rows = requests::find_all(&mut connection, &numbers).await?;
+            let mut organisations = HashMap::new();
+            for row in rows.values() {
+                if !organisations.contains_key(&row.organisation) {
+                    let organisation = organisations::find(&mut connection, &row.organisation).await?;
+                    let organisation =
+                        organisation.ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
+                    organisations.insert(row.organisation.clone(), Arc::new(organisation));
+                }
+            }
+            (rows, organisations)
+        };
+        let mut candidates = Vec::with_capacity(asked.len());
+        for (number, csr_sha256) in asked {
+            // One that is named twice is decided on once.
+            let row = rows.remove(number);
+            let nothing = Object::Request { number: *number, organisation: None, kind: None };
+            let allowed = self.allow(actor, Action::Approve, &row.as_ref().map_or(nothing, row_object)).await;
+            candidates.push(allowed.and_then(|()| {
+                let row = found(row)?;
+                let organisation = organisations.get(&row.organisation).cloned();
+                let organisation = organisation.ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
+                Ok(Candidate { row, organisation, csr_sha256 })
+            }));
+        }
+        Ok(candidates)
+    }
+
+    /// Signs what was just recorded, and adds the signatures to the record.
+    async fn sign_all(&self, recorded: Vec<Recorded<'_>>) -> Result<(), Failure> {
+        let signed = on_all_processors(recorded, |recorded| Signed::new(&self.ca, &recorded));
+        let signed = signed.into_iter().filter_map(|signed| {
+            // One that cannot be signed (any more) does not hold up the others.
+            signed.inspect_err(|error| log::error!("certificate not signed: cause={error}")).ok()
+        });
+        let signed: Vec<Signed> = signed.collect();
+        let mut transaction = self.database.write().await?;
+        self.complete_within(&mut transaction, &signed.iter().collect::<Vec<_>>()).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Says no, and why.
@@ -64,29 +156,17 @@ impl App {
         let decided_by = actor.to_string();
         let reason = Some(rejection.reason.as_str());
         let rejected = Decision { state: State::Rejected, at: self.now(), by: &decided_by, reason };
-        requests::decide(&mut transaction, number, &rejected).await?;
+        requests::decide(&mut transaction, &[number], &rejected).await?;
         let detail = json!({ "reason": rejection.reason });
         record(self, &mut transaction, actor, Action::Reject, &row_object(&row), detail).await?;
         self.tell(&mut transaction, number).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// Approves a request that just came, in an environment that does so. The request waits where this fails.
-    pub(super) async fn auto_approve(&self, number: RequestNumber) {
-        let approve = async {
-            let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-            self.approve(&Actor::AutoApproval, number, &Approval { csr_sha256: row.csr_sha256 }).await
-        };
-        match approve.await {
-            Ok(()) => log::warn!("request approved automatically: number={number}"),
-            Err(error) => log::error!("request not approved automatically: number={number} cause={error}"),
-        }
-    }
-
     /// What the certificate will hold: what the profile provides for, from the checked request.
-    pub(super) fn template(&self, row: &RequestRow, csr: &CheckedCsr) -> Template {
+    pub(super) fn template(&self, kind: Kind, csr: &CheckedCsr) -> Template {
         Template {
-            profile: row.kind.into(),
+            profile: kind.into(),
             subject: csr.subject().clone(),
             dns_names: csr.dns_names().to_vec(),
             ip_addresses: Vec::new(),
@@ -97,17 +177,66 @@ impl App {
     }
 }
 
+/// A request that may be approved by whoever asks, before anything else about it was checked.
+struct Candidate<'a> {
+    row: RequestRow,
+    organisation: Arc<Organisation>,
+    csr_sha256: &'a str,
+}
+
+impl Candidate<'_> {
+    /// Checks everything once more, and builds the certificate.
+    fn plan(&self, app: &App, actor: &Actor) -> Result<Planned, Failure> {
+        check_pending(&self.row)?;
+        check_csr_shown(&self.row, self.csr_sha256)?;
+        let csr = check_stored_csr(&self.row, &self.organisation).map_err(Refusal::csr_refused)?;
+        refuse_own_request(actor, &self.row, &csr)?;
+        app.issuer().plan(app.template(self.row.kind, &csr))
+    }
+}
+
+/// Does some work on each item, on every processor, in order. The thread that asks takes part.
+fn on_all_processors<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = items.len().div_ceil(processors).max(1);
+    let mut items = items.into_iter();
+    let shares: Vec<Vec<T>> =
+        iter::from_fn(|| Some(items.by_ref().take(share).collect()).filter(|share: &Vec<T>| !share.is_empty()))
+            .collect();
+    let done = |share: Vec<T>| share.into_iter().map(&work).collect::<Vec<R>>();
+    thread::scope(|scope| {
+        let mut shares = shares.into_iter();
+        let own = shares.next();
+        let others: Vec<_> = shares.map(|share| scope.spawn(|| done(share))).collect();
+        let own = own.map(done).unwrap_or_default();
+        let others = others.into_iter().flat_map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        own.into_iter().chain(others).collect()
+    })
+}
+
 /// The request, if it still waits for a decision; else who was first.
 async fn still_pending(transaction: &mut Connection, number: RequestNumber) -> Result<RequestRow, Failure> {
     let row = found(requests::find(transaction, number).await?)?;
+    check_pending(&row)?;
+    Ok(row)
+}
+
+fn check_pending(row: &RequestRow) -> Result<(), Refusal> {
     match (row.state, row.replaced_by) {
-        (State::Pending, _) => Ok(row),
-        (State::Cancelled, Some(newer)) => Err(Refusal::replaced(newer).into()),
+        (State::Pending, _) => Ok(()),
+        (State::Cancelled, Some(newer)) => Err(Refusal::replaced(newer)),
         (state, _) => {
             let at = row.decided_at.map(|moment| moment.0);
-            Err(Refusal::decided_already(locales::state(state), row.decided_by.as_deref(), at).into())
+            Err(Refusal::decided_already(locales::state(state), row.decided_by.as_deref(), at))
         }
     }
+}
+
+fn check_csr_shown(row: &RequestRow, csr_sha256: &str) -> Result<(), Refusal> {
+    if row.csr_sha256 == csr_sha256 { Ok(()) } else { Err(Refusal::other_csr()) }
 }
 
 /// A manager does not decide on a request of their own, whichever of its fields names them.

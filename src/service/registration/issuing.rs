@@ -1,5 +1,8 @@
 //! From a decision to a certificate, and from a revocation to a list of it.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use serde_json::json;
 use time::OffsetDateTime;
 use x509_parser::certificate::TbsCertificate;
@@ -8,12 +11,12 @@ use x509_parser::prelude::FromDer;
 use super::{certificate_object, check_stored, days_from, found, inert, record};
 use crate::locales::Text;
 use crate::protocol::messages::{CertificateSummary, REASON_LIMIT, Revocation};
-use crate::protocol::request::State;
+use crate::protocol::request::{Kind, State};
 use crate::protocol::subject::NameFormat;
 use crate::service::app::App;
-use crate::service::audit;
+use crate::service::audit::{self, Event};
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::ca::{Ca, CaError, Revoked, Serial, Template};
+use crate::service::ca::{Ca, CaError, Prepared, Revoked, Serial, Template};
 use crate::service::db::certificates::{self, CertificateRow, Holder, NewCertificate};
 use crate::service::db::crls::{self, CrlRow};
 use crate::service::db::requests::{self, Decision};
@@ -57,7 +60,68 @@ pub struct Issuer<'a> {
     pub now: Moment,
 }
 
-/// Records a certificate that is to be signed once the transaction is committed, and returns its serial number.
+/// A certificate that was built and checked, and may enter the record.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    template: Template,
+    prepared: Prepared,
+    subject: String,
+}
+
+impl Planned {
+    /// The serial number that it has so far: the record may have it already.
+    pub fn serial(&self) -> Serial {
+        self.prepared.serial()
+    }
+}
+
+/// A certificate on record, whom it is for, and code of their organisation.
+pub type Recorded<'a> = (Planned, Holder, Option<&'a str>);
+
+impl Issuer<'_> {
+    /// Builds and checks a certificate, with a serial number that is most likely free.
+    pub fn plan(&self, template: Template) -> Result<Planned, Failure> {
+        let prepared = self.ca.prepare(&template, (self.serials)()?, self.now.0)?;
+        let (_, tbs) = TbsCertificate::from_der(prepared.tbs())
+            .map_err(|_| Failure::Inconsistent { what: "a certificate that is to be signed" })?;
+        let subject = NameFormat::Rfc4514.print(&tbs.subject);
+        Ok(Planned { template, prepared, subject })
+    }
+
+    /// Records certificates that are to be signed once the transaction is committed. Where a serial number is taken, the
+    /// certificate gets another one.
+    pub async fn record(&self, transaction: &mut Connection, planned: &mut [Recorded<'_>]) -> Result<(), Failure> {
+        for _ in 0..SERIAL_ATTEMPTS {
+            let serials: Vec<String> = planned.iter().map(|(planned, ..)| planned.serial().to_string()).collect();
+            let taken = certificates::taken(transaction, serials.iter().map(String::as_str)).await?;
+            let mut seen: HashSet<String> = taken.into_iter().collect();
+            let free: Vec<bool> = serials.iter().map(|serial| seen.insert(serial.clone())).collect();
+            if free.iter().all(|free| *free) {
+                let rows: Vec<NewCertificate<'_>> = planned
+                    .iter()
+                    .zip(&serials)
+                    .map(|((planned, holder, organisation), serial)| NewCertificate {
+                        serial,
+                        holder: *holder,
+                        organisation: *organisation,
+                        subject: &planned.subject,
+                        tbs: planned.prepared.tbs(),
+                        not_before: Moment(planned.prepared.not_before()),
+                        not_after: Moment(planned.prepared.not_after()),
+                    })
+                    .collect();
+                return Ok(certificates::insert(transaction, &rows).await?);
+            }
+            for (((planned, ..), serial), _) in planned.iter_mut().zip(serials).zip(free).filter(|(_, free)| !free) {
+                log::error!("serial number is taken, drawing another: serial={serial}");
+                *planned = self.plan(planned.template.clone())?;
+            }
+        }
+        Err(Failure::Random)
+    }
+}
+
+/// Records one certificate, and returns its serial number.
 pub async fn record_certificate(
     issuer: &Issuer<'_>,
     transaction: &mut Connection,
@@ -65,63 +129,149 @@ pub async fn record_certificate(
     holder: Holder,
     organisation: Option<&str>,
 ) -> Result<Serial, Failure> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let serial = (issuer.serials)()?;
-        let prepared = issuer.ca.prepare(template, serial, issuer.now.0)?;
-        let (_, tbs) = TbsCertificate::from_der(prepared.tbs())
-            .map_err(|_| Failure::Inconsistent { what: "a certificate that is to be signed" })?;
-        let recorded = certificates::insert(
-            transaction,
-            &NewCertificate {
-                serial: &serial.to_string(),
-                holder,
-                organisation,
-                subject: &NameFormat::Rfc4514.print(&tbs.subject),
-                tbs: prepared.tbs(),
-                not_before: Moment(prepared.not_before()),
-                not_after: Moment(prepared.not_after()),
-            },
-        )
-        .await?;
-        if recorded {
-            return Ok(serial);
-        }
-        if attempts == SERIAL_ATTEMPTS {
-            return Err(Failure::Inconsistent { what: "the source of serial numbers" });
-        }
-        log::error!("serial number is taken, drawing another: serial={serial}");
+    let mut planned = [(issuer.plan(template.clone())?, holder, organisation)];
+    issuer.record(transaction, &mut planned).await?;
+    let [(planned, ..)] = planned;
+    Ok(planned.serial())
+}
+
+/// A signed certificate, and what the record tells of it.
+#[derive(Debug, Clone)]
+pub(super) struct Signed {
+    /// Serial number.
+    pub(super) serial: String,
+    /// The certificate.
+    pub(super) der: Vec<u8>,
+    subject: String,
+    organisation: Option<String>,
+    kind: Option<Kind>,
+}
+
+impl Signed {
+    /// Signs what is on record.
+    pub(super) fn new(ca: &Ca, (planned, holder, organisation): &Recorded<'_>) -> Result<Self, CaError> {
+        Ok(Self {
+            serial: planned.serial().to_string(),
+            der: ca.sign(&planned.prepared)?,
+            subject: planned.subject.clone(),
+            organisation: organisation.map(str::to_owned),
+            kind: holder.kind(),
+        })
     }
 }
 
-/// Signs what was recorded and has no signature yet, byte for byte as it was recorded.
-///
-/// Signing happens while the right to write is held: two processes never sign the same record twice.
-pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<(), Failure> {
-    let mut transaction = database.write().await?;
-    for (serial, tbs) in certificates::unsigned(&mut transaction).await? {
-        let der = match ca.resume(tbs).and_then(|prepared| ca.sign(&prepared)) {
-            Ok(der) => der,
-            Err(error) => {
-                // One that cannot be signed (any more) does not hold up the others.
-                log::error!("certificate not signed: serial={serial} cause={error}");
-                continue;
-            }
-        };
-        certificates::complete(&mut transaction, &serial, &der).await?;
-        let row = found(certificates::find(&mut transaction, &serial).await?)?;
-        let detail = json!({ "subject": row.subject });
-        audit::record(&mut transaction, now, &Actor::Service, Action::Issue, &certificate_object(&row), detail).await?;
-        log::info!("certificate signed: serial={serial}");
+/// Adds signatures to the record. What somebody else signed in the meantime stays as it is, and is given back: of two
+/// signatures one is ever seen.
+async fn complete(transaction: &mut Connection, now: Moment, signed: &[&Signed]) -> Result<Vec<Signed>, Failure> {
+    if signed.is_empty() {
+        return Ok(Vec::new());
     }
+    let pairs: Vec<(&str, &[u8])> =
+        signed.iter().map(|signed| (signed.serial.as_str(), signed.der.as_slice())).collect();
+    let completed = certificates::complete(transaction, &pairs).await?;
+    let events = signed.iter().filter(|signed| completed.contains(&signed.serial)).map(|signed| Event {
+        actor: &Actor::Service,
+        action: Action::Issue,
+        object: Object::Certificate {
+            serial: &signed.serial,
+            organisation: signed.organisation.as_deref(),
+            kind: signed.kind,
+        },
+        detail: json!({ "subject": signed.subject }),
+    });
+    audit::record_all(transaction, now, events).await?;
+    let mut stored = Vec::with_capacity(signed.len());
+    for signed in signed {
+        let mut signed = (*signed).clone();
+        if completed.contains(&signed.serial) {
+            log::info!("certificate signed: serial={}", signed.serial);
+        } else if let Some(der) = certificates::find(transaction, &signed.serial).await?.and_then(|row| row.der) {
+            signed.der = der;
+        }
+        stored.push(signed);
+    }
+    Ok(stored)
+}
+
+/// Signs what was recorded and has no signature yet, byte for byte as it was recorded.
+pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<(), Failure> {
+    sign_others(ca, database, now, &Signing::default()).await
+}
+
+/// The same without what somebody here is signing just now.
+async fn sign_others(ca: &Ca, database: &Database, now: Moment, signing: &Signing) -> Result<(), Failure> {
+    let mut transaction = database.write().await?;
+    let mut signed = Vec::new();
+    for row in certificates::unsigned(&mut transaction).await? {
+        if signing.lock().contains(&row.serial) {
+            continue;
+        }
+        match ca.resume(row.tbs).and_then(|prepared| ca.sign(&prepared)) {
+            Ok(der) => signed.push(Signed {
+                serial: row.serial,
+                der,
+                subject: row.subject,
+                organisation: row.organisation,
+                kind: row.kind,
+            }),
+            // One that cannot be signed (any more) does not hold up the others.
+            Err(error) => log::error!("certificate not signed: serial={} cause={error}", row.serial),
+        }
+    }
+    complete(&mut transaction, now, &signed.iter().collect::<Vec<_>>()).await?;
     Ok(transaction.commit().await?)
+}
+
+/// The serial numbers of what is on record and about to be signed by whoever recorded it.
+#[derive(Debug, Default)]
+pub struct Signing(Mutex<HashSet<String>>);
+
+impl Signing {
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        // Nothing that can panic happens while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps others from signing these, until what is returned is dropped.
+    pub(super) fn hold(&self, serials: impl IntoIterator<Item = String>) -> Held<'_> {
+        let serials: Vec<String> = serials.into_iter().collect();
+        self.lock().extend(serials.iter().cloned());
+        Held { signing: self, serials }
+    }
+}
+
+/// See [`Signing::hold`].
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    signing: &'a Signing,
+    serials: Vec<String>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut signing = self.signing.lock();
+        for serial in &self.serials {
+            signing.remove(serial);
+        }
+    }
 }
 
 impl App {
     /// Signs what was recorded and has no signature yet.
     pub async fn sign_recorded(&self) -> Result<(), Failure> {
-        sign_recorded(&self.ca, &self.database, self.now()).await
+        if certificates::unsigned_count(&mut *self.database.read().await?).await? == 0 {
+            return Ok(());
+        }
+        sign_others(&self.ca, &self.database, self.now(), &self.signing).await
+    }
+
+    /// Adds signatures to the record; see [`complete`].
+    pub(super) async fn complete_within(
+        &self,
+        transaction: &mut Connection,
+        signed: &[&Signed],
+    ) -> Result<Vec<Signed>, Failure> {
+        complete(transaction, self.now(), signed).await
     }
 
     /// The CA with the present moment.
@@ -169,7 +319,7 @@ impl App {
             if request.state.may_become(State::Revoked) {
                 let reason = Some(revocation.reason.as_str()).filter(|reason| !reason.is_empty());
                 let revoked = Decision { state: State::Revoked, at: self.now(), by: &by, reason };
-                requests::decide(transaction, number, &revoked).await?;
+                requests::decide(transaction, &[number], &revoked).await?;
                 self.tell(transaction, number).await?;
             }
         }

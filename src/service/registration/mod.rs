@@ -7,8 +7,10 @@ mod bulk;
 mod decision;
 mod directory;
 mod evidence;
+mod group;
 mod health;
 mod identification;
+mod intake;
 mod issuing;
 mod packages;
 mod reading;
@@ -26,7 +28,7 @@ use super::db::requests::{self, RequestRow};
 use super::db::{Connection, Moment, organisations};
 use super::error::{Failure, Refusal};
 use crate::locales::Text;
-use crate::protocol::messages::{Der, Issued, RequestStatus};
+use crate::protocol::messages::{Der, Issued, Organisation, RequestStatus};
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
@@ -34,9 +36,10 @@ use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 pub use self::bulk::{Decided, Verdict};
 pub use self::directory::check_person;
 pub use self::evidence::{Content, Evidence, Previous};
+pub use self::group::Group;
 pub use self::health::Health;
 pub use self::identification::Caller;
-pub use self::issuing::{Issuer, PublishedCrl, record_certificate, sign_recorded};
+pub use self::issuing::{Issuer, Planned, PublishedCrl, Recorded, Signing, record_certificate, sign_recorded};
 pub use self::packages::CreatedPackage;
 pub use self::reading::{CertificateQuery, RequestQuery};
 pub use self::submission::Submitted;
@@ -101,8 +104,12 @@ impl App {
 
     /// A certificate with its chain, once it is signed.
     fn issued(&self, row: CertificateRow) -> Option<Issued> {
+        row.der.map(|der| self.issued_as(row.serial, der))
+    }
+
+    fn issued_as(&self, serial: String, der: Vec<u8>) -> Issued {
         let chain = vec![Der(self.ca.issuing().to_vec()), Der(self.ca.root().to_vec())];
-        row.der.map(|der| Issued { serial: row.serial, certificate: Der(der), chain })
+        Issued { serial, certificate: Der(der), chain }
     }
 }
 
@@ -144,9 +151,13 @@ async fn check_again(
     let organisation = organisations::find(connection, &row.organisation)
         .await?
         .ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
+    Ok(check_stored_csr(row, &organisation))
+}
+
+fn check_stored_csr(row: &RequestRow, organisation: &Organisation) -> Result<CheckedCsr, Vec<Finding>> {
     let name = organisation.subject_name();
     let expectation = Expectation { kind: row.kind, organisation: &name, country: &organisation.country };
-    Ok(check_csr(&row.csr, &expectation))
+    check_csr(&row.csr, &expectation)
 }
 
 /// Refuses a text that is longer than it may be; all else about it is taken as it is.

@@ -174,7 +174,7 @@ fn check_package(new: &NewPackage, now: Moment) -> Result<(), Refusal> {
     if new.kind == Kind::ExternalServer {
         return Err(Refusal::invalid_field("kind", Text::new("expected-package-kind")));
     }
-    if new.expires_at.is_some_and(|end| end <= now.0) {
+    if new.expires_at.is_some_and(|end| end.truncate_to_second() <= now.0) {
         return Err(Refusal::invalid_field("expires_at", Text::new("expected-future")));
     }
     check_defaults(&new.defaults)

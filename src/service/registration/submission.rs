@@ -1,13 +1,17 @@
 //! What a client does: submit, follow, report; and what time does to a request that nobody decides on.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
+use super::intake::{Accepted, Arrival, New, check_same_body};
+use super::issuing::{Recorded, Signed};
 use super::{as_json, check_stored, days_from, found, record, request_object, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::messages::{
-    Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, MACHINE_FIELD_LIMIT, MachineDetails, Outcome, RequestStatus,
-    Submission, TELEPHONE_LIMIT,
+    Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, Issued, MACHINE_FIELD_LIMIT, MachineDetails, Organisation, Outcome,
+    RequestStatus, Submission, TELEPHONE_LIMIT,
 };
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::{CheckedCsr, Expectation, check_csr};
@@ -15,9 +19,10 @@ use crate::protocol::secret::{Secret, sha256_hex};
 use crate::protocol::subject::{check_email, identity};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
+use crate::service::db::certificates::Holder;
 use crate::service::db::packages::PackageRow;
-use crate::service::db::requests::{self, Decision, NewRequest, RequestRow};
-use crate::service::db::{Connection, Moment, organisations, packages};
+use crate::service::db::requests::{self, Decision, Waiting};
+use crate::service::db::{Connection, Moment, packages};
 use crate::service::error::{Failure, Refusal};
 
 /// The answer to a submission.
@@ -30,8 +35,8 @@ pub struct Submitted {
 }
 
 impl App {
-    /// The install package whose enrollment secret this is, in use or not.
-    pub async fn package_of(&self, secret: &Secret) -> Result<PackageRow, Failure> {
+    /// The install package whose enrollment secret this is, in use or not, and its organisation.
+    pub async fn package_of(&self, secret: &Secret) -> Result<(PackageRow, Organisation), Failure> {
         let mut connection = self.database.read().await?;
         let package = packages::find_by_secret(&mut connection, secret).await?;
         Ok(package.ok_or_else(Refusal::unauthenticated)?)
@@ -50,121 +55,116 @@ impl App {
     ///
     /// The same submission with the same key gives the same request, however often and at the same time it comes.
     pub async fn submit(
-        &self,
-        package: &PackageRow,
+        self: &Arc<Self>,
+        (package, organisation): &(PackageRow, Organisation),
         idempotency_key: Option<&str>,
-        submission: &Submission,
+        submission: Submission,
     ) -> Result<Submitted, Failure> {
         let actor = Actor::Package { id: package.id, organisation: package.organisation.clone() };
         self.allow(&actor, Action::Submit, &Object::Organisation(&package.organisation)).await?;
         check_idempotency_key(idempotency_key)?;
         // The body as it was understood: the order of its members and white space do not make another one.
-        let body_sha256 = sha256_hex(as_json(submission)?.as_bytes());
-        if let Some(key) = idempotency_key {
-            let mut connection = self.database.read().await?;
-            if let Some(row) = requests::find_by_idempotency_key(&mut connection, package.id, key).await? {
-                return self.repeated(&mut connection, &row, &body_sha256).await;
+        let body_sha256 = sha256_hex(as_json(&submission)?.as_bytes());
+        let csr = match self.check_submission(package, organisation, &submission) {
+            Ok(csr) => csr,
+            Err(refusal) => {
+                // What was accepted once is answered for, however late the repetition and whatever the rules are now.
+                let Some(key) = idempotency_key else { return Err(refusal.into()) };
+                let mut connection = self.database.read().await?;
+                let row = requests::find_by_idempotency_key(&mut connection, package.id, key).await?.ok_or(refusal)?;
+                check_same_body(&row, &body_sha256)?;
+                return Ok(Submitted { status: self.status(&mut connection, &row).await?, created: false });
             }
-        }
-        // Not before: what was accepted while the package was in use is answered for, however late the repetition.
+        };
+        let planned = self.auto_approve.then(|| self.issuer().plan(self.template(submission.kind, &csr)));
+        // A request whose certificate cannot be built waits for a person.
+        let planned = planned.transpose().unwrap_or_else(|error| {
+            log::error!("request not approved automatically: cause={error}");
+            None
+        });
+        let held = self.signing.hold(planned.iter().map(|planned| planned.serial().to_string()));
+        let (kind, organisation) = (submission.kind, organisation.code.clone());
+        let common_name = csr.subject().common_name.clone();
+        let arrival = Arrival {
+            package: package.id,
+            actor,
+            idempotency_key: idempotency_key.map(str::to_owned),
+            body_sha256,
+            waiting: Waiting { organisation: organisation.clone(), kind, identity: identity(&common_name) },
+            common_name: common_name.clone(),
+            csr_sha256: submission.csr.sha256(),
+            key_sha256: sha256_hex(csr.public_key()),
+            machine: as_json(&submission.machine)?,
+            contact: as_json(&submission.contact)?,
+            mac_address: hexadecimal_digits(&submission.machine.mac_address),
+            search: search_text(&common_name, &csr, &submission.machine, &submission.contact),
+            submission,
+            planned,
+        };
+        let new = match self.accept(arrival).await? {
+            Accepted::New(new) => new,
+            Accepted::Before(row) => {
+                let status = self.status(&mut *self.database.read().await?, &row).await?;
+                return Ok(Submitted { status, created: false });
+            }
+        };
+        let New { number, submitted_at, replaces, planned } = *new;
+        log::info!("request accepted: number={number} organisation={organisation} kind={kind}");
+        let approved = planned.is_some();
+        let issued = match planned {
+            Some(planned) => {
+                log::warn!("request approved automatically: number={number}");
+                self.sign_now((planned, Holder::Request(number, kind), Some(&organisation))).await
+            }
+            None => None,
+        };
+        drop(held);
+        let status = RequestStatus {
+            number,
+            kind,
+            common_name,
+            state: if approved { State::Approved } else { State::Pending },
+            approver: kind.approver(),
+            submitted_at: submitted_at.0,
+            decided_at: approved.then_some(submitted_at.0),
+            reason: None,
+            replaces,
+            replaced_by: None,
+            issued,
+        };
+        Ok(Submitted { status, created: true })
+    }
+
+    /// Signs what was just recorded. What does not succeed is done by the next round.
+    async fn sign_now(self: &Arc<Self>, recorded: Recorded<'_>) -> Option<Issued> {
+        let sign = async {
+            let signed = Signed::new(&self.ca, &recorded)?;
+            let Signed { serial, der, .. } = self.complete(signed).await?;
+            Ok::<_, Failure>(self.issued_as(serial, der))
+        };
+        sign.await
+            .inspect_err(|error| {
+                log::error!("certificate not signed yet: serial={} cause={error}", recorded.0.serial());
+            })
+            .ok()
+    }
+
+    /// Everything about a submission that can be checked before its turn comes.
+    fn check_submission(
+        &self,
+        package: &PackageRow,
+        organisation: &Organisation,
+        submission: &Submission,
+    ) -> Result<CheckedCsr, Refusal> {
         check_in_use(package, self.now())?;
         check_kind(package, submission.kind)?;
         check_details(&submission.machine, &submission.contact)?;
-        let organisation = organisations::find(&mut *self.database.read().await?, &package.organisation)
-            .await?
-            .ok_or(Failure::Inconsistent { what: "an install package's organisation" })?;
         let expectation = Expectation {
             kind: submission.kind,
             organisation: &organisation.subject_name(),
             country: &organisation.country,
         };
-        let csr = check_csr(&submission.csr.0, &expectation).map_err(Refusal::csr_refused)?;
-
-        let mut transaction = self.database.write().await?;
-        if let Some(key) = idempotency_key
-            && let Some(row) = requests::find_by_idempotency_key(&mut transaction, package.id, key).await?
-        {
-            return self.repeated(&mut transaction, &row, &body_sha256).await;
-        }
-        self.expire_overdue(&mut transaction).await?;
-        let arrival = Arrival { package, idempotency_key, submission, csr: &csr, body_sha256: &body_sha256 };
-        let number = self.queue(&mut transaction, &actor, &arrival).await?;
-        transaction.commit().await?;
-        log::info!("request accepted: number={number} organisation={} kind={}", package.organisation, submission.kind);
-
-        if self.auto_approve {
-            self.auto_approve(number).await;
-        }
-        let mut connection = self.database.read().await?;
-        let row = found(requests::find(&mut connection, number).await?)?;
-        Ok(Submitted { status: self.status(&mut connection, &row).await?, created: true })
-    }
-
-    /// The answer to a submission that came before.
-    async fn repeated(
-        &self,
-        connection: &mut Connection,
-        row: &RequestRow,
-        body_sha256: &str,
-    ) -> Result<Submitted, Failure> {
-        if row.body_sha256 != body_sha256 {
-            return Err(Refusal::idempotency_mismatch().into());
-        }
-        Ok(Submitted { status: self.status(connection, row).await?, created: false })
-    }
-
-    /// Writes a new request, in the place of an older one of the same identity.
-    async fn queue(
-        &self,
-        transaction: &mut Connection,
-        actor: &Actor,
-        arrival: &Arrival<'_>,
-    ) -> Result<RequestNumber, Failure> {
-        let Arrival { package, idempotency_key, submission, csr, body_sha256 } = *arrival;
-        let (kind, organisation) = (submission.kind, package.organisation.as_str());
-        let common_name = csr.subject().common_name.as_str();
-        let identity = identity(common_name);
-        let replaces = requests::find_pending(transaction, organisation, kind, &identity).await?;
-        let now = self.now();
-        if let Some(older) = replaces {
-            let by = actor.to_string();
-            let cancelled = Decision { state: State::Cancelled, at: now, by: &by, reason: None };
-            requests::decide(transaction, older, &cancelled).await?;
-        }
-        let (machine, contact) = (&submission.machine, &submission.contact);
-        let csr_sha256 = submission.csr.sha256();
-        let number = requests::insert(
-            transaction,
-            &NewRequest {
-                organisation,
-                package: package.id,
-                kind,
-                common_name,
-                identity: &identity,
-                csr: csr.der(),
-                csr_sha256: &csr_sha256,
-                key_sha256: &sha256_hex(csr.public_key()),
-                token_sha256: &submission.token_sha256,
-                idempotency_key,
-                body_sha256,
-                machine: &as_json(machine)?,
-                contact: &as_json(contact)?,
-                mac_address: &hexadecimal_digits(&machine.mac_address),
-                search: &search_text(common_name, csr, machine, contact),
-                submitted_at: now,
-                replaces,
-            },
-        )
-        .await?;
-        let new = request_object(number, organisation, kind);
-        record(self, transaction, actor, Action::Submit, &new, json!({ "csr_sha256": csr_sha256 })).await?;
-        if let Some(older) = replaces {
-            requests::link_replacement(transaction, older, number).await?;
-            let old = request_object(older, organisation, kind);
-            record(self, transaction, actor, Action::Cancel, &old, json!({ "replaced_by": number })).await?;
-        }
-        self.tell(transaction, number).await?;
-        Ok(number)
+        check_csr(&submission.csr.0, &expectation).map_err(Refusal::csr_refused)
     }
 
     /// Where a request stands, for its holder.
@@ -231,7 +231,7 @@ impl App {
         for (number, organisation, kind) in requests::overdue(transaction, self.oldest_alive()).await? {
             let by = actor.to_string();
             let expired = Decision { state: State::Expired, at: self.now(), by: &by, reason: None };
-            requests::decide(transaction, number, &expired).await?;
+            requests::decide(transaction, &[number], &expired).await?;
             let object = request_object(number, &organisation, kind);
             record(self, transaction, &actor, Action::Expire, &object, json!({})).await?;
         }
@@ -243,16 +243,6 @@ impl App {
     }
 }
 
-/// A checked submission on its way into the queue.
-#[derive(Clone, Copy)]
-struct Arrival<'a> {
-    package: &'a PackageRow,
-    idempotency_key: Option<&'a str>,
-    submission: &'a Submission,
-    csr: &'a CheckedCsr,
-    body_sha256: &'a str,
-}
-
 fn check_idempotency_key(key: Option<&str>) -> Result<(), Refusal> {
     let good = key.is_none_or(|key| (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     match good {
@@ -261,7 +251,7 @@ fn check_idempotency_key(key: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-fn check_in_use(package: &PackageRow, now: Moment) -> Result<(), Refusal> {
+pub(super) fn check_in_use(package: &PackageRow, now: Moment) -> Result<(), Refusal> {
     let expired = package.expires_at.filter(|end| *end <= now);
     let why = match (package.disabled_at, expired) {
         (None, None) => return Ok(()),
