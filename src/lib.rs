@@ -7,10 +7,11 @@
 //! * [`service`]: the registration authority and its CA behind `ptc-enrollment`.
 //!
 //! `client` and `service` both use `protocol`, never each other. [`locales`] holds every text a person reads, for
-//! all three. `tests/layout.rs` keeps the walls standing.
+//! all three; [`parallel`] puts every processor to work, for the latter two. `tests/layout.rs` keeps the walls standing.
 
 pub mod client;
 pub mod locales;
+pub mod parallel;
 pub mod protocol;
 #[cfg(feature = "service")]
 pub mod service;

@@ -4,8 +4,11 @@
 //! Every answer passes one gate, which tells the service's own answers from those of proxies and portals. Calls that
 //! meet a passing fault are repeated a few times; all of them are safe to repeat.
 
+mod batch;
+
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +21,8 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+pub use self::batch::Answers;
+use super::exit::Exit;
 use super::proxy;
 use super::store::Identity;
 use crate::locales::{Language, Text};
@@ -27,8 +32,10 @@ use crate::protocol::request::{RequestNumber, State};
 use crate::protocol::secret::Secret;
 use crate::protocol::text::printable;
 
-/// No answer of the service is longer; what is longer is not from it.
+/// No answer about one request is longer; what is longer is not from the service.
 const ANSWER_LIMIT: u64 = 1024 * 1024;
+/// The most connections at the same time.
+pub const MOST_CONNECTIONS: usize = 16;
 /// How often a call is made before its fault counts as lasting.
 const TRIES: u32 = 5;
 /// The longest time between two tries, whatever the service asks for: a person or a batch file waits.
@@ -126,16 +133,26 @@ impl ApiError {
         }
     }
 
+    /// Whether the service did not answer, so that another call would fare the same.
+    pub fn is_no_answer(&self) -> bool {
+        matches!(Exit::from(self), Exit::Unavailable | Exit::Untrusted)
+    }
+
     /// How long to wait before the same call may succeed; `None` where it never will.
     fn pause(&self, attempt: u32, retry_after: Option<Duration>) -> Option<Duration> {
         let passing = match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::NotTheService { .. } => true,
-            Self::Problem(problem) => matches!(problem.status, 429 | 500 | 502 | 503 | 504),
+            Self::Problem(problem) => is_passing(problem.status),
             Self::Untrusted { .. } | Self::UntrustedClock { .. } | Self::ClientCertificateRefused { .. } => false,
         };
         let growing = Duration::from_millis(200) * 2_u32.pow(attempt);
         passing.then(|| retry_after.unwrap_or(growing).max(growing).min(LONGEST_PAUSE))
     }
+}
+
+/// Whether the status of a problem passes with time.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 429 | 500 | 502 | 503 | 504)
 }
 
 /// An error of ureq without the words that ureq puts around the system's.
@@ -179,6 +196,8 @@ pub struct Api {
     agent: Agent,
     url: String,
     language: Language,
+    /// The service turned out to know no batches.
+    one_by_one: AtomicBool,
 }
 
 impl Api {
@@ -216,14 +235,15 @@ impl Api {
     }
 
     fn new(url: &str, agent: Agent, language: Language) -> Self {
-        Self { agent, url: format!("{}{API}", url.trim_end_matches('/')), language }
+        let url = format!("{}{API}", url.trim_end_matches('/'));
+        Self { agent, url, language, one_by_one: AtomicBool::new(false) }
     }
 
     /// Submits a request; the same key and body again bring the same answer.
     pub fn submit(&self, secret: &Secret, key: &str, submission: &Submission) -> Result<RequestStatus, ApiError> {
         let url = format!("{}/requests", self.url);
         let headers = [("Authorization", bearer(secret)), (IDEMPOTENCY_KEY, key.to_owned())];
-        self.call(&url, || {
+        self.call(&url, ANSWER_LIMIT, || {
             let request =
                 headers.iter().fold(self.agent.post(&url), |request, (name, value)| request.header(*name, value));
             send_json(request.header(header::ACCEPT_LANGUAGE, self.language.as_str()), submission)
@@ -234,7 +254,7 @@ impl Api {
     /// Where a request stands.
     pub fn status(&self, number: RequestNumber, token: &Secret) -> Result<Answer<RequestStatus>, ApiError> {
         let url = format!("{}/requests/{number}", self.url);
-        self.call(&url, || {
+        self.call(&url, ANSWER_LIMIT, || {
             self.agent
                 .get(&url)
                 .header(header::AUTHORIZATION, bearer(token))
@@ -246,7 +266,7 @@ impl Api {
     /// Tells the service that the certificate was installed or downloaded.
     pub fn report(&self, number: RequestNumber, token: &Secret, state: State) -> Result<RequestStatus, ApiError> {
         let url = format!("{}/requests/{number}/outcome", self.url);
-        self.call(&url, || {
+        self.call(&url, ANSWER_LIMIT, || {
             let request = self.agent.put(&url).header(header::AUTHORIZATION, bearer(token));
             send_json(request.header(header::ACCEPT_LANGUAGE, self.language.as_str()), &Outcome { state })
         })
@@ -256,14 +276,17 @@ impl Api {
     /// Who the service thinks we are.
     pub fn test(&self) -> Result<CallerIdentity, ApiError> {
         let url = format!("{}/test", self.url);
-        self.call(&url, || self.agent.get(&url).header(header::ACCEPT_LANGUAGE, self.language.as_str()).call())
-            .map(|answer| answer.body)
+        self.call(&url, ANSWER_LIMIT, || {
+            self.agent.get(&url).header(header::ACCEPT_LANGUAGE, self.language.as_str()).call()
+        })
+        .map(|answer| answer.body)
     }
 
     /// Makes a call until it is answered or its fault is a lasting one.
     fn call<T: DeserializeOwned>(
         &self,
         url: &str,
+        limit: u64,
         send: impl Fn() -> Result<Response<Body>, ureq::Error>,
     ) -> Result<Answer<T>, ApiError> {
         let mut attempt = 0;
@@ -271,7 +294,7 @@ impl Api {
             let (error, retry_after) = match send() {
                 Ok(mut response) => {
                     let retry_after = retry_after(&response);
-                    match read(url, &mut response) {
+                    match read(url, limit, &mut response) {
                         Ok(body) => return Ok(Answer { body, retry_after }),
                         Err(error) => (error, retry_after),
                     }
@@ -300,6 +323,9 @@ fn settings(url: &str) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScop
         .max_redirects_will_error(false)
         // Errors bring a problem document, which is wanted.
         .http_status_as_error(false)
+        // One for each thread that sends.
+        .max_idle_connections_per_host(MOST_CONNECTIONS)
+        .max_idle_connections(MOST_CONNECTIONS)
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_global(Some(Duration::from_secs(60)))
         .user_agent(concat!("ptc-enroll/", env!("CARGO_PKG_VERSION")))
@@ -333,7 +359,7 @@ fn retry_after(response: &Response<Body>) -> Option<Duration> {
 }
 
 /// The gate: JSON of the expected shape, or a problem document, or not from the service.
-fn read<T: DeserializeOwned>(url: &str, response: &mut Response<Body>) -> Result<T, ApiError> {
+fn read<T: DeserializeOwned>(url: &str, limit: u64, response: &mut Response<Body>) -> Result<T, ApiError> {
     let foreign = |found: String| ApiError::NotTheService { url: url.to_owned(), found };
     let status = response.status();
     if status.is_redirection() {
@@ -351,7 +377,7 @@ fn read<T: DeserializeOwned>(url: &str, response: &mut Response<Body>) -> Result
     if !is_problem && media_type != "application/json" {
         return Err(foreign(format!("{status}, Content-Type: {media_type}")));
     }
-    let content = response.body_mut().with_config().limit(ANSWER_LIMIT).read_to_vec().map_err(|error| match error {
+    let content = response.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| match error {
         ureq::Error::BodyExceedsLimit(limit) => foreign(format!("{status}, > {limit} bytes")),
         error => transport_error(url, error),
     })?;

@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::api::MOST_CONNECTIONS;
 use super::console;
 use super::exit::Exit;
 use super::keys::KeyAlgorithm;
@@ -199,18 +200,35 @@ pub struct SubjectArguments {
 #[command(after_help = "\
 Examples:
   ptc-enroll submit-external api.csr --email admin@poste.example
-  ptc-enroll submit-external csrs/ --answers site.toml --output jsonl
-  ptc-enroll submit-external api.csr web.csr --dry-run")]
+  ptc-enroll submit-external csrs/ 'more/*.csr' --answers site.toml --output jsonl
+  ptc-enroll submit-external --manifest servers.csv --report report.csv
+  ptc-enroll submit-external api.csr web.csr --dry-run
+
+A manifest has a line a server; its first line names the columns. Only csr is needed; what a line leaves
+empty comes from the options and answers below:
+  csr,host_name,email,description
+  csrs/api.csr,api.poste.example,api@poste.example,Parcel interface")]
 pub struct SubmitExternalArguments {
-    /// CSRs, PEM or DER; of a folder, every .csr, .req, .p10, .pem and .der in it
-    #[arg(required = true, value_name = "FILE")]
+    /// CSRs, PEM or DER; patterns such as csrs/*.csr; of a folder, every .csr, .req, .p10, .pem and .der in it
+    #[arg(required_unless_present = "manifest", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// CSV file with a CSR a line and what is known of its server: csr, host_name, mac_address, nic_id, processor_id,
+    /// os_version, os_type, email, telephone, description
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    pub manifest: Option<PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub fields: FieldArguments,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub machine: MachineArguments,
+    /// Write a CSV file that says of every CSR how it ended
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Connections to the service at the same time, 1 to 16
+    #[arg(long, value_name = "NUMBER", default_value_t = 4,
+        value_parser = clap::value_parser!(u8).range(1..=MOST_CONNECTIONS as i64))]
+    pub connections: u8,
     /// Check the files, and send nothing
     #[arg(long)]
     pub dry_run: bool,

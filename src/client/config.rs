@@ -16,7 +16,7 @@ use super::package::{InstalledPackage, PackageError};
 use super::prompt;
 use super::store::Replaced;
 use crate::locales::{Language, Text};
-use crate::protocol::messages::{Contact, MachineDetails};
+use crate::protocol::messages::{Contact, DESCRIPTION_LIMIT, MACHINE_FIELD_LIMIT, MachineDetails, TELEPHONE_LIMIT};
 use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::{self, BadName};
 
@@ -85,6 +85,19 @@ pub enum ConfigError {
         /// The folder.
         folder: PathBuf,
     },
+    /// No file fits a pattern.
+    NoMatch {
+        /// The pattern.
+        pattern: PathBuf,
+    },
+    /// The report cannot be written.
+    Report {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A field that is needed was not given.
     Missing {
         /// The flag that gives it.
@@ -122,6 +135,10 @@ impl ConfigError {
                 .with("reason", source.to_string().trim_end().replace('\n', " ")),
             Self::File { path, source } => Text::new("error-file").with("path", path.display()).with("reason", source),
             Self::NoRequests { folder } => Text::new("error-no-requests").with("folder", folder.display()),
+            Self::NoMatch { pattern } => Text::new("error-no-match").with("pattern", pattern.display()),
+            Self::Report { path, source } => {
+                Text::new("error-report").with("path", path.display()).with("reason", source)
+            }
             Self::Missing { field } => {
                 Text::new("error-missing-field").with("field", field).with("variable", variable(field))
             }
@@ -235,6 +252,7 @@ impl MachineFields {
             [arguments.fields.telephone, answers.telephone],
             [arguments.fields.description, answers.description],
             defaults,
+            Need::Required,
         )?;
         check_text("--locality", &locality, 128)?;
         check_text("--region", &region, 128)?;
@@ -245,7 +263,7 @@ impl MachineFields {
 }
 
 /// The fields that go along with CSRs of external servers, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExternalFields {
     /// Who asks.
     pub contact: Contact,
@@ -254,23 +272,27 @@ pub struct ExternalFields {
 }
 
 impl ExternalFields {
-    /// Collects and checks the fields.
-    pub fn collect(config: &Config, fields: FieldArguments, machine: MachineArguments) -> Result<Self, ConfigError> {
-        if !config.package.settings.external_requests {
-            return Err(ConfigError::NoExternalRequests);
-        }
+    /// Collects and checks the fields that count wherever a manifest says nothing. `named` where it names an e-mail
+    /// address for every server, so that none is needed here.
+    pub fn collect(
+        config: &Config,
+        fields: FieldArguments,
+        machine: MachineArguments,
+        named: bool,
+    ) -> Result<Self, ConfigError> {
         let answers = Answers::read(fields.answers.as_deref())?;
-        let source = Source { interactive: config.interactive, language: config.language };
+        let source = Source { interactive: config.interactive && !named, language: config.language };
         let contact = source.contact(
             [fields.email, answers.email],
             [fields.telephone, answers.telephone],
             [fields.description, answers.description],
             &config.package.settings.defaults,
+            if named { Need::Optional } else { Need::Required },
         )?;
         let answered = answers.machine.unwrap_or_default();
         let detail = |field, flag: Option<String>, answer: Option<String>| -> Result<String, ConfigError> {
             let value = flag.or(answer).unwrap_or_default();
-            check_text(field, &value, 253)?;
+            check_detail(field, &value)?;
             Ok(value)
         };
         let machine = MachineDetails {
@@ -350,16 +372,27 @@ impl Source {
         telephone: [Option<String>; 2],
         description: [Option<String>; 2],
         defaults: &crate::protocol::package::Defaults,
+        need: Need,
     ) -> Result<Contact, ConfigError> {
-        let email = self.field("--email", email, &defaults.email, Need::Required)?;
-        subject::check_email(&email).map_err(|_| invalid("--email", &email, Text::new("wanted-email")))?;
+        let email = self.field("--email", email, &defaults.email, need)?;
         let telephone = self.field("--telephone", telephone, &defaults.telephone, Need::Optional)?;
-        check_text("--telephone", &telephone, 64)?;
         let description = self.field("--description", description, &defaults.description, Need::Asked)?;
-        if description.chars().count() > 2_000 {
-            return Err(too_long("--description", &description, 2_000));
+        for (field, value) in [("--email", &email), ("--telephone", &telephone), ("--description", &description)] {
+            check_detail(field, value)?;
         }
         Ok(Contact { email, telephone, description })
+    }
+}
+
+/// Whether a field of the contact, or a detail of an external server, holds what it may; it may be empty.
+pub fn check_detail(field: &'static str, value: &str) -> Result<(), ConfigError> {
+    match field {
+        _ if value.is_empty() => Ok(()),
+        "--email" => subject::check_email(value).map_err(|_| invalid(field, value, Text::new("wanted-email"))),
+        "--description" if value.chars().count() > DESCRIPTION_LIMIT => Err(too_long(field, value, DESCRIPTION_LIMIT)),
+        "--description" => Ok(()),
+        "--telephone" => check_text(field, value, TELEPHONE_LIMIT),
+        _ => check_text(field, value, MACHINE_FIELD_LIMIT),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything that can stop a command, and the text that tells a person what, why and what next.
 
 use std::io;
+use std::sync::Arc;
 
 use super::api::ApiError;
 use super::config::ConfigError;
@@ -9,6 +10,7 @@ use super::installation::InstallationError;
 use super::journal::JournalError;
 use super::keys::KeyError;
 use super::machine::MachineError;
+use super::manifest::ManifestError;
 use super::package::PackageError;
 use super::store::StoreError;
 use crate::locales::{self, Language, Text};
@@ -21,6 +23,9 @@ pub enum Error {
     /// Flags, answers file, environment variables, home.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The manifest of external servers.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The install package.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -61,6 +66,7 @@ impl Error {
     fn text(&self) -> Option<Text> {
         Some(match self {
             Self::Config(error) => error.text(),
+            Self::Manifest(error) => error.text(),
             Self::Package(error) => error.text(),
             Self::Journal(error) => error.text(),
             Self::Store(error) => error.text(),
@@ -80,14 +86,17 @@ impl Error {
 
     /// Whether the service did not answer, so that another call would fare the same.
     pub fn is_no_answer(&self) -> bool {
-        matches!(self, Self::Api(_)) && matches!(Exit::from(self), Exit::Unavailable | Exit::Untrusted)
+        matches!(self, Self::Api(error) if error.is_no_answer())
     }
 
     /// The error as it is shown.
     pub fn explain(&self, language: Language) -> Explanation {
-        let findings = match self {
-            Self::Csr(findings) => findings.clone(),
-            Self::Api(ApiError::Problem(problem)) => problem.findings.clone(),
+        let of_findings =
+            |findings: &[Finding]| findings.iter().map(|finding| locales::finding(finding, language)).collect();
+        let details = match self {
+            Self::Csr(findings) => of_findings(findings),
+            Self::Api(ApiError::Problem(problem)) => of_findings(&problem.findings),
+            Self::Manifest(error) => error.details(language),
             _ => Vec::new(),
         };
         match (self, self.text()) {
@@ -96,7 +105,7 @@ impl Error {
                 message: printable(problem.detail.as_ref().unwrap_or(&problem.title)).into_owned(),
                 hint: problem.hint.as_ref().map(|hint| printable(hint).into_owned()),
                 request_id: Some(printable(&problem.request_id).into_owned()).filter(|id| !id.is_empty()),
-                details: findings.iter().map(|finding| locales::finding(finding, language)).collect(),
+                details,
             },
             (_, text) => {
                 let text = text.unwrap_or(const { Text::new("error-unexpected") });
@@ -105,10 +114,28 @@ impl Error {
                     message: text.in_language(language),
                     hint: text.hint(language),
                     request_id: None,
-                    details: findings.iter().map(|finding| locales::finding(finding, language)).collect(),
+                    details,
                 }
             }
         }
+    }
+}
+
+/// An error of one request among many, as a report keeps it.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// The exit code that goes with it.
+    pub exit: Exit,
+    /// What it says; a fault of the service is the same for thousands.
+    pub explanation: Arc<Explanation>,
+    /// Whether the service did not answer, so that another call would fare the same.
+    pub no_answer: bool,
+}
+
+impl Fault {
+    /// Keeps an error.
+    pub fn new(error: &Error, language: Language) -> Self {
+        Self { exit: Exit::from(error), explanation: error.explain(language).into(), no_answer: error.is_no_answer() }
     }
 }
 

@@ -57,21 +57,29 @@ impl From<Exit> for ExitCode {
 impl From<&Error> for Exit {
     fn from(error: &Error) -> Self {
         match error {
-            Error::Config(_) | Error::Package(_) | Error::Csr(_) | Error::Machine(_) => Self::Input,
+            Error::Config(_) | Error::Manifest(_) | Error::Package(_) | Error::Csr(_) | Error::Machine(_) => {
+                Self::Input
+            }
             Error::Store(error) if error.is_input() => Self::Input,
             Error::Store(_) | Error::Key(_) | Error::Installation(_) => Self::Store,
             Error::Journal(error) if error.is_busy() => Self::Unavailable,
             Error::Journal(_) => Self::Store,
             Error::Clipboard(_) | Error::Output(_) => Self::Unexpected,
             Error::NoCertificate => Self::Input,
-            Error::Api(error) => match error {
-                ApiError::Untrusted { .. } | ApiError::UntrustedClock { .. } => Self::Untrusted,
-                ApiError::Unreachable { .. } | ApiError::TimedOut { .. } | ApiError::NotTheService { .. } => {
-                    Self::Unavailable
-                }
-                ApiError::ClientCertificateRefused { .. } => Self::Refused,
-                ApiError::Problem(problem) => Self::of_problem(problem.code(), problem.status),
-            },
+            Error::Api(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<&ApiError> for Exit {
+    fn from(error: &ApiError) -> Self {
+        match error {
+            ApiError::Untrusted { .. } | ApiError::UntrustedClock { .. } => Self::Untrusted,
+            ApiError::Unreachable { .. } | ApiError::TimedOut { .. } | ApiError::NotTheService { .. } => {
+                Self::Unavailable
+            }
+            ApiError::ClientCertificateRefused { .. } => Self::Refused,
+            ApiError::Problem(problem) => Self::of_problem(problem.code(), problem.status),
         }
     }
 }

@@ -1,15 +1,19 @@
-//! What is known here of each request, on disk: one small file a request, written before the network is touched.
+//! What is known here of each request, on disk: one small file a request, or one for those that were submitted together,
+//! written before the network is touched.
 //!
-//! A record is replaced as a whole: written beside, synced, renamed, the folder synced. Whatever instant the power
-//! fails at, the next run finds the record as it was before or after the step, never half of it. One run at a time
+//! A file is replaced as a whole: written beside, synced, renamed, the folder synced. Whatever instant the power
+//! fails at, the next run finds a record as it was before or after the step, never half of it. One run at a time
 //! holds the journal's lock.
 
+mod group;
 #[cfg(windows)]
 mod windows;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +23,7 @@ use time::macros::format_description;
 
 use super::kill_point;
 use crate::locales::Text;
+use crate::parallel;
 use crate::protocol::messages::{RequestStatus, Submission};
 use crate::protocol::request::{Kind, RequestNumber, State, StoreScope};
 use crate::protocol::secret::{Secret, hex};
@@ -26,6 +31,8 @@ use crate::protocol::subject;
 
 /// The names of files that are not complete start like this.
 const UNFINISHED: &str = ".ptc-";
+/// The ending of a file that holds one record.
+const SINGLE: &str = "json";
 /// The one format of a record.
 const FORMAT: u32 = 1;
 
@@ -85,6 +92,9 @@ pub struct Record {
     /// Where the certificate went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// The name of the file that it shares with others.
+    #[serde(skip)]
+    group: Option<String>,
 }
 
 impl Record {
@@ -120,6 +130,7 @@ impl Record {
             source: None,
             status: None,
             location: None,
+            group: None,
         })
     }
 
@@ -206,6 +217,28 @@ impl Journal {
 
     /// Every record, oldest first.
     pub fn records(&self) -> Result<Vec<Record>, JournalError> {
+        let mut records = self.select(Some)?;
+        // What has no number yet was made last.
+        let age = |record: &Record| (record.number().is_none(), record.number());
+        records.sort_by(|left, right| age(left).cmp(&age(right)).then_with(|| left.id.cmp(&right.id)));
+        Ok(records)
+    }
+
+    /// What is wanted of every record, in no particular order; of many thousands, little is kept in memory.
+    pub fn select<T: Send>(&self, wanted: impl Fn(Record) -> Option<T> + Sync) -> Result<Vec<T>, JournalError> {
+        /// Fewer small files than this are read faster than a thread starts.
+        const FILES: usize = 128;
+        let paths = self.files()?;
+        let least = if paths.iter().any(|path| is_group(path)) { 1 } else { FILES };
+        let mut selected = Vec::with_capacity(paths.len());
+        for part in parallel::map(&paths, least, |path| read(path, &wanted)) {
+            selected.append(&mut part?);
+        }
+        Ok(selected)
+    }
+
+    /// Every file with records.
+    fn files(&self) -> Result<Vec<PathBuf>, JournalError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -217,15 +250,11 @@ impl Journal {
             // A pipe in the place of a record would be waited for.
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_symlink());
             let path = entry.path();
-            if is_file && path.extension().is_some_and(|extension| extension == "json") {
+            if is_file && (is_group(&path) || path.extension().is_some_and(|ending| ending == SINGLE)) {
                 paths.push(path);
             }
         }
-        let mut records = read_all(&paths)?;
-        // What has no number yet was made last.
-        let age = |record: &Record| (record.number().is_none(), record.number());
-        records.sort_by(|left, right| age(left).cmp(&age(right)).then_with(|| left.id.cmp(&right.id)));
-        Ok(records)
+        Ok(paths)
     }
 
     /// Makes the folder and takes the lock; waits up to `patience` where another run holds it, saying so once.
@@ -240,7 +269,7 @@ impl Journal {
             match lock.try_lock() {
                 Ok(()) => {
                     self.remove_unfinished();
-                    return Ok(LockedJournal { journal: self.clone(), _lock: lock });
+                    return Ok(LockedJournal { journal: self.clone(), turn: Mutex::new(()), _lock: lock });
                 }
                 Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
                     if let Some(waiting) = waiting.take() {
@@ -268,47 +297,38 @@ impl Journal {
     }
 }
 
-/// Reads records, on several processors where there are many.
-fn read_all(paths: &[PathBuf]) -> Result<Vec<Record>, JournalError> {
-    /// Fewer than this are read faster than a thread starts.
-    const CHUNK: usize = 128;
-    let processors = thread::available_parallelism().map_or(1, usize::from).min(8);
-    let chunk = paths.len().div_ceil(processors).max(CHUNK);
-    let mut chunks = paths.chunks(chunk);
-    let own = chunks.next().unwrap_or_default();
-    thread::scope(|scope| {
-        let others: Vec<_> = chunks.map(|chunk| scope.spawn(|| read_in_turn(chunk))).collect();
-        let mut records = read_in_turn(own)?;
-        for other in others {
-            // A panic over there is one here.
-            let more = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            records.append(&mut more?);
-        }
-        Ok(records)
-    })
+fn is_group(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == group::ENDING)
 }
 
-fn read_in_turn(paths: &[PathBuf]) -> Result<Vec<Record>, JournalError> {
-    paths
-        .iter()
-        .map(|path| {
-            let content = fs::read(path).map_err(|source| JournalError::File { path: path.clone(), source })?;
-            serde_json::from_slice(&content).map_err(|source| JournalError::Damaged { path: path.clone(), source })
-        })
-        .collect()
+/// What is wanted of the records in a file.
+fn read<T>(path: &Path, wanted: impl Fn(Record) -> Option<T>) -> Result<Vec<T>, JournalError> {
+    let content = fs::read(path).map_err(|source| JournalError::File { path: path.to_owned(), source })?;
+    let damaged = |source| JournalError::Damaged { path: path.to_owned(), source };
+    if !is_group(path) {
+        return Ok(wanted(serde_json::from_slice(&content).map_err(damaged)?).into_iter().collect());
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let in_group = |record: Result<Record, _>| {
+        let record = record.map_err(damaged)?;
+        Ok(wanted(Record { group: name.clone(), ..record }))
+    };
+    group::read(&content).map(in_group).filter_map(Result::transpose).collect()
 }
 
 /// The journal while this run alone may change it.
 #[derive(Debug)]
 pub struct LockedJournal {
     journal: Journal,
+    /// Two threads that change records in one file would each undo what the other did.
+    turn: Mutex<()>,
     _lock: File,
 }
 
 impl LockedJournal {
-    /// Every record, oldest first.
-    pub fn records(&self) -> Result<Vec<Record>, JournalError> {
-        self.journal.records()
+    /// The records, for reading.
+    pub fn read(&self) -> &Journal {
+        &self.journal
     }
 
     /// The folder that the records lie in.
@@ -318,24 +338,59 @@ impl LockedJournal {
 
     /// Writes a record; when this returns, it survives a power cut.
     pub fn write(&self, record: &Record) -> Result<(), JournalError> {
-        let path = self.path(record);
-        // The bytes hold the token, so the buffer is cleared after use.
-        let content = zeroize::Zeroizing::new(
-            serde_json::to_vec(record).map_err(|source| JournalError::Damaged { path: path.clone(), source })?,
-        );
-        write_durably(&path, &content).map_err(|source| JournalError::File { path, source })
+        self.change([record], true)
     }
 
-    /// Removes a record of something that never happened.
-    pub fn remove(&self, record: &Record) -> Result<(), JournalError> {
-        let path = self.path(record);
-        fs::remove_file(&path)
-            .and_then(|()| sync_folder(&self.journal.folder))
-            .map_err(|source| JournalError::File { path, source })
+    /// Writes new records, several into one file.
+    pub fn write_new(&self, records: &mut [Record]) -> Result<(), JournalError> {
+        if let [first, _, ..] = records {
+            let name = format!("{}.{}", first.id, group::ENDING);
+            records.iter_mut().for_each(|record| record.group = Some(name.clone()));
+        }
+        self.change(records.iter(), true)
+    }
+
+    /// Writes many records, each where it lies.
+    pub fn write_all<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), JournalError> {
+        self.change(records, true)
+    }
+
+    /// Removes records of what never happened, or of what is over.
+    pub fn remove<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), JournalError> {
+        self.change(records, false)
+    }
+
+    /// Puts records in or takes them out; the folder is synced once.
+    fn change<'a>(&self, records: impl IntoIterator<Item = &'a Record>, keep: bool) -> Result<(), JournalError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files: BTreeMap<PathBuf, Vec<&Record>> = BTreeMap::new();
+        for record in records {
+            files.entry(self.path(record)).or_default().push(record);
+        }
+        for (path, records) in &files {
+            let error = |source| JournalError::File { path: path.clone(), source };
+            let content = match (is_group(path), keep, records.as_slice()) {
+                (true, ..) => group::changed(path, records, keep)?,
+                // The bytes hold the token, so the buffer is cleared after use.
+                (false, true, [record, ..]) => zeroize::Zeroizing::new(
+                    serde_json::to_vec(record)
+                        .map_err(|source| JournalError::Damaged { path: path.clone(), source })?,
+                ),
+                (false, ..) => zeroize::Zeroizing::default(),
+            };
+            if content.is_empty() { fs::remove_file(path) } else { replace(path, &content) }.map_err(error)?;
+        }
+        match files.is_empty() {
+            true => Ok(()),
+            false => sync_folder(&self.journal.folder).map_err(|source| self.journal.file_error(source)),
+        }
     }
 
     fn path(&self, record: &Record) -> PathBuf {
-        self.journal.folder.join(format!("{}.json", record.id))
+        match &record.group {
+            Some(name) => self.journal.folder.join(name),
+            None => self.journal.folder.join(format!("{}.{SINGLE}", record.id)),
+        }
     }
 }
 
@@ -367,6 +422,12 @@ use windows::create_folder;
 
 /// Replaces a file as a whole, owner-only from the moment it exists, and durably.
 pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace(path, content)?;
+    sync_folder(path.parent().ok_or(io::ErrorKind::InvalidInput)?)
+}
+
+/// Replaces a file as a whole; whether by the old or the new one, is certain once the folder is synced.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     file.write_all(content)?;
@@ -374,7 +435,7 @@ pub fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     kill_point::pass("journal.before-rename");
     let file = persist(file, path)?;
     // Windows knows no syncing of folders, but writes what it noted of the file's name along with the file.
-    if cfg!(windows) { file.sync_all() } else { sync_folder(folder) }
+    if cfg!(windows) { file.sync_all() } else { Ok(()) }
 }
 
 /// Puts a file in its place. Windows refuses while anybody, a scanner for one, looks at the file that is there.

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod keys;
 pub mod kill_point;
 pub mod machine;
+pub mod manifest;
 pub mod package;
 pub mod prompt;
 pub mod proxy;
@@ -43,7 +44,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     start_logging(arguments.global.verbose);
     let language = arguments.global.lang.unwrap_or_else(Language::system);
     let printer = report::Printer::new(arguments.global.output, language);
-    match commands::run(arguments, language) {
+    match commands::run(arguments, &printer) {
         Ok(outcome) => printer.outcome(&outcome).into(),
         Err(failure) => printer.failure(&failure).into(),
     }

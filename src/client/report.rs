@@ -1,6 +1,7 @@
 //! Results, printed once: as text in a language, or as JSON of a versioned schema.
 
 use std::io::{self, IsTerminal};
+use std::iter;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -34,8 +35,8 @@ pub trait Report {
     fn json(&self, language: Language) -> Value;
 
     /// For programs, one value a request, where the command is about requests.
-    fn lines(&self, language: Language) -> Vec<Value> {
-        vec![self.json(language)]
+    fn lines(&self, language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
+        Box::new(iter::once(self.json(language)))
     }
 
     /// The exit code that goes with it.
@@ -87,6 +88,16 @@ impl Printer {
         Self { output, language }
     }
 
+    /// The language that it prints.
+    pub const fn language(&self) -> Language {
+        self.language
+    }
+
+    /// Lines of a command that takes long, printed as they come.
+    pub const fn lines<'a>(&'a self, command: &'static str, place: &'a Place) -> Lines<'a> {
+        Lines { printer: self, command, place, printed: Ok(()) }
+    }
+
     /// Prints the result of a command and says how to exit.
     pub fn outcome(&self, outcome: &Outcome) -> Exit {
         let exit = outcome.report.exit();
@@ -102,10 +113,8 @@ impl Printer {
                 outcome.report.text(self.language)
             )),
             Output::Json => print(&envelope(outcome.report.json(self.language))),
-            Output::Jsonl => {
-                let lines: String = outcome.report.lines(self.language).into_iter().map(envelope).collect();
-                print(&lines)
-            }
+            // One by one: thousands of values at once are much memory.
+            Output::Jsonl => outcome.report.lines(self.language).map(envelope).try_for_each(|line| print(&line)),
         };
         match printed {
             Ok(()) => exit,
@@ -157,6 +166,37 @@ impl Printer {
     }
 }
 
+/// Results that are printed as they come, in the form `jsonl`; the other forms wait for the whole report.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    printer: &'a Printer,
+    command: &'static str,
+    place: &'a Place,
+    printed: io::Result<()>,
+}
+
+impl Lines<'_> {
+    /// Whether lines are printed as they come.
+    pub fn are_printed(&self) -> bool {
+        self.printer.output == Output::Jsonl
+    }
+
+    /// Prints one, with the exit code that it would have by itself. Once nobody takes them, nothing is printed any more,
+    /// and the work goes on.
+    pub fn print(&mut self, exit: Exit, result: impl FnOnce() -> Value) {
+        if self.are_printed() && self.printed.is_ok() {
+            let mut object = self.printer.envelope(self.command, Some(self.place), exit);
+            object["result"] = result();
+            self.printed = print(&ascii_line(&object));
+        }
+    }
+
+    /// Whether all could be printed.
+    pub fn finish(self) -> io::Result<()> {
+        self.printed
+    }
+}
+
 fn print(text: &str) -> io::Result<()> {
     console::write(io::stdout().lock(), text)
 }
@@ -175,10 +215,33 @@ impl Progress {
         Self(Some(bar))
     }
 
-    /// Shows something else from now on.
-    pub fn show(&self, text: &Text, language: Language) {
+    /// Starts to count work on many things, with the rate and the time left; few are done before anybody could read it.
+    pub fn of(count: usize, text: &Text, language: Language) -> Self {
+        const FEW: usize = 100;
+        /// Signs that need no language.
+        const TEMPLATE: &str = "{msg} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}";
+        if count <= FEW || !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let style = indicatif::ProgressStyle::with_template(TEMPLATE)
+            .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
+        let bar = indicatif::ProgressBar::new(count as u64).with_style(style).with_message(text.in_language(language));
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        Self(Some(bar))
+    }
+
+    /// Prints something else without a bar across it.
+    pub fn aside(&self, print: impl FnOnce()) {
+        match &self.0 {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// So many more are done.
+    pub fn advance(&self, count: usize) {
         if let Some(bar) = &self.0 {
-            bar.set_message(text.in_language(language));
+            bar.inc(count as u64);
         }
     }
 }

@@ -19,7 +19,7 @@ pub const API: &str = "/api/v1";
 /// The header that makes a submission safe to repeat: at most 64 visible ASCII characters, chosen by the client.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// The largest body that any route accepts, in bytes.
+/// The largest body that a route accepts, in bytes; those for batches have a limit of their own.
 pub const BODY_LIMIT: usize = 256 * 1024;
 
 /// DER bytes, base64 on the wire.

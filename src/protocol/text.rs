@@ -64,6 +64,12 @@ pub fn ascii_line(value: &Value) -> String {
     line
 }
 
+/// A cell of a CSV file in quotation marks (RFC 4180 §2), which no spreadsheet takes for a formula.
+pub fn csv_cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
+}
+
 /// Rows in columns as wide as their widest cell, two spaces apart, the heading first.
 pub fn table(heading: Vec<String>, rows: Vec<Vec<String>>) -> String {
     let all: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
@@ -110,5 +116,20 @@ mod tests {
     fn tables_line_up() {
         let row = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
         assert_eq!(table(row(["No", "État"]), vec![row(["7", "é"]), row(["123", ""])]), "No   État\n7    é\n123\n");
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (text, cell) in [
+            ("plain", "\"plain\""),
+            ("=1+1", "\"'=1+1\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("\t=1", "\"'\t=1\""),
+            ("a \"b\", c", "\"a \"\"b\"\", c\""),
+        ] {
+            assert_eq!(csv_cell(text), cell);
+        }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use super::admission::Admission;
 use super::audit;
 use super::ca::{Ca, CaError, Serial};
 use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
+use super::metrics::Metrics;
 use super::package::Signer;
 use super::registration::{Group, Signing, Watchers};
 use crate::locales::Text;
@@ -97,6 +100,9 @@ pub struct App {
     pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
     pub(super) watchers: Watchers,
+    pub(super) admission: Admission,
+    pub(super) metrics: Metrics,
+    pub(super) stopping: AtomicBool,
     pub(super) group: Group,
     pub(super) signing: Signing,
     /// Wakes those who send what is in the outbox.
@@ -117,6 +123,8 @@ impl App {
         }
         let signer = Signer::load(&home.package_signer())?;
         let serials = Box::new(Serial::random);
+        let admission = Admission::new(&settings.limits);
+        let metrics = Metrics::new(database.write_seconds().clone());
         Ok(Self {
             home,
             settings,
@@ -127,6 +135,9 @@ impl App {
             serials,
             auto_approve: false,
             watchers: Watchers::default(),
+            admission,
+            metrics,
+            stopping: AtomicBool::new(false),
             group: Group::default(),
             signing: Signing::default(),
             outbox: watch::Sender::new(()),

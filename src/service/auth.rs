@@ -50,6 +50,20 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// What sort of caller this is, without saying who.
+    pub const fn sort(&self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Package { .. } => "package",
+            Self::RequestHolder { .. } => "request-holder",
+            Self::Machine { .. } => "machine",
+            Self::Manager(_) => "manager",
+            Self::Operator { .. } => "operator",
+            Self::AutoApproval => "auto-approve",
+            Self::Service => "service",
+        }
+    }
+
     /// The kinds of requests that wait for this one's own decision; who is no manager is concerned by all.
     pub fn own_kinds(&self) -> Vec<Kind> {
         match self {
@@ -202,7 +216,7 @@ impl Object<'_> {
     }
 
     /// The kind of request, where there is one.
-    const fn kind(&self) -> Option<Kind> {
+    pub const fn kind(&self) -> Option<Kind> {
         match self {
             Self::Request { kind, .. } | Self::Certificate { kind, .. } => *kind,
             _ => None,

@@ -3,11 +3,12 @@
 //! The home holds `enrollment.toml` (the [`Settings`]), `enrollment.db` unless the database is on a server, `ca/`, `tls/`
 //! and `package-signer/`. Secrets are files, never settings.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::LimitSettings;
 use super::db::{Place, Server};
 use super::files::{self, FileError};
 use super::notices::{self, Mail, Webhook};
@@ -130,6 +131,9 @@ pub struct Settings {
     /// Where the secure listener listens.
     #[serde(default = "secure_listen")]
     pub secure_listen: SocketAddr,
+    /// Where those who run the service ask for its health and figures; without it, nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations_listen: Option<SocketAddr>,
     /// After how many days a request that nobody decided on expires.
     #[serde(default = "request_lifetime_days")]
     pub request_lifetime_days: u16,
@@ -145,17 +149,20 @@ pub struct Settings {
     /// How people are written to, if they are.
     #[serde(default)]
     pub mail: Option<Mail>,
+    /// How much one caller, or all together, may ask for.
+    #[serde(default, skip_serializing_if = "LimitSettings::is_default")]
+    pub limits: LimitSettings,
     /// The programs that are told of every event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<Webhook>,
 }
 
 const fn public_listen() -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8443)
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443)
 }
 
 const fn secure_listen() -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8444)
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8444)
 }
 
 const fn request_lifetime_days() -> u16 {
@@ -181,11 +188,13 @@ impl Settings {
             secure_url: secure_url.trim_end_matches('/').to_owned(),
             public_listen: public_listen(),
             secure_listen: secure_listen(),
+            operations_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8445)),
             request_lifetime_days: request_lifetime_days(),
             poll_seconds: poll_seconds(),
             crl_days: crl_days(),
             system_roots: false,
             mail: None,
+            limits: LimitSettings::default(),
             webhooks: Vec::new(),
         }
     }

@@ -1,5 +1,7 @@
 //! What goes wrong: refusals, which the caller is told, and failures, which only the log is told.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -8,11 +10,12 @@ use super::credential::CredentialError;
 use super::db::DatabaseError;
 use super::package::PackageError;
 use crate::locales::{self, Language, Text};
-use crate::protocol::messages::BODY_LIMIT;
 use crate::protocol::problem::{Problem, ProblemCode};
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::Finding;
-use crate::protocol::text::printable;
+
+/// How long a caller waits when the service cannot answer.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Why the service does not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -57,10 +60,10 @@ impl Failure {
     }
 
     /// Notes it in the log, where a refusal is no more than a detail.
-    pub fn log(&self, id: &str) {
+    pub fn log(&self) {
         match self {
-            Self::Refused(refusal) => log::debug!("refused: id={id} cause={refusal}"),
-            failure => log::error!("failed: id={id} cause={}", printable(&failure.to_string())),
+            Self::Refused(refusal) => log::debug!(cause:% = refusal; "refused"),
+            failure => log::error!(cause:% = failure; "failed"),
         }
     }
 
@@ -88,11 +91,12 @@ pub struct Refusal {
     code: ProblemCode,
     text: Text,
     findings: Vec<Finding>,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
     fn new(code: ProblemCode, text: Text) -> Self {
-        Self { code, text, findings: Vec::new() }
+        Self { code, text, findings: Vec::new(), retry_after: None }
     }
 
     /// The body or the query is not what the API describes.
@@ -175,8 +179,8 @@ impl Refusal {
     }
 
     /// The body is larger than any valid one.
-    pub fn body_too_large() -> Self {
-        Self::new(ProblemCode::BodyTooLarge, Text::new("problem-body-too-large").with("limit", BODY_LIMIT))
+    pub fn body_too_large(limit: usize) -> Self {
+        Self::new(ProblemCode::BodyTooLarge, Text::new("problem-body-too-large").with("limit", limit))
     }
 
     /// The body is not JSON.
@@ -186,7 +190,7 @@ impl Refusal {
 
     /// The CSR breaks rules.
     pub fn csr_refused(findings: Vec<Finding>) -> Self {
-        Self { code: ProblemCode::CsrRefused, text: Text::new("problem-csr-refused"), findings }
+        Self { findings, ..Self::new(ProblemCode::CsrRefused, Text::new("problem-csr-refused")) }
     }
 
     /// The idempotency key was used with another body.
@@ -205,9 +209,21 @@ impl Refusal {
         Self::new(ProblemCode::Internal, Text::new("problem-internal"))
     }
 
+    /// The caller asks too often, and is to come again after this time.
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let text = Text::new("problem-too-many-requests").with("seconds", whole_seconds(wait));
+        Self { retry_after: Some(wait), ..Self::new(ProblemCode::TooManyRequests, text) }
+    }
+
     /// The service cannot answer now.
     pub fn unavailable() -> Self {
-        Self::new(ProblemCode::Unavailable, Text::new("problem-unavailable"))
+        let text = Text::new("problem-unavailable");
+        Self { retry_after: Some(BUSY), ..Self::new(ProblemCode::Unavailable, text) }
+    }
+
+    /// After how many seconds the caller is to come again, where that helps (RFC 9110 §10.2.3).
+    pub fn retry_after(&self) -> Option<u64> {
+        self.retry_after.map(whole_seconds)
     }
 
     /// Whether it was done is not known, because the database did not answer any more.
@@ -242,4 +258,9 @@ impl Refusal {
             findings: self.findings.clone(),
         }
     }
+}
+
+/// Rounded up, so that whoever comes then is not too early, and never 0, which would be at once.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
 }

@@ -1,13 +1,14 @@
-//! From a TCP listener to requests in an axum router: TLS, timeouts, limits, graceful stop.
+//! From a TCP listener to requests in an axum router: TLS where there is some, timeouts, limits, graceful stop.
 //!
 //! `axum::serve` has no header timeout, so hyper's own loop runs here. Every request carries [`PeerAddress`] and, where
 //! the client showed a certificate, [`PeerCertificate`] in its extensions.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use hyper::{Request, body};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -28,8 +30,33 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
+use super::admission::Source;
+use super::metrics::{Handshake, Traffic};
+
 /// How long nothing is accepted when the system has no more files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Which listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerName {
+    /// For clients, without a certificate.
+    Public,
+    /// For whoever has a certificate.
+    Secure,
+    /// For those who run the service.
+    Operations,
+}
+
+impl ListenerName {
+    /// The word in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Secure => "secure",
+            Self::Operations => "operations",
+        }
+    }
+}
 
 /// Where a request comes from: the other end of the TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +79,8 @@ pub struct Limits {
     pub answer: Duration,
     /// How many connections are open at the same time; more wait in the system's queue.
     pub connections: usize,
+    /// How many of them one address holds; 0 is no limit.
+    pub connections_per_address: usize,
     /// How long running requests may take after the stop.
     pub stop: Duration,
 }
@@ -64,21 +93,24 @@ impl Default for Limits {
             body: Duration::from_secs(30),
             answer: Duration::from_secs(30),
             connections: 4096,
+            connections_per_address: 0,
             stop: Duration::from_secs(20),
         }
     }
 }
 
 /// Serves until `stop` becomes true or its sender is gone; then accepts nothing more, lets running requests finish
-/// within their limit, and returns.
+/// within their limit, and returns. Without a TLS configuration it speaks plain HTTP.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: impl Into<Option<Arc<ServerConfig>>>,
     router: Router,
     limits: Limits,
+    traffic: Traffic,
     mut stop: watch::Receiver<bool>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
+    let acceptor = tls.into().map(TlsAcceptor::from);
+    let sources = Sources::default();
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -95,10 +127,23 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = connection(stream, address, acceptor.clone(), router.clone(), limits, stop.clone());
+                // Before TLS there is no way to say why; whoever is sent away like that comes again.
+                let Some(source) = sources.enter(address, limits.connections_per_address) else {
+                    traffic.sent_away();
+                    log::debug!(peer:% = address; "connection refused, too many of this address");
+                    continue;
+                };
+                let connection = Connection {
+                    address,
+                    router: router.clone(),
+                    limits,
+                    traffic: traffic.clone(),
+                    stop: stop.clone(),
+                };
+                let (acceptor, open) = (acceptor.clone(), traffic.open());
                 connections.spawn(async move {
-                    connection.await;
-                    drop(place);
+                    connection.serve(stream, acceptor).await;
+                    drop((place, source, open));
                 });
             }
             Err(error) => refused(error).await,
@@ -107,7 +152,7 @@ pub async fn serve(
     drop(listener);
     let finished = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.stop, finished).await.is_err() {
-        log::warn!("requests cut off: connections={} after={:?}", connections.len(), limits.stop);
+        log::warn!(connections = connections.len(), after:? = limits.stop; "requests cut off");
         connections.shutdown().await;
     }
 }
@@ -121,59 +166,113 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn refused(error: io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        log::error!("connection not accepted: cause={error} pause={ACCEPT_PAUSE:?}");
+        log::error!(cause:% = error, pause:? = ACCEPT_PAUSE; "connection not accepted");
         sleep(ACCEPT_PAUSE).await;
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// How many connections each source holds. Only those that hold one are in it.
+#[derive(Debug, Clone, Default)]
+struct Sources(Arc<Mutex<HashMap<Source, usize>>>);
+
+impl Sources {
+    /// A place among the connections of a source, until it is dropped; none where they are as many as they may be.
+    fn enter(&self, address: SocketAddr, limit: usize) -> Option<SourcePlace> {
+        let source = Source::from(address.ip());
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.get(&source).copied().unwrap_or(0);
+        if limit != 0 && count >= limit {
+            return None;
+        }
+        open.insert(source, count + 1);
+        Some(SourcePlace { source, sources: self.clone() })
+    }
+}
+
+struct SourcePlace {
+    source: Source,
+    sources: Sources,
+}
+
+impl Drop for SourcePlace {
+    fn drop(&mut self) {
+        let mut open = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(&self.source) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.remove(&self.source)),
+        }
+    }
+}
+
+/// One connection, whatever it is spoken over.
+struct Connection {
     address: SocketAddr,
-    acceptor: TlsAcceptor,
     router: Router,
     limits: Limits,
-    mut stop: watch::Receiver<bool>,
-) {
-    // Answers are small and complete; nothing is gained by waiting for more (RFC 896).
-    let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.answer));
-    let handshake = timeout(limits.handshake, acceptor.accept(Box::pin(stream)));
-    let stream = tokio::select! {
-        stream = handshake => stream,
-        _ = stopped(&mut stop) => return,
-    };
-    let stream = match stream {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return log::info!("TLS handshake failed: peer={address} cause={error}"),
-        Err(_) => return log::info!("TLS handshake not finished: peer={address} limit={:?}", limits.handshake),
-    };
-    let certificates = stream.get_ref().1.peer_certificates();
-    let certificate =
-        certificates.and_then(|chain| chain.first()).map(|leaf| PeerCertificate(leaf.clone().into_owned()));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let deadline = Instant::now() + limits.body;
-        let mut request = request.map(|body| Body::new(TimedBody { body, deadline: Box::pin(sleep_until(deadline)) }));
-        request.extensions_mut().insert(PeerAddress(address));
-        if let Some(certificate) = &certificate {
-            request.extensions_mut().insert(certificate.clone());
+    traffic: Traffic,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn serve(mut self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        // Answers are small and complete; nothing is gained by waiting for more (RFC 896).
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.limits.answer));
+        let stream = Box::pin(stream);
+        let Some(acceptor) = acceptor else { return self.converse(stream, None).await };
+        let (address, limit) = (self.address, self.limits.handshake);
+        let handshake = timeout(limit, acceptor.accept(stream));
+        let stream = tokio::select! {
+            stream = handshake => stream,
+            _ = stopped(&mut self.stop) => return,
+        };
+        let stream = match stream {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                self.traffic.handshake(Handshake::Failed);
+                return log::info!(peer:% = address, cause:% = error; "TLS handshake failed");
+            }
+            Err(_) => {
+                self.traffic.handshake(Handshake::TimedOut);
+                return log::info!(peer:% = address, limit:? = limit; "TLS handshake not finished");
+            }
+        };
+        self.traffic.handshake(Handshake::Done);
+        let certificates = stream.get_ref().1.peer_certificates();
+        let certificate =
+            certificates.and_then(|chain| chain.first()).map(|leaf| PeerCertificate(leaf.clone().into_owned()));
+        self.converse(stream, certificate).await;
+    }
+
+    /// Answers one request after the other.
+    async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, certificate: Option<PeerCertificate>) {
+        let Self { address, router, limits, mut stop, .. } = self;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let deadline = Instant::now() + limits.body;
+            let mut request =
+                request.map(|body| Body::new(TimedBody { body, deadline: Box::pin(sleep_until(deadline)) }));
+            request.extensions_mut().insert(PeerAddress(address));
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
+            }
+            // A router is always ready.
+            router.clone().call(request)
+        });
+        let mut http = http1::Builder::new();
+        // hyper measures the wait for a connection's next request with this limit too.
+        http.timer(TokioTimer::new()).header_read_timeout(limits.head);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            _ = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            log::debug!(peer:% = address, cause:% = error; "connection ended");
         }
-        // A router is always ready.
-        router.clone().call(request)
-    });
-    let mut http = http1::Builder::new();
-    // hyper measures the wait for a connection's next request with this limit too.
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        _ = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = served {
-        log::debug!("connection ended: peer={address} cause={error}");
     }
 }
 

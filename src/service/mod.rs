@@ -1,5 +1,6 @@
 //! The registration authority and its CA.
 
+pub mod admission;
 pub mod api;
 pub mod app;
 pub mod audit;
@@ -13,10 +14,13 @@ pub mod files;
 pub mod handover;
 pub mod install;
 pub mod listener;
+pub mod metrics;
 pub mod notices;
 pub mod package;
 pub mod pkcs12;
+pub mod readiness;
 pub mod registration;
+pub mod request_scope;
 pub mod router;
 pub mod server;
 pub mod tls;

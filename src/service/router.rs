@@ -12,8 +12,10 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::{JSON, administration, frame, manager, public};
+use super::api::frame::{Frame, Places};
+use super::api::{JSON, administration, batch, frame, manager, operations, public};
 use super::app::App;
+use super::listener::ListenerName;
 use super::web;
 use crate::protocol::messages::API;
 
@@ -26,6 +28,9 @@ fn public_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(public::submit))
         .routes(routes!(public::follow))
         .routes(routes!(public::report))
+        .routes(routes!(batch::submit))
+        .routes(routes!(batch::follow))
+        .routes(routes!(batch::report))
         .routes(routes!(public::service))
         .routes(routes!(public::chain))
         .routes(routes!(public::crl))
@@ -71,7 +76,20 @@ pub fn public(app: Arc<App>) -> Router {
         .route(&format!("{API}{DESCRIPTION}"), get(async || describe(&DOCUMENT)))
         .fallback(frame::not_found)
         .method_not_allowed_fallback(frame::method_not_allowed)
-        .layer(from_fn(frame::frame))
+        .layer(from_fn_with_state(Places::new(&app), frame::one_place))
+        .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Public), frame::frame))
+        .with_state(app)
+}
+
+/// The operations listener's router: how the service is, and nothing else.
+pub fn operations(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/livez", get(operations::live))
+        .route("/readyz", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .fallback(frame::not_found)
+        .method_not_allowed_fallback(frame::method_not_allowed)
+        .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Operations), frame::frame))
         .with_state(app)
 }
 
@@ -92,8 +110,9 @@ pub fn secure(app: Arc<App>) -> Router {
         .fallback(frame::not_found)
         .method_not_allowed_fallback(frame::method_not_allowed)
         .layer(from_fn_with_state(app.clone(), frame::guard))
+        .layer(from_fn_with_state(Places::new(&app), frame::one_place))
         .layer(from_fn(web::present))
-        .layer(from_fn(frame::frame))
+        .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Secure), frame::frame))
         .with_state(app)
 }
 

@@ -1,4 +1,4 @@
-//! The running service: both listeners and what happens by itself from time to time.
+//! The running service: its listeners and what happens by itself from time to time.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::app::App;
 use super::credential::CredentialError;
 use super::error::Failure;
-use super::listener::{self, Limits};
+use super::listener::{self, Limits, ListenerName};
 use super::notices::{self, LaneError};
 use super::router;
 use super::tls::{self, TlsError};
@@ -22,6 +22,9 @@ use crate::locales::Text;
 
 /// How often the service looks for what is due: requests to expire, certificates to sign, a list to renew.
 pub(super) const ROUND: Duration = Duration::from_secs(60);
+
+/// How many connections the operations listener has: a few collectors and probes, and no way to fill the memory.
+const OPERATIONS_CONNECTIONS: usize = 64;
 
 /// How often it looks for requests that are not in the index of searches.
 const INDEX_ROUND: Duration = Duration::from_secs(1);
@@ -67,16 +70,28 @@ pub struct Running {
     pub public: SocketAddr,
     /// Where the secure listener listens.
     pub secure: SocketAddr,
+    /// Where the operations listener listens, if it does.
+    pub operations: Option<SocketAddr>,
     app: Arc<App>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// What goes on until everything else has stopped.
+    watched: watch::Sender<bool>,
+    watching: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Accepts nothing more, lets running requests finish, and closes the database.
+    /// Accepts nothing more, lets running requests finish, and closes the database. Until then the operations listener
+    /// says that the service is not ready.
     pub async fn stop(self) {
+        self.app.begin_to_stop();
         self.stop.send_replace(true);
         for task in self.tasks {
+            // A task that panicked has said so already.
+            let _ = task.await;
+        }
+        self.watched.send_replace(true);
+        if let Some(task) = self.watching {
             // A task that panicked has said so already.
             let _ = task.await;
         }
@@ -92,20 +107,38 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
     let lanes = notices::lanes(&app)?;
     let (public_listener, public) = bind(app.settings().public_listen).await?;
     let (secure_listener, secure) = bind(app.settings().secure_listen).await?;
+    let operations_listener = match app.settings().operations_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     app.sign_recorded().await?;
     app.refresh_crl().await?;
 
     let (stop, stopped) = watch::channel(false);
-    let accept = |listener, tls, router| tokio::spawn(listener::serve(listener, tls, router, limits, stopped.clone()));
+    let limits = Limits { connections_per_address: app.settings().limits.connections_per_address, ..limits };
+    let accept = |listener, tls, router, name| {
+        tokio::spawn(listener::serve(listener, tls, router, limits, app.metrics.traffic(name), stopped.clone()))
+    };
     let mut tasks = vec![
-        accept(public_listener, public_tls, router::public(app.clone())),
-        accept(secure_listener, secure_tls, router::secure(app.clone())),
+        accept(public_listener, public_tls, router::public(app.clone()), ListenerName::Public),
+        accept(secure_listener, secure_tls, router::secure(app.clone()), ListenerName::Secure),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
         tokio::spawn(index(app.clone(), stopped.clone())),
     ];
     tasks.extend(lanes.into_iter().map(|lane| tokio::spawn(lane.run(app.clone(), stopped.clone()))));
-    log::info!("service started: environment={} public={public} secure={secure}", app.settings().environment);
-    Ok(Running { public, secure, app, stop, tasks })
+    let (watched, unwatched) = watch::channel(false);
+    let (watching, operations) = operations_listener
+        .map(|(listener, address)| {
+            let limits = Limits { connections: OPERATIONS_CONNECTIONS, connections_per_address: 0, ..limits };
+            let traffic = app.metrics.traffic(ListenerName::Operations);
+            let router = router::operations(app.clone());
+            (tokio::spawn(listener::serve(listener, None, router, limits, traffic, unwatched)), address)
+        })
+        .unzip();
+    let environment = app.settings().environment.as_str();
+    let watched_at = operations.map_or_else(|| "none".to_owned(), |address: SocketAddr| address.to_string());
+    log::info!(environment, public:%, secure:%, operations = watched_at; "service started");
+    Ok(Running { public, secure, operations, app, stop, tasks, watched, watching })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -149,6 +182,6 @@ async fn index(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
 
 async fn attempt(what: &str, work: impl Future<Output = Result<(), Failure>>) {
     if let Err(error) = work.await {
-        log::error!("not done, will be tried again: what={what} cause={error}");
+        log::error!(what, cause:% = error; "not done, will be tried again");
     }
 }

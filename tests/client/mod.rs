@@ -16,4 +16,6 @@ mod files;
 #[cfg(feature = "service")]
 mod installation;
 #[cfg(feature = "service")]
+mod mass;
+#[cfg(feature = "service")]
 mod packages;

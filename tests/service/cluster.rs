@@ -18,7 +18,7 @@ use time::Duration;
 use crate::support::database::TestDatabase;
 use crate::support::postgres::{PostgresServer, psql};
 use crate::support::receivers::{Receiver, eventually, mail_server};
-use crate::support::service::{A, Client, Draft, Identity, Reply, Service, operator};
+use crate::support::service::{A, Client, Draft, Enrolled, Identity, Reply, Service, operator};
 use crate::support::serving::Serving;
 
 /// The service in this process, and others beside it.
@@ -261,7 +261,8 @@ fn a_process_that_dies_leaves_nothing_undone() {
     let victim = cluster.others.pop().unwrap();
     let service = &cluster.service;
     let manager = service.manager(A);
-    let numbers: Vec<RequestNumber> = (0..20).map(|_| service.pending(A).number).collect();
+    let enrolled: Vec<Enrolled> = (0..20).map(|_| service.pending(A)).collect();
+    let numbers: Vec<RequestNumber> = enrolled.iter().map(|enrolled| enrolled.number).collect();
     let client = service.client(victim.secure, Some(&manager));
     assert_eq!(client.get("/test").status, 200);
     let details: Vec<(RequestNumber, String)> =
@@ -282,13 +283,17 @@ fn a_process_that_dies_leaves_nothing_undone() {
     });
     let done: u32 = cluster.sql(approved).parse().unwrap();
     assert!((5..20).contains(&done), "{done}");
-    // What the dead one recorded and did not sign, whoever comes next signs; what it did not decide, others decide.
+    // What it did not decide, others decide; what it recorded and did not sign, they sign when its client asks.
     let survivor = service.client(cluster.others[0].secure, Some(&manager));
     for (number, csr_sha256) in &details {
         let reply = approve(&survivor, *number, csr_sha256);
         assert!(matches!(reply.status, 200 | 409), "{}", reply.text());
     }
-    assert!(numbers.iter().all(|number| service.detail(*number).status.state == State::Approved));
+    let public = cluster.public();
+    for Enrolled { number, draft } in &enrolled {
+        let status: RequestStatus = public[1].get_as(&draft.token, &format!("/requests/{number}")).json();
+        assert!(status.state == State::Approved && status.issued.is_some(), "{status:?}");
+    }
     let unsigned = "SELECT count(*) FROM certificates WHERE der IS NULL";
     assert_eq!(cluster.sql(unsigned), "0");
     cluster.audit_is_intact();

@@ -48,6 +48,7 @@ impl Installation {
             &format!("--secure-url={url}"),
             "--public-listen=127.0.0.1:0",
             "--secure-listen=127.0.0.1:0",
+            "--operations-listen=127.0.0.1:0",
             "--manager-name=Perrine Centrale",
             &format!("--manager-email={email}"),
             &format!("--manager-out={}", self.0.path().join(out).display()),
@@ -206,7 +207,7 @@ fn what_is_wrong_with_the_home_is_named() {
         fs::write(path, format!("{text}colour = \"red\"\n")).unwrap();
     })
     .exits(3);
-    assert!(unknown.stderr.contains("line 12") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("line 13") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
     let open = change("ca/issuing.key.pem", &|path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     })

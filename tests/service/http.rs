@@ -1,13 +1,9 @@
 //! HTTP itself: what is not JSON, too long, from another site, forged, unknown, paged.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
 
 use ptc_enroll::protocol::messages::{API, BODY_LIMIT};
 use ptc_enroll::protocol::problem::ProblemCode;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::support::service::{A, Draft, SECURE_URL, Service, base64};
@@ -75,17 +71,7 @@ fn what_is_too_long_is_refused_and_the_sender_learns_it() {
 fn an_endless_body_is_cut_off() {
     let service = Service::start();
     let bearer = service.package(A);
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(service.app.ca().root().to_vec())).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("enroll.ptc.example").unwrap();
-    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-    let socket = TcpStream::connect(("127.0.0.1", service.public_port())).unwrap();
-    let mut stream = StreamOwned::new(connection, socket);
+    let mut stream = service.public_connection();
     let head = format!(
         "POST {API}/requests HTTP/1.1\r\nHost: enroll.ptc.example\r\nAuthorization: Bearer {}\r\n\
          Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",

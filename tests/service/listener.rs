@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use ptc_enroll::protocol::subject::Subject;
 use ptc_enroll::service::ca::{Algorithm, Ca, Profile, Serial, Template};
 use ptc_enroll::service::listener::{Limits, PeerAddress, PeerCertificate, serve};
+use ptc_enroll::service::metrics::Traffic;
 use ptc_enroll::service::tls;
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -60,7 +61,7 @@ impl Service {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());
             let router = router(running.clone(), finish.clone());
-            tasks.push(tokio::spawn(serve(listener, config, router, limits, stopped.clone())));
+            tasks.push(tokio::spawn(serve(listener, config, router, limits, Traffic::default(), stopped.clone())));
         }
         Self { ca, public: addresses[0], secure: addresses[1], stop, tasks, running, finish, _folder: folder }
     }

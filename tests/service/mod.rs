@@ -1,6 +1,7 @@
 //! The service's parts, each from outside.
 
 mod audit;
+mod batch;
 mod ca;
 mod cluster;
 mod commands;
@@ -9,9 +10,11 @@ mod demo;
 mod http;
 mod issuing;
 mod lifecycle;
+mod limits;
 mod listener;
 mod managers;
 mod notices;
+mod observability;
 mod package;
 mod packages;
 mod pages;

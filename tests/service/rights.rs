@@ -28,10 +28,14 @@ const ROLES: [&str; 9] = [
 
 /// All things below belong to organisation A: `{number}` is a pending request (an approved one for its outcome),
 /// `{serial}` a workstation's certificate, `{id}` a manager or an install package.
-const TABLE: [(&str, &str, [u16; 9]); 25] = [
+const TABLE: [(&str, &str, [u16; 9]); 28] = [
     ("POST", "/requests", [401, 201, 401, 401, 401, 401, 401, 401, 401]),
     ("GET", "/requests/{number}", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
     ("PUT", "/requests/{number}/outcome", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
+    ("POST", "/requests/batch", [401, 200, 401, 401, 401, 401, 401, 401, 401]),
+    // The tokens in the body say which requests are the caller's.
+    ("POST", "/requests/status", [200; 9]),
+    ("POST", "/requests/outcomes", [200; 9]),
     ("GET", "/service", [200; 9]),
     ("GET", "/ca/chain", [200; 9]),
     ("GET", "/ca/crl", [200; 9]),
@@ -166,6 +170,18 @@ impl<'a> Everybody<'a> {
             "/requests" => {
                 let draft = Draft::workstation(A, &service.fresh("PC-"));
                 body = Some(serde_json::to_value(&draft.submission).unwrap());
+            }
+            "/requests/batch" => {
+                let draft = Draft::workstation(A, &service.fresh("PC-"));
+                let mut submission = serde_json::to_value(&draft.submission).unwrap();
+                submission["idempotency_key"] = json!("key");
+                body = Some(json!({ "submissions": [submission] }));
+            }
+            "/requests/status" => {
+                body = Some(json!({ "requests": [{ "number": 1, "token": token.expose() }] }));
+            }
+            "/requests/outcomes" => {
+                body = Some(json!({ "outcomes": [{ "number": 1, "token": token.expose(), "state": "installed" }] }));
             }
             "/manager/organisations" => {
                 body = Some(json!({ "code": service.fresh("X"), "name": "POSTE", "country": "XX" }));

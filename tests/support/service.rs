@@ -1,6 +1,7 @@
 //! A real service in this process: both listeners on ports of their own, a clock that a test can move, people and
 //! machines with their certificates, and requests of any shape.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -27,6 +28,8 @@ use ptc_enroll::service::pkcs12::Pkcs12;
 use ptc_enroll::service::registration::CreatedPackage;
 use ptc_enroll::service::server::{Running, serve};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
@@ -110,6 +113,7 @@ impl Service {
         settings.database = database.as_ref().map(TestDatabase::url);
         settings.public_listen.set_port(0);
         settings.secure_listen.set_port(0);
+        settings.operations_listen = Some(([127, 0, 0, 1], 0).into());
         configure(&mut settings);
         let plan = Plan {
             settings,
@@ -139,6 +143,11 @@ impl Service {
         self.run(running.stop());
         self.app = Arc::new(open(&self.runtime, &self.folder, &self.ahead));
         self.running = Some(self.run(serve(self.app.clone(), Limits::default())).unwrap());
+    }
+
+    /// Lets the service begin to stop; the task is over when it has.
+    pub fn begin_to_stop(&mut self) -> tokio::task::JoinHandle<()> {
+        self.runtime.spawn(self.running.take().unwrap().stop())
     }
 
     /// Waits for what the service's own functions do.
@@ -217,6 +226,26 @@ impl Service {
 
     pub fn public_port(&self) -> u16 {
         self.running.as_ref().unwrap().public.port()
+    }
+
+    /// Somebody at the operations listener, without TLS.
+    pub fn operations(&self) -> Client {
+        let port = self.running.as_ref().unwrap().operations.unwrap().port();
+        Client { base: format!("http://127.0.0.1:{port}"), ..self.client(port, None) }
+    }
+
+    /// A connection to the public listener, for whoever does not speak HTTP as it should be.
+    pub fn public_connection(&self) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(self.app.ca().root().to_vec())).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("enroll.ptc.example").unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", self.public_port())).unwrap())
     }
 
     /// Somebody at the public listener.

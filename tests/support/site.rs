@@ -56,6 +56,7 @@ pub struct Builder {
     proxy: Option<Reserved>,
     serve: Vec<&'static str>,
     system_roots: bool,
+    settings: &'static str,
 }
 
 /// A running service.
@@ -93,6 +94,12 @@ impl Builder {
         self
     }
 
+    /// Adds settings.
+    pub fn settings(mut self, lines: &'static str) -> Self {
+        self.settings = lines;
+        self
+    }
+
     /// Adds flags to `serve`.
     pub fn serve(mut self, flags: &[&'static str]) -> Self {
         self.serve.extend(flags);
@@ -113,13 +120,15 @@ impl Builder {
             &format!("--secure-url={}", url(secure_port)),
             &format!("--public-listen=127.0.0.1:{public_port}"),
             &format!("--secure-listen=127.0.0.1:{secure_port}"),
+            "--operations-listen=127.0.0.1:0",
             "--manager-name=Perrine Centrale",
             "--manager-email=perrine@ptc.example",
             &format!("--manager-out={}", folder.path().join("ptc-manager").display()),
         ];
         service(&home, init).exits(0);
+        let settings = home.join("enrollment.toml");
+        fs::write(&settings, fs::read_to_string(&settings).unwrap() + self.settings).unwrap();
         if self.system_roots {
-            let settings = home.join("enrollment.toml");
             let text = fs::read_to_string(&settings).unwrap().replace("system_roots = false", "system_roots = true");
             fs::write(settings, text).unwrap();
             certify_elsewhere(folder.path(), &home.join("tls"));
@@ -154,7 +163,7 @@ impl Site {
 
     /// A site to set up.
     pub fn builder() -> Builder {
-        Builder { host: "127.0.0.1", ports: None, proxy: None, serve: Vec::new(), system_roots: false }
+        Builder { host: "127.0.0.1", ports: None, proxy: None, serve: Vec::new(), system_roots: false, settings: "" }
     }
 
     /// The site with its service stopped.
@@ -285,8 +294,11 @@ impl Machine {
         let Ok(entries) = fs::read_dir(self.home.join("state/test")) else { return Vec::new() };
         entries
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json" || ending == "jsonl"))
+            .flat_map(|path| {
+                let content = fs::read_to_string(path).unwrap();
+                content.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>()
+            })
             .collect()
     }
 }

@@ -98,6 +98,9 @@ pub(crate) struct InitArguments {
     /// Where the secure listener listens [default: 127.0.0.1:8444]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) secure_listen: Option<SocketAddr>,
+    /// Where health and figures are asked for, over plain HTTP [default: 127.0.0.1:8445]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) operations_listen: Option<SocketAddr>,
     /// An empty database on a PostgreSQL server: postgres://account@host/database, without a password
     /// [default: a file in the home]
     #[arg(long, value_name = "URL")]
@@ -139,6 +142,18 @@ pub(crate) struct ServeArguments {
     /// Approve every request as it comes; for demonstrations and tests, never in the environment prod
     #[arg(long)]
     pub(crate) auto_approve: bool,
+    /// How the log is written, on stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people: one line an event
+    Text,
+    /// For programs: one JSON object a line
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -90,6 +90,8 @@ impl Site {
         let url = |address: SocketAddr| format!("https://{address}");
         let mut settings = Settings::new("demo", &url(public), &url(secure));
         (settings.public_listen, settings.secure_listen) = (public, secure);
+        // Whatever runs on this machine already has the usual port.
+        settings.operations_listen = None;
         settings.poll_seconds = 1;
         let plan = Plan {
             settings,

@@ -28,7 +28,10 @@ use crate::error::CommandError;
 fn main() -> ExitCode {
     let Cli { context, command } = Cli::parse();
     let context = Context::from(context);
-    logging::start(matches!(command, Command::Serve(_)));
+    logging::start(match &command {
+        Command::Serve(arguments) => Some(arguments.log_format),
+        _ => None,
+    });
     match run(&context, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

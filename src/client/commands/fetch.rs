@@ -1,29 +1,36 @@
 //! `fetch`: every request of this machine brought up to date, and what was approved brought home.
 //!
 //! For each request: ask, note the answer, deliver the certificate, note that, tell the service, note that. Every step
-//! may be repeated, so a run that was cut off is simply run again.
+//! may be repeated, so a run that was cut off is simply run again. Many are asked about in one call; this machine's own
+//! go on from there one by one, those of servers elsewhere together.
+
+mod elsewhere;
+mod report;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use self::elsewhere::Elsewhere;
+use self::report::{FetchReport, Line};
 use super::pending;
-use crate::client::api::{Api, ApiError};
+use crate::client::api::{Answers, Api, ApiError};
 use crate::client::cli::FetchArguments;
 use crate::client::config::{self, Config};
-use crate::client::error::{Error, Explanation};
+use crate::client::error::{Error, Fault};
 use crate::client::exit::Exit;
+use crate::client::installation::{self, InstallationError};
 use crate::client::journal::{Identity, LockedJournal, Record, Step};
-use crate::client::report::{Progress, Report};
-use crate::client::store::Replaced;
-use crate::client::{external, installation, kill_point};
-use crate::locales::{self, Language, Text};
+use crate::client::kill_point;
+use crate::client::report::Progress;
+use crate::client::store::{Delivery, Replaced};
+use crate::locales::Text;
+use crate::protocol::batch::{HeldRequest, REQUESTS_LIMIT, SUBMISSIONS_LIMIT};
 use crate::protocol::messages::{Issued, RequestStatus};
-use crate::protocol::request::{Kind, RequestNumber, State, StoreScope};
+use crate::protocol::request::{RequestNumber, State, StoreScope};
 
 /// How soon to ask again where the service does not say.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -35,7 +42,6 @@ pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchRe
     let replaced = config::replaced(arguments.replaced)?;
     let deadline = arguments.wait.map(|wait| Instant::now() + wait);
     let mut lines: Vec<Line> = Vec::new();
-    let mut progress = None;
     loop {
         let (pass, retry_after) = pass(config, &api, replaced)?;
         let earlier = std::mem::take(&mut lines);
@@ -50,7 +56,7 @@ pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchRe
         if !waiting || left.is_zero() {
             return Ok(FetchReport { lines });
         }
-        progress.get_or_insert_with(|| Progress::start(&Text::new("waiting"), config.language));
+        let _progress = Progress::start(&Text::new("waiting"), config.language);
         thread::sleep(retry_after.unwrap_or(PAUSE).max(SHORTEST_PAUSE).min(left));
     }
 }
@@ -58,53 +64,29 @@ pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchRe
 /// Asks for every open request once, under the journal's lock.
 fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Option<Duration>), Error> {
     let journal = pending::lock(config)?;
-    let mut records = journal.records()?;
+    let mut records = journal.read().records()?;
     records.retain(|record| pending::is_ours(config, record));
-    let mut lines = Vec::with_capacity(records.len());
-    let mut retry_after: Option<Duration> = None;
-    let mut unanswered = None;
     let newest = newest_of_identities(&records);
-    let mut work = Work { config, journal: &journal, api, replaced, holders: Vec::new() };
+    let mut lines: Vec<Line> = records.iter().map(|record| Line::new(record, newest.contains(&record.id))).collect();
     // Oldest first, so that the newest certificate is the last that becomes the current one.
-    for mut record in records {
-        let mut line = Line::new(&record, newest.contains(&record.id));
-        if record.step != Step::Closed {
-            let brought = match &unanswered {
-                // The service does not answer: asking for a thousand more requests would only take long.
-                Some(before) => Err(Stopped::Before(Clone::clone(before))),
-                None => work.bring_up_to_date(&mut record).map_err(Stopped::Now),
-            };
-            match brought {
-                Ok(Some(pause)) => retry_after = Some(retry_after.map_or(pause, |known| known.min(pause))),
-                Ok(None) => {}
-                Err(Stopped::Now(error)) => {
-                    config.events.record("fetch-failed", &[("record", &record.id), ("message", &error)]);
-                    line.error_exit = Exit::from(&error);
-                    let explanation = error.explain(config.language);
-                    if error.is_no_answer() {
-                        unanswered = Some((line.error_exit, explanation.clone()));
-                    }
-                    line.error = Some(explanation);
-                }
-                Err(Stopped::Before((exit, explanation))) => {
-                    line.error_exit = exit;
-                    line.error = Some(explanation);
-                }
-            }
-            line.update(&record);
-        }
-        lines.push(line);
-        work.holders.extend(Holder::of(&record));
+    let mut open: Vec<Open<'_>> = records
+        .iter_mut()
+        .zip(&mut lines)
+        .filter(|(record, _)| record.step != Step::Closed)
+        .map(|(record, line)| Open { record, line })
+        .collect();
+    let progress = Progress::of(open.len(), &Text::new("fetching"), config.language);
+    let holders = open.iter().filter_map(|open| Holder::of(open.record)).collect();
+    let mut work =
+        Work { config, journal: &journal, api, replaced, holders, progress, unanswered: None, retry_after: None };
+    for part in open.chunks_mut(SUBMISSIONS_LIMIT) {
+        work.submit(part);
     }
+    for part in open.chunks_mut(REQUESTS_LIMIT) {
+        work.follow(part);
+    }
+    let retry_after = work.retry_after;
     Ok((lines, retry_after))
-}
-
-/// Why a request was not brought up to date.
-enum Stopped {
-    /// By a fault of its own.
-    Now(Error),
-    /// By one that an earlier request met.
-    Before((Exit, Explanation)),
 }
 
 /// The ids of the records that count for their identities: no newer one asks for the same.
@@ -120,8 +102,40 @@ struct Work<'a> {
     journal: &'a LockedJournal,
     api: &'a Api,
     replaced: Replaced,
-    /// The certificates that are installed so far, oldest first.
+    /// The certificates that are installed so far.
     holders: Vec<Holder>,
+    progress: Progress,
+    /// Why nobody answers: asking for a thousand more requests would only take long.
+    unanswered: Option<Fault>,
+    /// How soon what is pending wants to be asked about again.
+    retry_after: Option<Duration>,
+}
+
+/// A request to which something can still happen, and what will be said of it.
+struct Open<'a> {
+    record: &'a mut Record,
+    line: &'a mut Line,
+}
+
+impl Open<'_> {
+    /// Whether nothing more can be done about it in this pass.
+    fn failed(&self) -> bool {
+        self.line.fault.is_some()
+    }
+
+    fn held(&self, number: RequestNumber) -> HeldRequest {
+        HeldRequest { number, token: self.record.token.clone() }
+    }
+}
+
+/// What is left to do about a request once its status is noted.
+enum Next {
+    /// Nothing, or to wait.
+    Nothing,
+    /// To bring its certificate home.
+    Deliver(Issued),
+    /// To tell the service that the certificate is here.
+    Report,
 }
 
 /// A certificate in a store that a newer one may replace.
@@ -139,18 +153,115 @@ impl Holder {
 }
 
 impl Work<'_> {
-    /// Brings one request up to date; says how long to wait where it is still pending.
-    fn bring_up_to_date(&self, record: &mut Record) -> Result<Option<Duration>, Error> {
+    /// Sends what is prepared and may not have arrived.
+    fn submit(&mut self, open: &mut [Open<'_>]) {
         let Self { config, journal, api, .. } = *self;
-        if record.step == Step::Prepared {
-            if !pending::still_whole(config, journal, record)? {
-                return Ok(None);
+        let mut together = Vec::new();
+        for open in open.iter_mut().filter(|open| open.record.step == Step::Prepared) {
+            if let Some(fault) = &self.unanswered {
+                open.line.fail(fault.clone());
+            } else if open.record.store.is_none() {
+                together.push(open);
+            } else {
+                let sent = pending::still_whole(config, journal, open.record).and_then(|whole| match whole {
+                    true => pending::send(config, journal, api, open.record).map(drop),
+                    false => Ok(()),
+                });
+                if let Err(error) = sent {
+                    self.remember(&error);
+                    self.fail(open, &error);
+                }
             }
-            pending::send(config, journal, api, record)?;
         }
-        let Some(number) = record.number() else { return Ok(None) };
-        let answer = api.status(number, &record.token)?;
-        let mut status = answer.body;
+        let mut records: Vec<Record> = together.iter().map(|open| open.record.clone()).collect();
+        if records.is_empty() {
+            return;
+        }
+        let outcomes = pending::send_all(config, journal, api, &mut records);
+        for ((open, record), outcome) in together.into_iter().zip(records).zip(outcomes) {
+            *open.record = record;
+            if let Err(fault) = outcome {
+                self.unanswered = self.unanswered.take().or_else(|| fault.no_answer.then(|| fault.clone()));
+                open.line.fail(fault);
+            }
+        }
+    }
+
+    /// Brings requests up to date that the service has.
+    fn follow(&mut self, open: &mut [Open<'_>]) {
+        let count = open.len();
+        let mut asked: Vec<(&mut Open<'_>, HeldRequest)> = open
+            .iter_mut()
+            .filter(|open| !open.failed())
+            .filter_map(|open| open.record.number().map(|number| open.held(number)).map(|held| (open, held)))
+            .collect();
+        let answers = match (&self.unanswered, asked.is_empty()) {
+            (None, false) => {
+                let held: Vec<HeldRequest> = asked.iter().map(|(_, held)| held.clone()).collect();
+                self.api.follow_all(&held)
+            }
+            _ => Answers::default(),
+        };
+        let pause = answers.retry_after.unwrap_or(PAUSE);
+        let mut elsewhere = Vec::new();
+        let mut results = answers.results.into_iter();
+        for (open, held) in asked.drain(..) {
+            let status = match (results.next(), &self.unanswered) {
+                (Some(answer), _) => answer.map_err(Error::from),
+                (None, Some(fault)) => {
+                    open.line.fail(fault.clone());
+                    continue;
+                }
+                // There are fewer answers only where nobody answers.
+                (None, None) => continue,
+            };
+            let noted = status.and_then(|status| self.note(open.record, held.number, status, pause));
+            let finished = match (noted, open.record.store) {
+                (Ok((next, changed)), None) => {
+                    elsewhere.push(Elsewhere { open, number: held.number, next, changed });
+                    continue;
+                }
+                (Ok((next, changed)), Some(scope)) => self.finish(open.record, scope, held.number, next, changed),
+                (Err(error), _) => Err(error),
+            };
+            if let Err(error) = finished {
+                self.remember(&error);
+                self.fail(open, &error);
+            }
+        }
+        self.finish_elsewhere(&mut elsewhere);
+        for open in open.iter_mut() {
+            open.line.update(open.record);
+        }
+        self.progress.advance(count);
+    }
+
+    /// Says of one request what went wrong with it.
+    fn fail(&self, open: &mut Open<'_>, error: &Error) {
+        self.config.events.record("fetch-failed", &[("record", &open.record.id), ("message", error)]);
+        open.line.fail(self.fault(error));
+    }
+
+    fn fault(&self, error: &Error) -> Fault {
+        Fault::new(error, self.config.language)
+    }
+
+    /// Keeps why nobody answers, for those that are not asked about any more.
+    fn remember(&mut self, error: &Error) {
+        if error.is_no_answer() && self.unanswered.is_none() {
+            self.unanswered = Some(self.fault(error));
+        }
+    }
+
+    /// Takes a status into the record. Says what is left to do, and whether the record is worth writing.
+    fn note(
+        &mut self,
+        record: &mut Record,
+        number: RequestNumber,
+        mut status: RequestStatus,
+        pause: Duration,
+    ) -> Result<(Next, bool), Error> {
+        let config = self.config;
         if status.number != number || status.kind != record.submission.kind {
             let found = format!("request {}, {}", status.number, status.kind);
             return Err(ApiError::NotTheService { url: config.package.settings.service_url.clone(), found }.into());
@@ -159,76 +270,78 @@ impl Work<'_> {
         if record.state() != Some(status.state) {
             config.events.record("state", &[("request", &number), ("state", &status.state)]);
         }
-        let before = record.status.replace(status.clone());
-        match status.state {
-            State::Pending => {
-                if before.as_ref() != Some(&status) {
-                    journal.write(record)?;
-                }
-                return Ok(Some(answer.retry_after.unwrap_or(PAUSE)));
+        let state = status.state;
+        let changed = record.status.as_ref() != Some(&status);
+        record.status = Some(status);
+        let mut wait = || self.retry_after = Some(self.retry_after.map_or(pause, |known| known.min(pause)));
+        match (state, record.step) {
+            (State::Pending, _) => wait(),
+            (State::Approved | State::Installed | State::Downloaded, Step::Accepted) => match issued {
+                Some(issued) => return Ok((Next::Deliver(issued), changed)),
+                // Approved a moment ago, and not signed yet.
+                None => wait(),
+            },
+            (State::Approved | State::Installed | State::Downloaded, Step::Delivered) => {
+                return Ok((Next::Report, changed));
             }
-            State::Approved | State::Installed | State::Downloaded => {
-                if record.step == Step::Accepted {
-                    // Approved a moment ago, and not signed yet.
-                    let Some(issued) = issued else { return Ok(Some(answer.retry_after.unwrap_or(PAUSE))) };
-                    let location = self.deliver(record, number, &issued)?;
-                    config.events.record(
-                        "delivered",
-                        &[("request", &number), ("serial", &issued.serial), ("location", &location.display())],
-                    );
-                    record.location = Some(location.display().to_string());
-                    record.step = Step::Delivered;
-                    kill_point::pass("fetch.before-delivered");
-                    journal.write(record)?;
-                }
-                if record.step == Step::Delivered {
-                    kill_point::pass("fetch.before-report");
-                    let mut status = api.report(number, &record.token, record.submission.kind.outcome())?;
-                    status.issued = None;
-                    kill_point::pass("fetch.after-report");
-                    record.status = Some(status);
-                    record.step = Step::Reported;
-                    journal.write(record)?;
-                } else if before.as_ref() != Some(&status) {
-                    journal.write(record)?;
-                }
-            }
-            State::Rejected | State::Cancelled | State::Expired => {
+            (State::Approved | State::Installed | State::Downloaded, _) => {}
+            (State::Rejected | State::Cancelled | State::Expired, _) => {
                 if let Some(scope) = record.store {
                     pending::store_of(config, scope).discard(&record.id)?;
                 }
                 kill_point::pass("fetch.before-closed");
                 record.step = Step::Closed;
-                journal.write(record)?;
+                return Ok((Next::Nothing, true));
             }
-            State::Revoked => {
+            (State::Revoked, _) => {
                 // The certificate stays where it is: taking it away would not make it less revoked, and hides the reason
                 // for what no longer works.
                 record.step = Step::Closed;
-                journal.write(record)?;
+                return Ok((Next::Nothing, true));
             }
         }
-        Ok(None)
+        Ok((Next::Nothing, changed))
     }
 
-    /// Checks the certificate and puts it where it belongs: the store, or a file for an external server.
-    fn deliver(&self, record: &Record, number: RequestNumber, issued: &Issued) -> Result<PathBuf, Error> {
+    /// Does what is left to do about a request of this machine, each step on record before the next.
+    fn finish(
+        &mut self,
+        record: &mut Record,
+        scope: StoreScope,
+        number: RequestNumber,
+        next: Next,
+        changed: bool,
+    ) -> Result<(), Error> {
+        let Self { config, journal, api, .. } = *self;
+        match next {
+            Next::Nothing if changed => journal.write(record)?,
+            Next::Nothing | Next::Report => {}
+            Next::Deliver(issued) => {
+                let location = self.install(record, scope, &issued)?;
+                delivered(config, record, number, &issued, &location);
+                kill_point::pass("fetch.before-delivered");
+                journal.write(record)?;
+                self.holders.extend(Holder::of(record));
+            }
+        }
+        if record.step == Step::Delivered {
+            kill_point::pass("fetch.before-report");
+            let mut status = api.report(number, &record.token, record.submission.kind.outcome())?;
+            status.issued = None;
+            kill_point::pass("fetch.after-report");
+            record.status = Some(status);
+            record.step = Step::Reported;
+            journal.write(record)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the certificate, puts it into its store and retires the one that it replaces.
+    fn install(&self, record: &Record, scope: StoreScope, issued: &Issued) -> Result<PathBuf, Error> {
         let config = self.config;
-        let chain: Vec<Vec<u8>> = issued.chain.iter().map(|issuer| issuer.0.clone()).collect();
-        let kind = record.submission.kind;
-        let delivery = installation::check(
-            issued,
-            &chain,
-            &record.submission.csr.0,
-            kind,
-            &record.common_name,
-            &config.package.trust_anchor,
-            OffsetDateTime::now_utc(),
-        )?;
+        let chain = chain(issued);
+        let delivery = check(config, record, issued, &chain)?;
         kill_point::pass("fetch.before-delivery");
-        let Some(scope) = record.store else {
-            return Ok(external::write(&config.package.folder, number, &record.common_name, &delivery)?);
-        };
         let location = pending::store_of(config, scope).install(&record.id, &delivery, &record.readers)?;
         let ours = Identity::of(record);
         for older in self.holders.iter().filter(|holder| holder.identity == ours && holder.id < record.id) {
@@ -246,145 +359,33 @@ impl Work<'_> {
     }
 }
 
-/// How one request stands after a fetch.
-struct Line {
-    id: String,
-    kind: Kind,
-    common_name: String,
-    status: Option<RequestStatus>,
-    location: Option<String>,
-    /// No newer request for the same identity is known, so this one decides how the command ends.
-    newest: bool,
-    /// Something became known or was done in this run.
-    news: bool,
-    before: (Option<State>, Step),
-    error: Option<Explanation>,
-    error_exit: Exit,
+/// The issuers above a certificate, DER.
+fn chain(issued: &Issued) -> Vec<Vec<u8>> {
+    issued.chain.iter().map(|issuer| issuer.0.clone()).collect()
 }
 
-impl Line {
-    fn new(record: &Record, newest: bool) -> Self {
-        Self {
-            id: record.id.clone(),
-            kind: record.submission.kind,
-            common_name: record.common_name.clone(),
-            status: record.status.clone(),
-            location: record.location.clone(),
-            newest,
-            news: false,
-            before: (record.state(), record.step),
-            error: None,
-            error_exit: Exit::Done,
-        }
-    }
-
-    fn update(&mut self, record: &Record) {
-        self.status.clone_from(&record.status);
-        self.location.clone_from(&record.location);
-        self.news = self.before != (record.state(), record.step);
-    }
-
-    fn state(&self) -> Option<State> {
-        self.status.as_ref().map(|status| status.state)
-    }
-
-    fn exit(&self) -> Exit {
-        if self.error.is_some() {
-            return self.error_exit;
-        }
-        match self.state() {
-            Some(State::Pending) => Exit::Pending,
-            Some(State::Approved) if self.location.is_none() => Exit::Pending,
-            Some(state) if state.is_final() && self.newest => Exit::Refused,
-            _ => Exit::Done,
-        }
-    }
-
-    /// Worth a line to a person: open, new, wrong, or the last word on an identity.
-    fn matters(&self) -> bool {
-        self.news || self.error.is_some() || self.newest
-    }
-
-    fn words(&self, language: Language) -> Vec<String> {
-        let Some(status) = &self.status else {
-            return self.error.iter().map(|error| error.message.clone()).collect();
-        };
-        let number = status.number;
-        let reason = status.reason.clone().unwrap_or_default();
-        let named = |text: Text| text.with("number", number).with("common_name", &self.common_name);
-        let mut lines = vec![
-            named(match (status.state, &self.location, &status.replaced_by) {
-                (State::Pending, ..) => {
-                    Text::new("fetch-pending").with_text("approver", locales::role(status.approver))
-                }
-                (State::Installed, Some(location), _) => Text::new("fetch-installed").with("location", location),
-                (State::Downloaded, Some(location), _) => Text::new("fetch-downloaded").with("location", location),
-                (State::Rejected, ..) => Text::new("fetch-rejected").with("reason", &reason),
-                (State::Cancelled, _, Some(newer)) => Text::new("fetch-cancelled").with("newer", newer),
-                (State::Revoked, ..) if !reason.is_empty() => Text::new("fetch-revoked").with("reason", &reason),
-                (state, ..) => Text::new("fetch-state").with_text("state", locales::state(state)),
-            })
-            .in_language(language),
-        ];
-        if let Some(error) = &self.error {
-            lines.push(format!("  {}", error.message));
-            lines.extend(error.details.iter().map(|detail| format!("  - {detail}")));
-            lines.extend(error.hint.iter().map(|hint| format!("  {hint}")));
-        }
-        lines
-    }
-
-    fn json(&self) -> Value {
-        let mut value = json!({
-            "record": self.id,
-            "kind": self.kind,
-            "common_name": self.common_name,
-            "news": self.news,
-            "location": self.location,
-            "error": self.error,
-            "exit_code": self.exit() as u8,
-        });
-        if let Some(status) = &self.status {
-            value["request"] = super::request_json(status);
-        }
-        value
-    }
+/// Whether a certificate is the one that a record asks for.
+fn check<'a>(
+    config: &Config,
+    record: &Record,
+    issued: &'a Issued,
+    chain: &'a [Vec<u8>],
+) -> Result<Delivery<'a>, InstallationError> {
+    installation::check(
+        issued,
+        chain,
+        &record.submission.csr.0,
+        record.submission.kind,
+        &record.common_name,
+        &config.package.trust_anchor,
+        OffsetDateTime::now_utc(),
+    )
 }
 
-/// How all requests stand after a fetch.
-pub(super) struct FetchReport {
-    lines: Vec<Line>,
-}
-
-impl Report for FetchReport {
-    fn text(&self, language: Language) -> String {
-        let mut text = String::new();
-        for line in self.lines.iter().filter(|line| line.matters()) {
-            text.extend(line.words(language).into_iter().map(|words| words + "\n"));
-        }
-        if self.lines.is_empty() {
-            text.push_str(&(Text::new("fetch-nothing").in_language(language) + "\n"));
-        }
-        let next = match self.exit() {
-            Exit::Pending => Some(Text::new("fetch-next-pending")),
-            Exit::Done if self.lines.iter().any(|line| line.news && line.state() == Some(State::Installed)) => {
-                Some(Text::new("fetch-next-installed"))
-            }
-            _ => None,
-        };
-        text.extend(next.map(|next| format!("\n{}\n", next.in_language(language))));
-        text
-    }
-
-    fn json(&self, _language: Language) -> Value {
-        json!({ "requests": self.lines.iter().map(Line::json).collect::<Vec<_>>() })
-    }
-
-    fn lines(&self, _language: Language) -> Vec<Value> {
-        self.lines.iter().map(Line::json).collect()
-    }
-
-    fn exit(&self) -> Exit {
-        self.lines.iter().fold(Exit::Done, |exit, line| exit.or(line.exit()))
-    }
+/// Takes the place of a certificate into its record.
+fn delivered(config: &Config, record: &mut Record, number: RequestNumber, issued: &Issued, location: &Path) {
+    let location = location.display();
+    config.events.record("delivered", &[("request", &number), ("serial", &issued.serial), ("location", &location)]);
+    record.location = Some(location.to_string());
+    record.step = Step::Delivered;
 }

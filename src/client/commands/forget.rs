@@ -13,7 +13,7 @@ use crate::protocol::request::RequestNumber;
 
 pub(super) fn run(config: &Config, arguments: &ForgetArguments) -> Result<ForgetReport, Error> {
     let journal = pending::lock(config)?;
-    let records = journal.records()?;
+    let records = journal.read().records()?;
     // All or nothing: every number is looked at before any record goes.
     let closed = arguments.numbers.iter().map(|number| closed(&records, *number)).collect::<Result<Vec<_>, _>>()?;
     for record in closed {

@@ -16,14 +16,14 @@ use time::format_description::well_known::Rfc3339;
 use super::cli::{Arguments, Command};
 use super::config::Config;
 use super::error::Error;
-use super::report::{Failure, Outcome, Place, Report};
+use super::report::{Failure, Outcome, Place, Printer, Report};
 use crate::locales::{self, Language, Text};
 use crate::protocol::messages::RequestStatus;
 use crate::protocol::request::State;
 use crate::protocol::text::printable;
 
 /// Runs the command of a command line.
-pub fn run(arguments: Arguments, language: Language) -> Result<Outcome, Failure> {
+pub fn run(arguments: Arguments, printer: &Printer) -> Result<Outcome, Failure> {
     let command = arguments.command.name();
     let fail = |place: Option<Place>| move |error: Error| Failure { command, place, error: Box::new(error) };
     // These two know no environment.
@@ -35,7 +35,7 @@ pub fn run(arguments: Arguments, language: Language) -> Result<Outcome, Failure>
     if let Some(report) = report {
         return report.map(|report| Outcome { command, place: None, report }).map_err(fail(None));
     }
-    let config = Config::load(&arguments.global, language).map_err(|error| fail(None)(error.into()))?;
+    let config = Config::load(&arguments.global, printer.language()).map_err(|error| fail(None)(error.into()))?;
     let place = Place {
         environment: config.environment().to_owned(),
         service_url: config.package.settings.service_url.clone(),
@@ -45,7 +45,9 @@ pub fn run(arguments: Arguments, language: Language) -> Result<Outcome, Failure>
         Command::Fetch(arguments) => boxed(fetch::run(&config, &arguments)),
         Command::Test => boxed(test::run(&config)),
         Command::Subject(arguments) => boxed(subject::run(&config, &arguments)),
-        Command::SubmitExternal(arguments) => boxed(submit_external::run(&config, arguments)),
+        Command::SubmitExternal(arguments) => {
+            boxed(submit_external::run(&config, arguments, printer.lines(command, &place)))
+        }
         Command::Forget(arguments) => boxed(forget::run(&config, &arguments)),
         Command::Status | Command::Completions { .. } | Command::HoldClipboard => boxed(status::run(&config)),
     };

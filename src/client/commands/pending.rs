@@ -1,16 +1,18 @@
-//! What `submit`, `submit-external` and `fetch` share: sending a prepared record, now or after a crash.
+//! What `submit`, `submit-external` and `fetch` share: sending prepared records, now or after a crash.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::client::api::{Api, ApiError};
 use crate::client::config::Config;
-use crate::client::error::Error;
+use crate::client::error::{Error, Fault};
 use crate::client::exit::Exit;
 use crate::client::journal::{Journal, JournalError, LockedJournal, Record, Step};
 use crate::client::report::Progress;
 use crate::client::store;
 use crate::client::{journal, kill_point};
 use crate::locales::Text;
+use crate::protocol::batch::KeyedSubmission;
 use crate::protocol::messages::RequestStatus;
 use crate::protocol::request::StoreScope;
 
@@ -90,6 +92,62 @@ pub(super) fn send(
     }
 }
 
+/// Sends prepared records of external servers together and notes the answers, with the same care for each as [`send`].
+/// What nobody answered any more stays prepared.
+pub(super) fn send_all(
+    config: &Config,
+    journal: &LockedJournal,
+    api: &Api,
+    records: &mut [Record],
+) -> Vec<Result<RequestStatus, Fault>> {
+    let submissions: Vec<KeyedSubmission> = records
+        .iter()
+        .map(|record| KeyedSubmission {
+            idempotency_key: record.idempotency_key.clone(),
+            submission: record.submission.clone(),
+        })
+        .collect();
+    kill_point::pass("submit.before-send");
+    let answers = api.submit_all(&config.package.secret, &submissions);
+    kill_point::pass("submit.after-send");
+    let mut refused = HashSet::new();
+    let mut outcomes = Vec::with_capacity(records.len());
+    for (record, answer) in records.iter_mut().zip(answers.results) {
+        outcomes.push(match answer {
+            Ok(mut status) => {
+                config.events.record(
+                    "submitted",
+                    &[("request", &status.number), ("kind", &status.kind), ("common_name", &record.common_name)],
+                );
+                // `fetch` collects the certificate, should there be one already.
+                status.issued = None;
+                record.status = Some(status.clone());
+                record.step = Step::Accepted;
+                Ok(status)
+            }
+            Err(error) => {
+                let error = Error::Api(error);
+                config.events.record("submission-failed", &[("record", &record.id), ("message", &error)]);
+                if refused_for_good(&error) {
+                    refused.insert(record.id.clone());
+                }
+                Err(Fault::new(&error, config.language))
+            }
+        });
+    }
+    let noted = journal
+        .write_all(records.iter().filter(|record| record.step == Step::Accepted))
+        .and_then(|()| journal.remove(records.iter().filter(|record| refused.contains(&record.id))));
+    kill_point::pass("submit.after-accepted");
+    if let Err(error) = noted {
+        let fault = Fault::new(&error.into(), config.language);
+        outcomes.iter_mut().filter(|outcome| outcome.is_ok()).for_each(|outcome| *outcome = Err(fault.clone()));
+    }
+    let last = outcomes.last().cloned();
+    outcomes.extend(std::iter::repeat_n(last, records.len().saturating_sub(outcomes.len())).flatten());
+    outcomes
+}
+
 /// Whether it is the submission itself that the service refused, so that it never was and never will be accepted. A
 /// refusal of us, an ended package for one, says nothing of what arrived before.
 fn refused_for_good(error: &Error) -> bool {
@@ -103,7 +161,7 @@ pub(super) fn forget(config: &Config, journal: &LockedJournal, record: &Record) 
     {
         store_of(config, scope).discard(&record.id)?;
     }
-    journal.remove(record)?;
+    journal.remove([record])?;
     Ok(())
 }
 

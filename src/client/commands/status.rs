@@ -46,23 +46,20 @@ impl Report for StatusReport {
     }
 
     fn json(&self, language: Language) -> Value {
-        json!({ "requests": self.lines(language) })
+        json!({ "requests": self.lines(language).collect::<Vec<_>>() })
     }
 
-    fn lines(&self, _language: Language) -> Vec<Value> {
-        self.records
-            .iter()
-            .map(|record| {
-                json!({
-                    "record": record.id,
-                    "kind": record.submission.kind,
-                    "common_name": record.common_name,
-                    "sent": record.step != Step::Prepared,
-                    "location": record.location,
-                    "source": record.source,
-                    "request": record.status.as_ref().map(super::request_json),
-                })
+    fn lines(&self, _language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
+        Box::new(self.records.iter().map(|record| {
+            json!({
+                "record": record.id,
+                "kind": record.submission.kind,
+                "common_name": record.common_name,
+                "sent": record.step != Step::Prepared,
+                "location": record.location,
+                "source": record.source,
+                "request": record.status.as_ref().map(super::request_json),
             })
-            .collect()
+        }))
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
     let journal = pending::lock(config)?;
     let api = pending::public_api(config);
 
-    for mut record in journal.records()? {
+    for mut record in journal.read().records()? {
         let ours = record.step == Step::Prepared
             && record.store == Some(wish.fields.store)
             && pending::is_ours(config, &record);

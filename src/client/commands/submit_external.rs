@@ -1,67 +1,297 @@
 //! `submit-external`: CSRs that were made elsewhere, checked here and sent, each a request of its own.
+//!
+//! They go part by part: checked on all processors, recorded together, sent by one of several connections, their answers
+//! recorded together. So little is in memory at a time, and a run that was cut off is simply run again.
 
+mod report;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{channel, sync_channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+pub(super) use self::report::ExternalReport;
+use self::report::{Outcome, Results, Sent};
 use super::pending;
 use crate::client::api::Api;
 use crate::client::cli::SubmitExternalArguments;
-use crate::client::config::{Config, ExternalFields};
-use crate::client::error::{Error, Explanation};
-use crate::client::exit::Exit;
+use crate::client::config::{Config, ConfigError, ExternalFields};
+use crate::client::error::{Error, Fault};
 use crate::client::journal::{LockedJournal, Record, Step};
 use crate::client::keys::KeyError;
-use crate::client::report::{Progress, Report};
-use crate::client::{config::ConfigError, external, kill_point};
-use crate::locales::{Language, Text};
+use crate::client::report::{Lines, Progress};
+use crate::client::{external, kill_point, manifest};
+use crate::locales::Text;
+use crate::parallel;
+use crate::protocol::batch::SUBMISSIONS_LIMIT;
 use crate::protocol::messages::{Der, RequestStatus, Submission};
 use crate::protocol::request::Kind;
 use crate::protocol::rules::{CheckedCsr, Expectation, check_csr, read_csr};
-use crate::protocol::secret::Secret;
+use crate::protocol::secret::{Secret, sha256_hex};
 
-pub(super) fn run(config: &Config, arguments: SubmitExternalArguments) -> Result<ExternalReport, Error> {
-    let fields = ExternalFields::collect(config, arguments.fields, arguments.machine)?;
-    let files = external::files(&arguments.files)?;
-    let mut lines = Vec::with_capacity(files.len());
-    if arguments.dry_run {
-        for file in files {
-            let checked = check(config, &file);
-            lines.push(Line::new(
-                config.language,
-                file,
-                checked.map(|csr| Sent::Checked(csr.subject().common_name.clone())),
-            ));
+/// Fewer CSRs than this are checked faster than a thread starts.
+const LEAST: usize = 8;
+
+/// A server elsewhere: its CSR, and what a manifest says of it.
+struct Server {
+    file: PathBuf,
+    fields: Option<ExternalFields>,
+}
+
+pub(super) fn run(
+    config: &Config,
+    arguments: SubmitExternalArguments,
+    lines: Lines<'_>,
+) -> Result<ExternalReport, Error> {
+    if !config.package.settings.external_requests {
+        return Err(ConfigError::NoExternalRequests.into());
+    }
+    let servers: Vec<Server> = match &arguments.manifest {
+        Some(path) => {
+            let rows = manifest::read(path)?.into_iter();
+            rows.map(|row| Server { file: row.csr, fields: Some(row.fields) }).collect()
         }
-        return Ok(ExternalReport { lines });
+        None => external::files(&arguments.files)?.into_iter().map(|file| Server { file, fields: None }).collect(),
+    };
+    let named = |server: &Server| server.fields.as_ref().is_some_and(|fields| !fields.contact.email.is_empty());
+    let fields = ExternalFields::collect(config, arguments.fields, arguments.machine, servers.iter().all(named))?;
+    if let Some(path) = &arguments.report {
+        external::check_place(path).map_err(|source| ConfigError::Report { path: path.clone(), source })?;
     }
-    let journal = pending::lock(config)?;
-    let api = pending::public_api(config);
-    let mut known = journal.records()?;
-    let mut progress = None;
-    let count = files.len();
-    let mut unanswered: Option<(Exit, Explanation)> = None;
-    for (index, file) in files.into_iter().enumerate() {
-        let text = Text::new("sending").with("index", index + 1).with("count", count);
-        progress.get_or_insert_with(|| Progress::start(&text, config.language)).show(&text, config.language);
-        let line = match (check(config, &file), &unanswered) {
-            // What cannot be sent now is not even recorded, so that the next run starts where this one stopped.
-            (Ok(_), Some(before)) => Line { file, outcome: Err(before.clone()) },
-            (Ok(csr), None) => {
-                let outcome = submit(config, &journal, &api, &fields, &mut known, &file, &csr);
-                let no_answer = outcome.as_ref().is_err_and(Error::is_no_answer);
-                let line = Line::new(config.language, file, outcome);
-                if no_answer {
-                    unanswered = line.outcome.as_ref().err().cloned();
-                }
-                line
+    let journal = if arguments.dry_run { None } else { Some(pending::lock(config)?) };
+    let progress = Progress::of(servers.len(), &Text::new("sending"), config.language);
+    let mut results = Results::new(servers.iter().map(|server| server.file.clone()).collect(), lines, progress);
+    let work = Work { config, servers: &servers, fields: &fields };
+    match &journal {
+        Some(journal) => work.submit(journal, usize::from(arguments.connections), &mut results)?,
+        None => work.check(&mut results),
+    }
+    let (report, printed) = results.finish();
+    if let Some(path) = arguments.report {
+        report.write(&path, config.language).map_err(|source| ConfigError::Report { path, source })?;
+    }
+    printed.map_err(Error::Output)?;
+    Ok(report)
+}
+
+/// What it takes to submit.
+struct Work<'a> {
+    config: &'a Config,
+    servers: &'a [Server],
+    fields: &'a ExternalFields,
+}
+
+/// Records that are sent together, and whose servers they are of.
+#[derive(Default)]
+struct Batch {
+    indexes: Vec<usize>,
+    records: Vec<Record>,
+}
+
+impl Batch {
+    fn add(&mut self, index: usize, record: Record) {
+        self.indexes.push(index);
+        self.records.push(record);
+    }
+}
+
+/// What is known of a CSR before it is sent.
+enum Known {
+    /// An earlier run submitted it.
+    Sent(Box<RequestStatus>),
+    /// An earlier run was cut off before it knew of an answer.
+    Prepared(Box<Record>),
+    /// It stands in an earlier file of this run.
+    Here(usize),
+}
+
+impl Work<'_> {
+    /// Checks every CSR, and sends none.
+    fn check(&self, results: &mut Results<'_>) {
+        for start in (0..self.servers.len()).step_by(SUBMISSIONS_LIMIT) {
+            for (offset, checked) in self.check_part(start).into_iter().enumerate() {
+                let ended = checked.map(|csr| Sent::Checked(csr.subject().common_name.clone()));
+                results.settle(start + offset, Outcome::Ended(ended));
             }
-            (Err(error), _) => Line::new(config.language, file, Err(error)),
-        };
-        lines.push(line);
+        }
     }
-    Ok(ExternalReport { lines })
+
+    /// Reads the files of a part and checks their CSRs against every rule.
+    fn check_part(&self, start: usize) -> Vec<Result<CheckedCsr, Fault>> {
+        let end = self.servers.len().min(start + SUBMISSIONS_LIMIT);
+        parallel::map(&self.servers[start..end], LEAST, |server| {
+            check(self.config, &server.file).map_err(|error| Fault::new(&error, self.config.language))
+        })
+    }
+
+    /// Checks and sends every CSR that is not on its way already.
+    fn submit(&self, journal: &LockedJournal, connections: usize, results: &mut Results<'_>) -> Result<(), Error> {
+        let config = self.config;
+        let api = pending::public_api(config);
+        let mut known = known(journal)?;
+        // Why nobody answers: what cannot be sent now is not even recorded, so that the next run starts where this one
+        // stopped.
+        let unanswered: OnceLock<Fault> = OnceLock::new();
+        let (to_connections, batches) = sync_channel::<Batch>(1);
+        let batches = Mutex::new(batches);
+        let (to_results, answers) = channel();
+        thread::scope(|scope| {
+            for _ in 0..connections.min(self.servers.len().div_ceil(SUBMISSIONS_LIMIT)) {
+                let (api, batches, unanswered, to_results) = (&api, &batches, &unanswered, to_results.clone());
+                scope.spawn(move || {
+                    let next = || batches.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+                    while let Some(batch) = next() {
+                        let outcomes = send(config, journal, api, batch.records, unanswered);
+                        // Nobody listens only where the run has ended.
+                        let _ = to_results.send((batch.indexes, outcomes));
+                    }
+                });
+            }
+            drop(to_results);
+            let to_connections = to_connections;
+            for start in (0..self.servers.len()).step_by(SUBMISSIONS_LIMIT) {
+                let batch = self.prepare(start, journal, &mut known, unanswered.get(), results)?;
+                if !batch.records.is_empty() {
+                    // The connections take batches for as long as they may be sent.
+                    let _ = to_connections.send(batch);
+                }
+                answers.try_iter().for_each(|answer| settle(results, answer));
+            }
+            drop(to_connections);
+            answers.iter().for_each(|answer| settle(results, answer));
+            Ok(())
+        })
+    }
+
+    /// Checks a part and records what is to be sent of it. What needs no sending is settled.
+    fn prepare(
+        &self,
+        start: usize,
+        journal: &LockedJournal,
+        known: &mut HashMap<String, Known>,
+        unanswered: Option<&Fault>,
+        results: &mut Results<'_>,
+    ) -> Result<Batch, Error> {
+        let mut new = Batch::default();
+        let mut resumed = Batch::default();
+        for (index, checked) in (start..).zip(self.check_part(start)) {
+            let csr = match checked {
+                Ok(csr) => csr,
+                Err(fault) => {
+                    results.settle(index, Outcome::Ended(Err(fault)));
+                    continue;
+                }
+            };
+            let csr_sha256 = sha256_hex(csr.der());
+            let ended = match (known.remove(&csr_sha256), unanswered) {
+                (Some(Known::Sent(status)), _) => {
+                    let ended = Outcome::Ended(Ok(Sent::Before(RequestStatus::clone(&status))));
+                    known.insert(csr_sha256, Known::Sent(status));
+                    ended
+                }
+                (Some(Known::Here(earlier)), _) => {
+                    known.insert(csr_sha256, Known::Here(earlier));
+                    Outcome::As(earlier)
+                }
+                (Some(Known::Prepared(_)) | None, Some(fault)) => Outcome::Ended(Err(fault.clone())),
+                (before, None) => {
+                    known.insert(csr_sha256, Known::Here(index));
+                    match before {
+                        Some(Known::Prepared(record)) => resumed.add(index, *record),
+                        _ => new.add(index, self.record(index, &csr)?),
+                    }
+                    continue;
+                }
+            };
+            results.settle(index, ended);
+        }
+        if !new.records.is_empty() {
+            kill_point::pass("submit.before-record");
+            if let Err(error) = journal.write_new(&mut new.records) {
+                let fault = Fault::new(&error.into(), self.config.language);
+                for index in new.indexes.drain(..) {
+                    results.settle(index, Outcome::Ended(Err(fault.clone())));
+                }
+                new.records.clear();
+            }
+        }
+        new.indexes.append(&mut resumed.indexes);
+        new.records.append(&mut resumed.records);
+        Ok(new)
+    }
+
+    /// A record of a CSR that nobody has seen yet.
+    fn record(&self, index: usize, csr: &CheckedCsr) -> Result<Record, KeyError> {
+        let server = &self.servers[index];
+        let ExternalFields { contact, machine } = match &server.fields {
+            Some(given) => given.or(self.fields),
+            None => self.fields.clone(),
+        };
+        let token = Secret::random().map_err(|_| KeyError::Random)?;
+        let submission = Submission {
+            kind: Kind::ExternalServer,
+            csr: Der(csr.der().to_vec()),
+            token_sha256: token.fingerprint(),
+            machine,
+            contact,
+        };
+        let name = csr.subject().common_name.clone();
+        let mut record =
+            Record::new(submission, token, name, OffsetDateTime::now_utc()).map_err(|_| KeyError::Random)?;
+        let file = &server.file;
+        record.source = Some(std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string());
+        Ok(record)
+    }
+}
+
+fn settle(results: &mut Results<'_>, (indexes, ended): (Vec<usize>, Vec<Result<Sent, Fault>>)) {
+    for (index, ended) in indexes.into_iter().zip(ended) {
+        results.settle(index, Outcome::Ended(ended));
+    }
+}
+
+/// Sends a batch, unless nobody answers.
+fn send(
+    config: &Config,
+    journal: &LockedJournal,
+    api: &Api,
+    mut records: Vec<Record>,
+    unanswered: &OnceLock<Fault>,
+) -> Vec<Result<Sent, Fault>> {
+    if let Some(fault) = unanswered.get() {
+        return vec![Err(fault.clone()); records.len()];
+    }
+    let answers = pending::send_all(config, journal, api, &mut records);
+    if let Some(fault) = answers.iter().find_map(|answer| answer.as_ref().err().filter(|fault| fault.no_answer)) {
+        // The first of several connections says why.
+        let _ = unanswered.set(fault.clone());
+    }
+    answers.into_iter().map(|answer| answer.map(Sent::Now)).collect()
+}
+
+/// Every open request for a server elsewhere, by the SHA-256 of its CSR; of several for one CSR, the oldest.
+fn known(journal: &LockedJournal) -> Result<HashMap<String, Known>, Error> {
+    let mut found = journal.read().select(|record| {
+        if record.step == Step::Closed || record.submission.kind != Kind::ExternalServer {
+            return None;
+        }
+        let age = (record.number().is_none(), record.number(), record.id.clone());
+        let csr = record.submission.csr.sha256();
+        let known = match record.status {
+            Some(status) => Known::Sent(Box::new(status)),
+            None => Known::Prepared(Box::new(record)),
+        };
+        Some((age, csr, known))
+    })?;
+    found.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+    let mut known = HashMap::with_capacity(found.len());
+    for (_, csr, before) in found {
+        known.entry(csr).or_insert(before);
+    }
+    Ok(known)
 }
 
 /// Reads a file and checks its CSR against every rule.
@@ -75,130 +305,4 @@ fn check(config: &Config, file: &Path) -> Result<CheckedCsr, Error> {
         country: &organisation.country,
     };
     check_csr(&der, &expectation).map_err(Error::Csr)
-}
-
-/// Sends a CSR, unless the same one is on its way already.
-fn submit(
-    config: &Config,
-    journal: &LockedJournal,
-    api: &Api,
-    fields: &ExternalFields,
-    known: &mut Vec<Record>,
-    file: &Path,
-    csr: &CheckedCsr,
-) -> Result<Sent, Error> {
-    let same = known.iter_mut().find(|record| record.submission.csr.0 == csr.der() && record.step != Step::Closed);
-    if let Some(record) = same {
-        return match record.status.clone() {
-            Some(status) => Ok(Sent::Before(status)),
-            None => pending::send(config, journal, api, record).map(Sent::Now),
-        };
-    }
-    let token = Secret::random().map_err(|_| KeyError::Random)?;
-    let submission = Submission {
-        kind: Kind::ExternalServer,
-        csr: Der(csr.der().to_vec()),
-        token_sha256: token.fingerprint(),
-        machine: fields.machine.clone(),
-        contact: fields.contact.clone(),
-    };
-    let name = csr.subject().common_name.clone();
-    let mut record = Record::new(submission, token, name, OffsetDateTime::now_utc()).map_err(|_| KeyError::Random)?;
-    record.source = Some(std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string());
-    kill_point::pass("submit.before-record");
-    journal.write(&record)?;
-    let status = pending::send(config, journal, api, &mut record)?;
-    known.push(record);
-    Ok(Sent::Now(status))
-}
-
-/// How a file ended.
-enum Sent {
-    /// A dry run: good, and this is its common name.
-    Checked(String),
-    /// Accepted now.
-    Now(RequestStatus),
-    /// Accepted by an earlier run.
-    Before(RequestStatus),
-}
-
-/// A file and how it ended.
-struct Line {
-    file: PathBuf,
-    outcome: Result<Sent, (Exit, Explanation)>,
-}
-
-impl Line {
-    fn new(language: Language, file: PathBuf, outcome: Result<Sent, Error>) -> Self {
-        Self { file, outcome: outcome.map_err(|error| (Exit::from(&error), error.explain(language))) }
-    }
-
-    fn json(&self) -> Value {
-        let mut value = json!({ "file": self.file.display().to_string() });
-        match &self.outcome {
-            Ok(Sent::Checked(common_name)) => value["common_name"] = json!(common_name),
-            Ok(Sent::Now(status)) => value["request"] = super::request_json(status),
-            Ok(Sent::Before(status)) => {
-                value["request"] = super::request_json(status);
-                value["submitted_before"] = json!(true);
-            }
-            Err((exit, explanation)) => {
-                value["error"] = json!(explanation);
-                value["exit_code"] = json!(*exit as u8);
-            }
-        }
-        value
-    }
-}
-
-/// How every file ended.
-pub(super) struct ExternalReport {
-    lines: Vec<Line>,
-}
-
-impl Report for ExternalReport {
-    fn text(&self, language: Language) -> String {
-        let mut text = String::new();
-        for line in &self.lines {
-            let file = line.file.display();
-            let words = match &line.outcome {
-                Ok(Sent::Checked(name)) => Text::new("external-checked").with("common_name", name),
-                Ok(Sent::Now(status)) => Text::new("external-submitted")
-                    .with("number", status.number)
-                    .with("common_name", &status.common_name),
-                Ok(Sent::Before(status)) => {
-                    Text::new("external-known").with("number", status.number).with("common_name", &status.common_name)
-                }
-                Err((_, explanation)) => Text::new("external-failed").with("message", &explanation.message),
-            };
-            text.push_str(&(words.with("file", file).in_language(language) + "\n"));
-            if let Err((_, explanation)) = &line.outcome {
-                text.extend(explanation.details.iter().map(|detail| format!("  - {detail}\n")));
-                text.extend(explanation.hint.iter().map(|hint| format!("  {hint}\n")));
-            }
-        }
-        let good = self.lines.iter().filter(|line| line.outcome.is_ok()).count();
-        let next = match (good, self.lines.first().map(|line| &line.outcome)) {
-            (0, _) => return text,
-            (_, Some(Ok(Sent::Checked(_)))) => Text::new("submit-dry-run"),
-            _ => Text::new("external-next"),
-        };
-        text.push_str(&format!("\n{}\n", next.in_language(language)));
-        text
-    }
-
-    fn json(&self, _language: Language) -> Value {
-        json!({ "files": self.lines.iter().map(Line::json).collect::<Vec<_>>() })
-    }
-
-    fn lines(&self, _language: Language) -> Vec<Value> {
-        self.lines.iter().map(Line::json).collect()
-    }
-
-    fn exit(&self) -> Exit {
-        self.lines.iter().fold(Exit::Done, |exit, line| match &line.outcome {
-            Ok(_) => exit,
-            Err((failed, _)) => exit.or(*failed),
-        })
-    }
 }

@@ -46,6 +46,12 @@ error-file = { $path } cannot be read: { $reason }.
     .hint = Check the name and the rights.
 error-no-requests = The folder { $folder } holds no certificate signing request (.csr, .req, .p10, .pem, .der).
     .hint = Name the folder that holds them, or the files.
+error-no-match = No file fits { $pattern }.
+    .hint = Check the pattern; “*” stands for any part of a name, “?” for one character, “**” for folders below.
+error-report = The report { $path } cannot be written: { $reason }.
+    .hint = Name a file in a folder that this account may write to. If the requests were sent, the same command again says how each stands.
+error-manifest = The manifest { $path } has mistakes; nothing was sent.
+    .hint = Correct the lines named; a first line such as “csr,host_name,email” names the columns.
 error-missing-field = { $field } is needed and was not given.
     .hint = Give { $field }, set the variable { $variable }, or put it into a file for “--answers”.
 error-invalid-field = { $field } “{ $value }” is not valid: expected is { $expected }.
@@ -57,6 +63,18 @@ error-not-known = No request { $number } is known here.
     .hint = “ptc-enroll status” lists the requests that are.
 error-still-open = Something can still happen to request { $number }, so its record is needed.
     .hint = Run “ptc-enroll fetch” to bring it up to date.
+
+manifest-line = line { $line }: { $mistake }
+manifest-column = line { $line }, column { $column }: { $mistake }
+manifest-column-unknown = this column is not known; beside csr there are { $known }
+manifest-column-repeated = this column stands there more than once
+manifest-no-csr-column = no column is named csr
+manifest-no-csr = the CSR’s file is missing
+manifest-csr-repeated = the same file stands on line { $first }
+manifest-count = { $found } values for { $expected } columns
+manifest-not-utf8 = this is not UTF-8; save the file as “CSV UTF-8”
+manifest-value = “{ $value }” is not valid: expected is { $expected }
+manifest-empty = no server stands below the names of the columns
 
 wanted-email = an e-mail address such as name@operator.example
 wanted-host-name = a public host name or URL, such as api.operator.example, at most 64 characters
@@ -162,7 +180,8 @@ ask-other = { $field }:
 making-key = Making a key …
 another-run = Another ptc-enroll is at work; waiting for it to end …
 waiting = Waiting for the approval …
-sending = Sending { $index } of { $count } …
+sending = Sending …
+fetching = Fetching …
 testing = Connecting …
 
 # Reports
@@ -207,4 +226,5 @@ external-checked = { $file }: good ({ $common_name }).
 external-submitted = { $file }: submitted as request { $number } ({ $common_name }).
 external-known = { $file }: already submitted as request { $number } ({ $common_name }).
 external-failed = { $file }: { $message }
+external-summary = { $good } good, { $failed } failed.
 external-next = Next: run “ptc-enroll fetch” to download what was approved.

@@ -51,7 +51,7 @@ problem-idempotency-mismatch = The idempotency key was used before, with another
 problem-invalid-field = { $field } is not valid: { $detail }
     .title = Invalid field
     .hint = Correct the field and send again.
-problem-too-many-requests = Too many calls.
+problem-too-many-requests = Too many calls; the next one is answered in { $seconds } s.
     .title = Too many calls
     .hint = Wait as long as Retry-After says, then try again.
 problem-internal = The service failed.
@@ -166,13 +166,14 @@ auto-approve-warning = WARNING: every request in the environment “{ $environme
 install-failed = The installation failed: { $cause }
     .hint = Nothing was left behind; correct the cause and try again.
 serve-listen = The service cannot listen on { $address }: { $cause }
-    .hint = Stop what uses the port, or change public_listen or secure_listen in enrollment.toml.
+    .hint = Stop what uses the port, or change public_listen, secure_listen or operations_listen in enrollment.toml.
 system-refused = The system refused: { $cause }
 audit-broken = The audit record was changed: entry { $sequence } does not fit the one before, or entries are missing there.
     .hint = Keep the database as it is for an investigation, and compare with the last backup.
 
 # What is expected of a field.
 expected-at-most = at most { $limit } characters are allowed
+expected-count = 1 to { $limit } at once are allowed
 expected-country = two capital letters (ISO 3166-1) are expected
 expected-email = an address of the form name@operator.example is expected
 expected-environment = 1 to 32 lower-case letters, digits and hyphens, a letter first

@@ -185,6 +185,7 @@ health-issuer-ends = Issuing certificate ends
 health-root-ends = Root certificate ends
 health-listeners-end = Listeners’ certificate ends
 health-database = Database
+health-disk = Free disk space
 health-no-crl = There is no revocation list.
 record-intact = The chain of { $entries } entries is intact. Note its head down elsewhere:
 record-broken = The chain is broken: entry { $sequence } was changed, or entries before it were removed or inserted.

@@ -46,6 +46,12 @@ error-file = { $path } est illisible : { $reason }.
     .hint = Vérifiez le nom et les droits.
 error-no-requests = Le dossier { $folder } ne contient aucune demande de certificat (.csr, .req, .p10, .pem, .der).
     .hint = Indiquez le dossier qui les contient, ou les fichiers.
+error-no-match = Aucun fichier ne correspond à { $pattern }.
+    .hint = Vérifiez le motif ; « * » vaut pour une partie quelconque d’un nom, « ? » pour un caractère, « ** » pour les dossiers en dessous.
+error-report = Le rapport { $path } ne peut être écrit : { $reason }.
+    .hint = Nommez un fichier dans un dossier où ce compte peut écrire. Si les demandes ont été envoyées, la même commande dit à nouveau où chacune en est.
+error-manifest = Le manifeste { $path } contient des erreurs ; rien n’a été envoyé.
+    .hint = Corrigez les lignes indiquées ; une première ligne telle que « csr;host_name;email » nomme les colonnes.
 error-missing-field = { $field } est nécessaire et n’a pas été donné.
     .hint = Donnez { $field }, définissez la variable { $variable }, ou mettez-le dans un fichier pour « --answers ».
 error-invalid-field = { $field } « { $value } » n’est pas valable : il faut { $expected }.
@@ -57,6 +63,18 @@ error-not-known = Aucune demande { $number } n’est connue ici.
     .hint = « ptc-enroll status » liste celles qui le sont.
 error-still-open = La demande { $number } peut encore évoluer ; son enregistrement est nécessaire.
     .hint = Lancez « ptc-enroll fetch » pour la mettre à jour.
+
+manifest-line = ligne { $line } : { $mistake }
+manifest-column = ligne { $line }, colonne { $column } : { $mistake }
+manifest-column-unknown = cette colonne est inconnue ; à côté de csr il y a { $known }
+manifest-column-repeated = cette colonne figure plus d’une fois
+manifest-no-csr-column = aucune colonne ne s’appelle csr
+manifest-no-csr = le fichier de la CSR manque
+manifest-csr-repeated = le même fichier figure à la ligne { $first }
+manifest-count = { $found } valeurs pour { $expected } colonnes
+manifest-not-utf8 = ce n’est pas de l’UTF-8 ; enregistrez le fichier en « CSV UTF-8 »
+manifest-value = « { $value } » n’est pas valable : attendu est { $expected }
+manifest-empty = aucun serveur ne figure sous les noms des colonnes
 
 wanted-email = une adresse électronique, par exemple nom@operateur.example
 wanted-host-name = un nom d’hôte public ou une URL, par exemple api.operateur.example, 64 caractères au plus
@@ -162,7 +180,8 @@ ask-other = { $field } :
 making-key = Création d’une clé …
 another-run = Un autre ptc-enroll est à l’œuvre ; attente de sa fin …
 waiting = Attente de l’approbation …
-sending = Envoi { $index } sur { $count } …
+sending = Envoi …
+fetching = Récupération …
 testing = Connexion …
 
 # Comptes rendus
@@ -207,4 +226,5 @@ external-checked = { $file } : bon ({ $common_name }).
 external-submitted = { $file } : soumis, demande { $number } ({ $common_name }).
 external-known = { $file } : déjà soumis, demande { $number } ({ $common_name }).
 external-failed = { $file } : { $message }
+external-summary = { $good } bonnes, { $failed } en échec.
 external-next = Suite : lancez « ptc-enroll fetch » pour télécharger ce qui est approuvé.

@@ -42,8 +42,14 @@ help-submit-external = Soumettre des demandes (CSR) faites ailleurs, pour d’au
 help-examples-submit-external =
     Exemples :
     {"  "}ptc-enroll submit-external api.csr --email admin@poste.example
-    {"  "}ptc-enroll submit-external csrs/ --answers site.toml --output jsonl
+    {"  "}ptc-enroll submit-external csrs/ 'autres/*.csr' --answers site.toml --output jsonl
+    {"  "}ptc-enroll submit-external --manifest serveurs.csv --report rapport.csv
     {"  "}ptc-enroll submit-external api.csr web.csr --dry-run
+
+    Un manifeste a une ligne par serveur ; la première nomme les colonnes. Seule csr est indispensable ; ce qu’une
+    ligne laisse vide vient des options et réponses ci-dessous :
+    {"  "}csr;host_name;email;description
+    {"  "}csrs/api.csr;api.poste.example;api@poste.example;Interface colis
 help-status = Lister les demandes connues ici, sans réseau
 help-forget = Supprimer les enregistrements de demandes rejetées, annulées, révoquées ou expirées
 help-examples-forget =
@@ -79,7 +85,10 @@ help-arg-wait = Redemander jusqu’à ce que rien ne soit en attente, au plus au
 help-arg-format = Forme du nom : windows (comme l’affiche .NET), rfc4514 ou openssl
 help-arg-copy = Mettre aussi le nom dans le presse-papiers
 help-arg-numbers = Numéros des demandes
-help-arg-files = Demandes (CSR), PEM ou DER ; d’un dossier, tous les .csr, .req, .p10, .pem et .der qu’il contient
+help-arg-files = Demandes (CSR), PEM ou DER ; motifs tels que csrs/*.csr ; d’un dossier, tous les .csr, .req, .p10, .pem et .der qu’il contient
+help-arg-manifest = Fichier CSV avec une CSR par ligne et ce qu’on sait de son serveur : csr, host_name, mac_address, nic_id, processor_id, os_version, os_type, email, telephone, description
+help-arg-report = Écrire un fichier CSV qui dit de chaque CSR ce qu’elle est devenue
+help-arg-connections = Connexions simultanées au service, de 1 à 16
 help-arg-host_name = Nom d’hôte complet
 help-arg-mac_address = Adresse MAC
 help-arg-nic_id = Identifiant réseau

@@ -51,7 +51,7 @@ problem-idempotency-mismatch = La clé d’idempotence a déjà servi, avec un a
 problem-invalid-field = { $field } n’est pas valable : { $detail }
     .title = Champ non valable
     .hint = Corrigez le champ et renvoyez.
-problem-too-many-requests = Trop d’appels.
+problem-too-many-requests = Trop d’appels ; le prochain recevra une réponse dans { $seconds } s.
     .title = Trop d’appels
     .hint = Attendez le temps indiqué par Retry-After, puis réessayez.
 problem-internal = Le service a échoué.
@@ -166,13 +166,14 @@ auto-approve-warning = ATTENTION : toute demande dans l’environnement « { $en
 install-failed = L’installation a échoué : { $cause }
     .hint = Rien n’a été laissé ; corrigez la cause et réessayez.
 serve-listen = Le service ne peut pas écouter sur { $address } : { $cause }
-    .hint = Arrêtez ce qui utilise le port, ou changez public_listen ou secure_listen dans enrollment.toml.
+    .hint = Arrêtez ce qui utilise le port, ou changez public_listen, secure_listen ou operations_listen dans enrollment.toml.
 system-refused = Le système a refusé : { $cause }
 audit-broken = Le journal d’audit a été modifié : l’entrée { $sequence } ne suit pas la précédente, ou des entrées manquent à cet endroit.
     .hint = Gardez la base de données telle quelle pour une enquête et comparez-la à la dernière sauvegarde.
 
 # Ce qui est attendu d’un champ.
 expected-at-most = { $limit } caractères au plus sont admis
+expected-count = de 1 à { $limit } à la fois sont admis
 expected-country = deux lettres majuscules (ISO 3166-1) sont attendues
 expected-email = une adresse de la forme nom@operateur.example est attendue
 expected-environment = 1 à 32 lettres minuscules, chiffres et traits d’union, une lettre d’abord

@@ -185,6 +185,7 @@ health-issuer-ends = Fin du certificat émetteur
 health-root-ends = Fin du certificat racine
 health-listeners-end = Fin du certificat des écouteurs
 health-database = Base de données
+health-disk = Espace disque libre
 health-no-crl = Il n’y a pas de liste de révocation.
 record-intact = La chaîne de { $entries } entrées est intacte. Notez sa tête ailleurs :
 record-broken = La chaîne est rompue : l’entrée { $sequence } a été modifiée, ou des entrées avant elle ont été retirées ou ajoutées.

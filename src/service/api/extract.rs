@@ -2,6 +2,7 @@
 //!
 //! Each refuses with a problem document of its own, where axum would answer in plain text.
 
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -11,24 +12,29 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::JSON;
+use super::frame::{RequestId, accepted_language};
+use crate::locales::Language;
 use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY, Organisation};
 use crate::protocol::request::RequestNumber;
 use crate::protocol::secret::Secret;
 use crate::service::app::App;
-use crate::service::auth::Actor;
 use crate::service::db::packages::PackageRow;
 use crate::service::error::{Failure, Refusal};
+use crate::service::listener::PeerAddress;
+use crate::service::metrics::Limit;
 use crate::service::registration::Caller;
+use crate::service::request_scope;
 
 /// How much of a body that is too large is read for the sake of its sender.
 const DISCARD_LIMIT: usize = 4 * 1024 * 1024;
 
-/// A JSON body of at most [`BODY_LIMIT`] bytes.
-pub(in crate::service) struct Body<T>(pub(in crate::service) T);
+/// A JSON body of at most so many bytes.
+pub(in crate::service) struct Body<T, const LIMIT: usize = BODY_LIMIT>(pub(in crate::service) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for Body<T, LIMIT> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Failure> {
@@ -38,7 +44,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         if !media_type.eq_ignore_ascii_case(JSON) {
             return Err(Refusal::unsupported_media_type().into());
         }
-        let bytes = read(request.into_body()).await?;
+        // It may hold request tokens.
+        let bytes = Zeroizing::new(read(request.into_body(), LIMIT).await?);
         // serde_json stops at 128 levels, serde at a member that stands twice.
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Refusal::malformed(error).into())
     }
@@ -46,14 +53,14 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
 
 /// Reads a body up to the limit. Of a longer one nothing is kept, but some more is read, because a client that still
 /// sends when the connection is closed would not see the answer (RFC 9112 §9.6).
-pub(in crate::service) async fn read(mut body: axum::body::Body) -> Result<Vec<u8>, Refusal> {
+pub(in crate::service) async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(Refusal::malformed)?;
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
-        if length <= BODY_LIMIT {
+        if length <= limit {
             bytes.extend_from_slice(data);
         } else if length <= DISCARD_LIMIT {
             bytes = Vec::new();
@@ -61,7 +68,7 @@ pub(in crate::service) async fn read(mut body: axum::body::Body) -> Result<Vec<u
             break;
         }
     }
-    if length > BODY_LIMIT { Err(Refusal::body_too_large()) } else { Ok(bytes) }
+    if length > limit { Err(Refusal::body_too_large(limit)) } else { Ok(bytes) }
 }
 
 /// The query of the URL.
@@ -97,14 +104,16 @@ impl FromRequestParts<Arc<App>> for FromPackage {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        Ok(Self(app.package_of(&bearer(parts)?).await?))
+        let found = app.package_of(&bearer(parts)?).await.map_err(|failure| slowed_down(failure, parts, app))?;
+        request_scope::asked_by("package");
+        Ok(Self(found))
     }
 }
 
-/// The holder of the token of the request in the path.
+/// The request in the path, and the token that came for it (RFC 6750 §2.1).
 pub(in crate::service) struct FromHolder {
     pub(in crate::service) number: RequestNumber,
-    pub(in crate::service) actor: Actor,
+    pub(in crate::service) token: Secret,
 }
 
 impl FromRequestParts<Arc<App>> for FromHolder {
@@ -113,7 +122,26 @@ impl FromRequestParts<Arc<App>> for FromHolder {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let token = bearer(parts)?;
         let InPath(number) = InPath::<RequestNumber>::from_request_parts(parts, app).await?;
-        Ok(Self { number, actor: app.holder_of(number, &token).await? })
+        match app.holder_of(number, &token).await {
+            Ok(actor) => {
+                request_scope::asked_by(actor.sort());
+                Ok(Self { number, token })
+            }
+            Err(failure) => Err(slowed_down(failure, parts, app)),
+        }
+    }
+}
+
+/// The refusal of a wrong secret or token, or, where an address sends one after the other, the order to wait.
+fn slowed_down(failure: Failure, parts: &Parts, app: &App) -> Failure {
+    let Failure::Refused(_) = &failure else { return failure };
+    let Some(PeerAddress(peer)) = parts.extensions.get() else { return failure };
+    match app.admission.wrong_credentials(peer.ip()) {
+        Ok(()) => failure,
+        Err(wait) => {
+            app.metrics.limited(Limit::WrongCredentials);
+            Refusal::too_many_requests(wait).into()
+        }
     }
 }
 
@@ -124,6 +152,21 @@ fn bearer(parts: &Parts) -> Result<Secret, Refusal> {
     match Secret::parse(token) {
         Ok(secret) if scheme.eq_ignore_ascii_case("bearer") => Ok(secret),
         _ => Err(Refusal::unauthenticated()),
+    }
+}
+
+/// What problem documents inside an answer need: the caller's language, and the id under which the request is logged.
+pub(in crate::service) struct FromFrame {
+    pub(in crate::service) language: Language,
+    pub(in crate::service) request_id: String,
+}
+
+impl FromRequestParts<Arc<App>> for FromFrame {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Infallible> {
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        Ok(Self { language: accepted_language(&parts.headers), request_id })
     }
 }
 

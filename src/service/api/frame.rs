@@ -1,11 +1,12 @@
 //! What surrounds every handler: the request id, the log line, problem documents, security headers; on the secure
 //! listener the guard at the door.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
     REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -13,22 +14,26 @@ use axum::http::header::{
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::extract::FromCaller;
+use super::extract::{self, FromCaller};
 use crate::locales::Language;
 use crate::protocol::problem::{MEDIA_TYPE, ProblemCode};
 use crate::protocol::secret::hex;
-use crate::protocol::text::printable;
 use crate::service::app::App;
 use crate::service::error::{Failure, Refusal};
-use crate::service::listener::{PeerAddress, PeerCertificate};
+use crate::service::listener::{ListenerName, PeerAddress, PeerCertificate};
+use crate::service::metrics::{Answered, Asked, Limit};
+use crate::service::request_scope;
 
 /// Where the answer says under which id the service logged the request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(in crate::service) const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// How many seconds a client waits when the service cannot answer.
-const BUSY_SECONDS: u32 = 5;
+/// How long a request waits until others are done.
+const QUEUE: Duration = Duration::from_secs(5);
 
 /// On every answer. Nothing is to be cached, framed, guessed at or told to other sites.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -51,33 +56,55 @@ pub(in crate::service) struct RequestId(pub(in crate::service) String);
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = status(self.refusal().code());
+        let refusal = self.refusal();
+        *response.status_mut() = status(refusal.code());
+        if let Some(seconds) = refusal.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         response.extensions_mut().insert(Failed(Arc::new(self)));
         response
     }
 }
 
+/// What surrounds the requests of a listener.
+#[derive(Clone)]
+pub(in crate::service) struct Frame {
+    app: Arc<App>,
+    listener: ListenerName,
+}
+
+impl Frame {
+    pub(in crate::service) const fn new(app: Arc<App>, listener: ListenerName) -> Self {
+        Self { app, listener }
+    }
+}
+
 /// Surrounds every request.
 ///
-/// Only the peer's own address is believed: `X-Forwarded-For` and its like are text that anybody can send.
-pub(in crate::service) async fn frame(mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+/// Only the peer's own address is believed, and no id that comes along: `X-Forwarded-For`, `X-Request-Id` and their like
+/// are text that anybody can send.
+pub(in crate::service) async fn frame(State(frame): State<Frame>, request: Request, next: Next) -> Response {
     let id = request_id();
+    request_scope::within(id.clone(), answer(frame, request, next, id)).await
+}
+
+async fn answer(frame: Frame, mut request: Request, next: Next, id: String) -> Response {
+    let started = Instant::now();
     request.extensions_mut().insert(RequestId(id.clone()));
     let language = accepted_language(request.headers());
-    let peer = request.extensions().get::<PeerAddress>().map_or_else(String::new, |peer| peer.0.to_string());
-    let method = request.method().clone();
-    // Without the query: a search may hold a person's name, and a token that strayed there is still a secret.
-    let path = printable(request.uri().path()).into_owned();
+    let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let asked = Asked::new(frame.listener, route, request.method());
 
     let mut response = next.run(request).await;
 
+    let mut problem = response.extensions_mut().remove::<ProblemCode>();
     if let Some(Failed(failure)) = response.extensions_mut().remove::<Failed>() {
         let refusal = failure.refusal();
-        failure.log(&id);
+        failure.log();
         write_problem(&mut response, &refusal, language, &id);
+        problem = Some(refusal.code());
     }
-    let status = response.status().as_u16();
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -85,9 +112,65 @@ pub(in crate::service) async fn frame(mut request: Request, next: Next) -> Respo
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
-    let milliseconds = started.elapsed().as_millis();
-    log::info!("answered: id={id} peer={peer} method={method} path={path} status={status} ms={milliseconds}");
+    let duration = started.elapsed();
+    let answered = Answered { asked, code: response.status().as_u16() };
+    frame.app.metrics.answered(&answered, duration, problem);
+    log_access(&frame, &answered, duration, peer, &response);
     response
+}
+
+/// One line for every request, without path or query: a search may hold a person's name, and a token that strayed into a
+/// path is still a secret. What looks in every few seconds is a detail.
+fn log_access(frame: &Frame, answered: &Answered, duration: Duration, peer: Option<SocketAddr>, response: &Response) {
+    let level = match frame.listener {
+        ListenerName::Operations => log::Level::Debug,
+        ListenerName::Public | ListenerName::Secure => log::Level::Info,
+    };
+    log::log!(
+        level,
+        listener = frame.listener.as_str(),
+        method = answered.asked.method(),
+        route = answered.asked.route(),
+        code = answered.code,
+        // Whole microseconds.
+        duration_ms = duration.as_micros() as f64 / 1000.0,
+        bytes = response.body().size_hint().exact().unwrap_or_default(),
+        peer:% = peer.map_or_else(String::new, |peer| peer.to_string()),
+        actor = request_scope::actor();
+        "answered"
+    );
+}
+
+/// The places of a listener's requests that are under way.
+#[derive(Clone)]
+pub(in crate::service) struct Places {
+    app: Arc<App>,
+    places: Arc<Semaphore>,
+}
+
+impl Places {
+    /// As many as the settings say.
+    pub(in crate::service) fn new(app: &Arc<App>) -> Self {
+        let count = match app.settings().limits.requests_under_way {
+            0 => Semaphore::MAX_PERMITS,
+            count => count.min(Semaphore::MAX_PERMITS),
+        };
+        Self { app: app.clone(), places: Arc::new(Semaphore::new(count)) }
+    }
+}
+
+/// Lets so many requests at a time through; the others wait a little, then are asked to come again. A listener has as many
+/// waiting ones as connections at most.
+pub(in crate::service) async fn one_place(State(places): State<Places>, request: Request, next: Next) -> Response {
+    match timeout(QUEUE, places.places.acquire()).await {
+        Ok(_place) => next.run(request).await,
+        Err(_) => {
+            places.app.metrics.limited(Limit::UnderWay);
+            // Who still sends when the connection is closed would not see the answer (RFC 9112 §9.6).
+            let _ = extract::read(request.into_body(), 0).await;
+            Failure::from(Refusal::unavailable()).into_response()
+        }
+    }
 }
 
 fn write_problem(response: &mut Response, refusal: &Refusal, language: Language, id: &str) {
@@ -97,14 +180,8 @@ fn write_problem(response: &mut Response, refusal: &Refusal, language: Language,
     *response.status_mut() = status(refusal.code());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-    match refusal.code() {
-        ProblemCode::Unauthenticated => {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        ProblemCode::Unavailable | ProblemCode::TooManyRequests => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(BUSY_SECONDS));
-        }
-        _ => {}
+    if refusal.code() == ProblemCode::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
 }
 
@@ -137,6 +214,7 @@ pub(in crate::service) async fn guard(State(app): State<Arc<App>>, mut request: 
     };
     match app.identify(&certificate).await {
         Ok(caller) => {
+            request_scope::asked_by(caller.actor.sort());
             request.extensions_mut().insert(FromCaller(Arc::new(caller)));
             next.run(request).await
         }

@@ -3,9 +3,11 @@
 //! Nothing is decided here. Which path leads to which handler stands in `router`.
 
 pub mod administration;
+pub mod batch;
 pub(in crate::service) mod extract;
 pub mod frame;
 pub mod manager;
+pub(in crate::service) mod operations;
 pub mod public;
 
 /// The media type of JSON answers.

@@ -52,7 +52,7 @@ pub(in crate::service) async fn submit(
     )
 )]
 pub(in crate::service) async fn follow(holder: FromHolder, State(app): State<Arc<App>>) -> Result<Response, Failure> {
-    let status = app.follow(&holder.actor, holder.number).await?;
+    let status = app.follow(holder.number, &holder.token).await?;
     Ok(following(&app, status).into_response())
 }
 
@@ -71,7 +71,7 @@ pub(in crate::service) async fn report(
     State(app): State<Arc<App>>,
     Body(outcome): Body<Outcome>,
 ) -> Result<Json<RequestStatus>, Failure> {
-    Ok(Json(app.report(&holder.actor, holder.number, &outcome).await?))
+    Ok(Json(app.report(holder.number, &holder.token, &outcome).await?))
 }
 
 /// Ask who answers here.
@@ -105,9 +105,11 @@ pub(in crate::service) async fn crl(State(app): State<Arc<App>>) -> Result<impl 
 
 /// A status, with the time to wait where there is something to wait for.
 fn following(app: &App, status: RequestStatus) -> impl IntoResponse + use<> {
-    let mut headers = HeaderMap::new();
-    if status.state == RequestState::Pending {
-        headers.insert(RETRY_AFTER, HeaderValue::from(app.settings().poll_seconds));
-    }
+    let headers = if status.state == RequestState::Pending { ask_again(app) } else { HeaderMap::new() };
     (headers, Json(status))
+}
+
+/// When to ask again for what is pending.
+pub(super) fn ask_again(app: &App) -> HeaderMap {
+    HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(app.settings().poll_seconds))])
 }

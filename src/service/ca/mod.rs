@@ -109,7 +109,7 @@ impl Ca {
             credential::write(folder, ROOT, &root_key, &[root_certificate.der()])?;
             credential::write(folder, ISSUING, &key, &[issuing.der()])
         })?;
-        log::info!("CA created: folder={} algorithm={algorithm}", folder.display());
+        log::info!(folder:% = folder.display(), algorithm:% = algorithm; "CA created");
         Ok(Self { root: root_certificate.into(), issuing: issuing.into(), key })
     }
 

@@ -1,6 +1,6 @@
 //! The certificates, from before they are signed until after they are revoked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
@@ -240,6 +240,21 @@ pub async fn find_by_request(
         connection,
         sqlx::query_as("SELECT * FROM certificates WHERE request = $1").bind(number).fetch_optional(connection).await?
     ))
+}
+
+/// The certificates that answer these requests.
+pub async fn of_requests(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<HashMap<RequestNumber, CertificateRow>, DatabaseError> {
+    let mut found = HashMap::new();
+    for numbers in numbers.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("SELECT * FROM certificates WHERE request IN (");
+        statement.push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
+        let rows: Vec<CertificateRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        found.extend(rows.into_iter().filter_map(|row| Some((row.request?, row))));
+    }
+    Ok(found)
 }
 
 /// The serial numbers of a manager's certificates that are not revoked.

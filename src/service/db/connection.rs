@@ -1,7 +1,9 @@
 //! What queries run on: a connection of either database, and the query written once for both.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Instant;
 
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Postgres, Sqlite};
 
@@ -109,15 +111,36 @@ pub struct Reading(pub(super) Connection);
 
 /// A transaction that holds the right to write from its start; it ends without effect where it is dropped.
 #[derive(Debug)]
-pub struct Transaction(pub(super) Connection);
+pub struct Transaction {
+    connection: Connection,
+    _held: Held,
+}
+
+/// Measures how long the right to write is held.
+#[derive(Debug)]
+struct Held {
+    since: Instant,
+    seconds: Histogram,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.seconds.observe(self.since.elapsed().as_secs_f64());
+    }
+}
 
 impl Transaction {
+    /// A transaction that just began; how long it takes is measured.
+    pub(super) fn new(connection: Connection, seconds: Histogram) -> Self {
+        Self { connection, _held: Held { since: Instant::now(), seconds } }
+    }
+
     /// Makes everything that was done in it last. When this returns, it is on disk.
     ///
     /// # Errors
     /// [`DatabaseError::Unconfirmed`] where the connection broke, so that nobody knows.
     pub async fn commit(self) -> Result<(), DatabaseError> {
-        match self.0 {
+        match self.connection {
             Connection::Sqlite(hold) => hold.commit().await,
             Connection::Postgres(mut hold) => {
                 // After any error, COMMIT takes back everything and reports success; any other statement fails
@@ -131,21 +154,21 @@ impl Transaction {
 }
 
 macro_rules! deref_to_connection {
-    ($($guard:ty),*) => {$(
+    ($($guard:ty: $connection:tt),*) => {$(
         impl Deref for $guard {
             type Target = Connection;
 
             fn deref(&self) -> &Connection {
-                &self.0
+                &self.$connection
             }
         }
 
         impl DerefMut for $guard {
             fn deref_mut(&mut self) -> &mut Connection {
-                &mut self.0
+                &mut self.$connection
             }
         }
     )*};
 }
 
-deref_to_connection!(Reading, Transaction);
+deref_to_connection!(Reading: 0, Transaction: connection);

@@ -25,6 +25,23 @@ pub async fn latest(connection: &mut Connection) -> Result<Option<CrlRow>, Datab
     ))
 }
 
+/// Number and dates of a revocation list.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct CrlDates {
+    /// Its number.
+    pub number: i64,
+    /// When it was made.
+    pub this_update: Moment,
+    /// When the next one is made at the latest.
+    pub next_update: Moment,
+}
+
+/// Number and dates of the newest one, without the list, which may be long.
+pub async fn dates(connection: &mut Connection) -> Result<Option<CrlDates>, DatabaseError> {
+    let statement = "SELECT number, this_update, next_update FROM crls ORDER BY number DESC LIMIT 1";
+    Ok(on!(connection, sqlx::query_as(statement).fetch_optional(connection).await?))
+}
+
 /// Adds one; older ones, which nobody asks for, make room.
 pub async fn insert(connection: &mut Connection, crl: &CrlRow) -> Result<(), DatabaseError> {
     on!(

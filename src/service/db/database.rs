@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::{Pool, Postgres, Sqlite};
 
 use super::connection::{Connection, Engine, Hold, Reading, Transaction, on};
 use super::postgres::{self, Server};
 use super::{DatabaseError, sqlite};
+use crate::service::metrics::seconds;
 
 /// Where a database is.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Pools<DB: sqlx::Database> {
     /// One connection: within this process, writes queue here.
     pub(super) writer: Pool<DB>,
     pub(super) readers: Pool<DB>,
+    /// How long the right to write is held, in seconds.
+    write_seconds: Histogram,
 }
 
 impl Database {
@@ -83,14 +87,40 @@ impl Database {
 
     /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
     pub async fn write(&self) -> Result<Transaction, DatabaseError> {
-        Ok(Transaction(match self {
+        let connection = match self {
             Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(pools.writer.begin_with(sqlite::BEGIN).await?)),
             Self::Postgres(pools) => {
                 let mut transaction = pools.writer.begin().await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
                 Connection::Postgres(Hold::Transaction(transaction))
             }
-        }))
+        };
+        Ok(Transaction::new(connection, self.write_seconds().clone()))
+    }
+
+    /// Whether something could be written now; nothing is.
+    pub async fn check_writable(&self) -> Result<(), DatabaseError> {
+        let mut transaction = self.write().await?;
+        let connection = &mut *transaction;
+        let nothing = "UPDATE managers SET language = language WHERE id < 0";
+        on!(connection, sqlx::query(nothing).execute(connection).await?.rows_affected());
+        Ok(())
+    }
+
+    /// How long the right to write is held, in seconds.
+    pub const fn write_seconds(&self) -> &Histogram {
+        match self {
+            Self::Sqlite(pools) => &pools.write_seconds,
+            Self::Postgres(pools) => &pools.write_seconds,
+        }
+    }
+
+    /// How many connections of each pool are in use.
+    pub fn busy_connections(&self) -> [(&'static str, i64); 2] {
+        match self {
+            Self::Sqlite(pools) => pools.busy(),
+            Self::Postgres(pools) => pools.busy(),
+        }
     }
 
     /// Closes the connections; of a file, what was committed moves from the log into it.
@@ -113,6 +143,16 @@ pub async fn size(connection: &mut Connection) -> Result<u64, DatabaseError> {
 }
 
 impl<DB: sqlx::Database> Pools<DB> {
+    /// With nothing measured yet.
+    pub(super) fn new(writer: Pool<DB>, readers: Pool<DB>) -> Self {
+        Self { writer, readers, write_seconds: seconds() }
+    }
+
+    fn busy(&self) -> [(&'static str, i64); 2] {
+        let busy = |pool: &Pool<DB>| i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+        [("writer", busy(&self.writer)), ("reader", busy(&self.readers))]
+    }
+
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

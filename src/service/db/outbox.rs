@@ -1,8 +1,11 @@
 //! What is to be sent, and what became of it.
 
+use std::str::FromStr;
+
 use sqlx::FromRow;
 
 use super::{Connection, DatabaseError, Moment, Statement, on};
+use crate::protocol::request::{UnknownWord, by_word};
 
 /// The way that something is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +17,23 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// Every channel.
+    pub const ALL: [Self; 2] = [Self::Email, Self::Webhook];
+
     /// The word in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Email => "email",
             Self::Webhook => "webhook",
         }
+    }
+}
+
+impl FromStr for Channel {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        by_word(text, &Self::ALL, Self::as_str)
     }
 }
 
@@ -54,6 +68,17 @@ pub struct EntryRow {
     /// How often it was tried.
     #[sqlx(try_from = "i64")]
     pub attempts: u32,
+}
+
+/// How much waits on a channel.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct LaneRow {
+    /// The channel.
+    pub channel: Channel,
+    /// How many entries wait.
+    pub waiting: i64,
+    /// Since when the oldest one waits.
+    pub oldest: Moment,
 }
 
 /// How much waits, and how much never arrived.
@@ -185,6 +210,19 @@ pub async fn forget(connection: &mut Connection, before: Moment) -> Result<(), D
             .rows_affected()
     );
     Ok(())
+}
+
+/// How much waits on each channel on which something does. Looks at nothing that is over.
+pub async fn waiting(connection: &mut Connection) -> Result<Vec<LaneRow>, DatabaseError> {
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT channel, count(*) AS waiting, min(created_at) AS oldest FROM outbox
+             WHERE next_attempt_at IS NOT NULL GROUP BY channel",
+        )
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// How much waits, and how much never arrived.

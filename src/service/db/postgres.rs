@@ -132,11 +132,10 @@ pub(super) async fn connect(server: &Server, create: bool) -> Result<Pools<Postg
                 })
             })
     };
-    Ok(Pools {
-        // Whatever the server or the account is set to: what is acknowledged is on disk.
-        writer: pool(1).connect_lazy_with(options.clone().options([("synchronous_commit", "on")])),
-        readers: pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")])),
-    })
+    // Whatever the server or the account is set to: what is acknowledged is on disk.
+    let writer = pool(1).connect_lazy_with(options.clone().options([("synchronous_commit", "on")]));
+    let readers = pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")]));
+    Ok(Pools::new(writer, readers))
 }
 
 /// What a server says of itself and of the database.

@@ -389,17 +389,14 @@ pub async fn decide(
     Ok(())
 }
 
-/// Writes the client's report into a request; the decision stays as it is.
-pub async fn report(connection: &mut Connection, number: RequestNumber, state: State) -> Result<(), DatabaseError> {
-    on!(
-        connection,
-        sqlx::query("UPDATE requests SET state = $1 WHERE number = $2")
-            .bind(state.as_str())
-            .bind(number)
-            .execute(connection)
-            .await?
-            .rows_affected()
-    );
+/// Writes the clients' reports into requests; the decisions stay as they are.
+pub async fn report(connection: &mut Connection, numbers: &[RequestNumber], state: State) -> Result<(), DatabaseError> {
+    for numbers in numbers.chunks(ROWS_AT_ONCE) {
+        let mut statement = Statement::new("UPDATE requests SET state = ");
+        statement.push_bind(state.as_str()).push(" WHERE number IN (");
+        statement.push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
+        on!(connection, statement.query().execute(connection).await?.rows_affected());
+    }
     Ok(())
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, 
         error => unusable(error.into()),
     })?;
     let readers = pool(READERS).connect_lazy_with(options.read_only(true));
-    Ok(Pools { writer, readers })
+    Ok(Pools::new(writer, readers))
 }
 
 /// Whether a migration ever ran: only [`Database::create`] starts from nothing.

@@ -101,7 +101,7 @@ impl Lane {
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
             if let Err(error) = self.send_due(&app, &mut sent, &stopped).await {
-                log::error!("not done, will be tried again: what=send notices cause={error}");
+                log::error!(what = "send notices", cause:% = error; "not done, will be tried again");
             }
         }
     }
@@ -129,6 +129,7 @@ impl Lane {
                 })
             };
             let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
+            app.metrics.notice(self.channel(), result.is_ok());
             *sent = Some((entry, result));
         }
     }
@@ -147,22 +148,29 @@ impl Lane {
                 Ok(()) => outbox::sent(&mut transaction, id, now).await?,
                 Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
                     let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
-                    log::warn!("notice not sent: notice={id} attempts={attempts} cause={cause}");
+                    log::warn!(notice = id, attempts, cause; "notice not sent");
                     let next = (attempts < ATTEMPTS).then(|| Moment(now.0 + pause(attempts)));
                     outbox::not_sent(&mut transaction, id, now, next, &cause).await?;
                 }
             }
         }
-        let (channel, receiver, time) = match &*self.0 {
-            Way::Mail(_) => (Channel::Email, None, MAIL_TIME),
-            Way::Webhook(hook) => (Channel::Webhook, Some(hook.url.as_str()), WEBHOOK_TIME),
+        let (receiver, time) = match &*self.0 {
+            Way::Mail(_) => (None, MAIL_TIME),
+            Way::Webhook(hook) => (Some(hook.url.as_str()), WEBHOOK_TIME),
         };
         let next = match go_on {
-            true => outbox::claim(&mut transaction, channel, receiver, now, Moment(now.0 + time)).await?,
+            true => outbox::claim(&mut transaction, self.channel(), receiver, now, Moment(now.0 + time)).await?,
             false => None,
         };
         transaction.commit().await?;
         Ok(next)
+    }
+
+    fn channel(&self) -> Channel {
+        match &*self.0 {
+            Way::Mail(_) => Channel::Email,
+            Way::Webhook(_) => Channel::Webhook,
+        }
     }
 }
 

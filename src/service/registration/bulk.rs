@@ -47,7 +47,7 @@ impl App {
                 Verdict::Reject { reason } => Ok(self.reject_all(actor, &asked, reason).await),
             };
             let outcomes = outcomes.unwrap_or_else(|failure| {
-                log::error!("decisions not made: decisions={} cause={failure}", part.len());
+                log::error!(decisions = part.len(), cause:% = failure; "decisions not made");
                 part.iter().map(|_| Err(failure.refusal().into())).collect()
             });
             decided

@@ -1,26 +1,28 @@
 //! What a manager does to a request: approve or reject.
 
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::{iter, thread};
 
 use serde_json::json;
 
 use super::issuing::{Planned, Recorded, Signed};
-use super::{check_stored, check_stored_csr, found, record, row_object};
+use super::{check_stored, check_stored_csr, found, record, record_all, row_object};
 use crate::locales::{self, Text};
+use crate::parallel;
 use crate::protocol::messages::{Approval, Organisation, REASON_LIMIT, Rejection};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::CheckedCsr;
 use crate::service::app::App;
-use crate::service::audit::{self, Event};
+use crate::service::audit::Event;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::Template;
 use crate::service::db::certificates::Holder;
 use crate::service::db::requests::{self, Decision, RequestRow};
 use crate::service::db::{Connection, organisations};
 use crate::service::error::{Failure, Refusal};
+
+/// How many certificates are worth a thread of their own.
+const PART: usize = 4;
 
 impl App {
     /// Says yes to exactly the CSR that was shown.
@@ -41,13 +43,18 @@ impl App {
     ) -> Result<Vec<Result<(), Failure>>, Failure> {
         self.expire().await?;
         let candidates = self.candidates(actor, asked).await?;
-        // Keys, signatures and lint are work for every processor.
-        let planned = on_all_processors(candidates, |candidate| candidate.and_then(|it| it.plan(self, actor)));
+        let planned =
+            parallel::map(&candidates, PART, |candidate| candidate.as_ref().ok().map(|it| it.plan(self, actor)));
+        let planned = candidates.into_iter().zip(planned).map(|(candidate, planned)| match (candidate, planned) {
+            (Err(failure), _) => Err(failure),
+            (Ok(_), Some(planned)) => planned,
+            (Ok(_), None) => Err(Failure::Inconsistent { what: "the outcome of a check" }),
+        });
 
         let mut transaction = self.database.write().await?;
         let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
         let rows = requests::find_all(&mut transaction, &numbers).await?;
-        let mut outcomes = Vec::with_capacity(planned.len());
+        let mut outcomes = Vec::with_capacity(asked.len());
         let mut recorded: Vec<Recorded<'_>> = Vec::new();
         for ((number, csr_sha256), planned) in asked.iter().zip(planned) {
             // What was seen outside the transaction is over.
@@ -77,7 +84,7 @@ impl App {
             object: row_object(row),
             detail: json!({ "csr_sha256": row.csr_sha256, "serial": planned.serial().to_string() }),
         });
-        audit::record_all(&mut transaction, self.now(), events).await?;
+        record_all(self, &mut transaction, events.collect()).await?;
         for number in numbers {
             self.tell(&mut transaction, number).await?;
         }
@@ -86,7 +93,7 @@ impl App {
 
         // From here on the requests are approved, whatever happens; what is not signed now is signed later.
         if let Err(error) = self.sign_all(recorded).await {
-            log::error!("certificates not signed yet: cause={error}");
+            log::error!(cause:% = error; "certificates not signed yet");
         }
         drop(held);
         Ok(outcomes)
@@ -131,10 +138,10 @@ impl App {
 
     /// Signs what was just recorded, and adds the signatures to the record.
     async fn sign_all(&self, recorded: Vec<Recorded<'_>>) -> Result<(), Failure> {
-        let signed = on_all_processors(recorded, |recorded| Signed::new(&self.ca, &recorded));
+        let signed = parallel::map(&recorded, PART, |recorded| Signed::new(&self.ca, recorded));
         let signed = signed.into_iter().filter_map(|signed| {
             // One that cannot be signed (any more) does not hold up the others.
-            signed.inspect_err(|error| log::error!("certificate not signed: cause={error}")).ok()
+            signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
         });
         let signed: Vec<Signed> = signed.collect();
         let mut transaction = self.database.write().await?;
@@ -193,28 +200,6 @@ impl Candidate<'_> {
         refuse_own_request(actor, &self.row, &csr)?;
         app.issuer().plan(app.template(self.row.kind, &csr))
     }
-}
-
-/// Does some work on each item, on every processor, in order. The thread that asks takes part.
-fn on_all_processors<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = items.len().div_ceil(processors).max(1);
-    let mut items = items.into_iter();
-    let shares: Vec<Vec<T>> =
-        iter::from_fn(|| Some(items.by_ref().take(share).collect()).filter(|share: &Vec<T>| !share.is_empty()))
-            .collect();
-    let done = |share: Vec<T>| share.into_iter().map(&work).collect::<Vec<R>>();
-    thread::scope(|scope| {
-        let mut shares = shares.into_iter();
-        let own = shares.next();
-        let others: Vec<_> = shares.map(|share| scope.spawn(|| done(share))).collect();
-        let own = own.map(done).unwrap_or_default();
-        let others = others.into_iter().flat_map(|thread| match thread.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        own.into_iter().chain(others).collect()
-    })
 }
 
 /// The request, if it still waits for a decision; else who was first.

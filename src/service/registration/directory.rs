@@ -119,7 +119,7 @@ impl App {
             self.revoke_all(&mut transaction, actor, &older, RevocationCode::Superseded).await?;
         }
         transaction.commit().await?;
-        log::info!("manager reissued: manager={id} serial={serial} actor={}", inert(actor));
+        log::info!(manager = id, serial:% = serial, actor = inert(actor); "manager reissued");
         self.issued_manager(id, serial).await
     }
 
@@ -149,7 +149,7 @@ impl App {
         let serials = certificates::of_manager(&mut transaction, id).await?;
         self.revoke_all(&mut transaction, actor, &serials, RevocationCode::PrivilegeWithdrawn).await?;
         transaction.commit().await?;
-        log::warn!("manager disabled: manager={id} actor={}", inert(actor));
+        log::warn!(manager = id, actor = inert(actor); "manager disabled");
         Ok(Manager { disabled: true, ..manager })
     }
 

@@ -154,7 +154,7 @@ async fn write(mut writer: Writer) {
             Ok(outcomes) => changes.into_iter().zip(outcomes).for_each(|(change, outcome)| change.answer(outcome)),
             // Where the database does not answer, it answers none of them.
             Err(failure @ Failure::Database(DatabaseError::Unavailable { .. })) => {
-                log::error!("changes not made: changes={} cause={failure}", changes.len());
+                log::error!(changes = changes.len(), cause:% = failure; "changes not made");
                 changes.into_iter().for_each(|change| change.fail(Refusal::unavailable().into()));
             }
             Err(_) => one_by_one(&writer.app, changes).await,

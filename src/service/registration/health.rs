@@ -1,4 +1,4 @@
-//! How the service is, for those who look after it.
+//! How the service is, for those who look after it: the one source of the page, of `/readyz` and of `/metrics`.
 
 use time::OffsetDateTime;
 
@@ -7,10 +7,12 @@ use crate::protocol::messages::ServiceInfo;
 use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
+use crate::service::db;
+use crate::service::db::crls::{self, CrlDates};
+use crate::service::db::outbox::{self, LaneRow};
 use crate::service::db::request_list::{self, Filter};
-use crate::service::db::{self, crls, requests};
+use crate::service::db::requests::{self, Count};
 use crate::service::error::Failure;
-use crate::service::notices::OutboxState;
 use crate::service::tls;
 
 /// How the service is.
@@ -20,16 +22,16 @@ pub struct Health {
     pub info: ServiceInfo,
     /// Number, moment and end of the revocation list.
     pub crl: Option<(u64, OffsetDateTime, OffsetDateTime)>,
-    /// How many requests there are.
-    pub requests: i64,
-    /// How many of them wait.
-    pub pending: i64,
-    /// Since when the oldest one waits.
+    /// How many requests there are of each kind and state.
+    pub counts: Vec<Count>,
+    /// Since when the oldest pending one waits.
     pub oldest_pending: Option<OffsetDateTime>,
-    /// The notices that wait, and those given up.
-    pub outbox: OutboxState,
+    /// The notices that wait, by the way that they go.
+    pub outbox: Vec<LaneRow>,
     /// The size of the database.
     pub database_bytes: u64,
+    /// The disk on which it lies.
+    pub disk: Option<Disk>,
     /// When the issuing certificate ends.
     pub issuer_ends: Option<OffsetDateTime>,
     /// When the root ends.
@@ -38,29 +40,77 @@ pub struct Health {
     pub listeners_end: Option<OffsetDateTime>,
 }
 
+/// Space on a disk, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// What the service's account may still use.
+    pub available: u64,
+    /// All of it.
+    pub size: u64,
+}
+
+impl Health {
+    /// How many requests there are in a state, or at all.
+    pub fn requests(&self, state: Option<State>) -> i64 {
+        let counted = self.counts.iter().filter(|count| state.is_none_or(|state| count.state == state));
+        counted.map(|count| count.requests).sum()
+    }
+}
+
 impl App {
     /// What the service says of itself, for those who care for it.
     pub async fn health(&self, actor: &Actor) -> Result<Health, Failure> {
         self.allow(actor, Action::ReadHealth, &Object::Everything).await?;
-        let outbox = self.outbox_state().await?;
+        self.condition().await
+    }
+
+    /// The same, for whoever was let in already.
+    pub(in crate::service) async fn condition(&self) -> Result<Health, Failure> {
         let mut connection = self.database.read().await?;
-        let crl = crls::latest(&mut connection).await?;
+        let crl = crls::dates(&mut connection).await?;
         let counts = requests::counts(&mut connection, None).await?;
         let oldest = Filter { state: Some(State::Pending), limit: 1, ..Filter::default() };
         let oldest = request_list::list(&mut connection, &oldest).await?.items.pop();
-        let end_of = |der: &[u8]| Content::of_certificate(der)?.validity.map(|(_, end)| end);
         let listeners = tls::load(&self.home.tls()).ok();
         Ok(Health {
             info: self.info(),
             crl: crl.map(|crl| (crl.number.unsigned_abs(), crl.this_update.0, crl.next_update.0)),
-            requests: counts.iter().map(|count| count.requests).sum(),
-            pending: counts.iter().filter(|count| count.state == State::Pending).map(|count| count.requests).sum(),
+            counts,
             oldest_pending: oldest.map(|request| request.submitted_at),
-            outbox,
+            outbox: outbox::waiting(&mut connection).await?,
             database_bytes: db::size(&mut connection).await?,
-            issuer_ends: end_of(self.ca.issuing()),
+            disk: self.disk(),
+            issuer_ends: self.issuer_ends(),
             root_ends: end_of(self.ca.root()),
             listeners_end: listeners.and_then(|credential| end_of(credential.chain().first()?)),
         })
     }
+
+    /// When the issuing certificate ends.
+    pub(in crate::service) fn issuer_ends(&self) -> Option<OffsetDateTime> {
+        end_of(self.ca.issuing())
+    }
+
+    /// Number and dates of the newest revocation list.
+    pub(in crate::service) async fn crl_dates(&self) -> Result<Option<CrlDates>, Failure> {
+        Ok(crls::dates(&mut *self.database.read().await?).await?)
+    }
+
+    /// The disk on which the home lies, with the database where that is a file; where the system tells.
+    #[cfg(unix)]
+    pub(in crate::service) fn disk(&self) -> Option<Disk> {
+        let disk = rustix::fs::statvfs(self.home.folder()).ok()?;
+        Some(Disk { available: disk.f_bavail * disk.f_frsize, size: disk.f_blocks * disk.f_frsize })
+    }
+
+    /// The disk on which the database lies, where the system tells.
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, reason = "elsewhere the folder is needed")]
+    pub(in crate::service) fn disk(&self) -> Option<Disk> {
+        None
+    }
+}
+
+fn end_of(certificate: &[u8]) -> Option<OffsetDateTime> {
+    Content::of_certificate(certificate)?.validity.map(|(_, end)| end)
 }

@@ -6,12 +6,12 @@ use std::mem;
 use serde_json::json;
 
 use super::issuing::{Planned, Recorded};
-use super::request_object;
 use super::submission::check_in_use;
+use super::{record_all, request_object};
 use crate::protocol::messages::Submission;
 use crate::protocol::request::{RequestNumber, State};
 use crate::service::app::App;
-use crate::service::audit::{self, Event};
+use crate::service::audit::Event;
 use crate::service::auth::{Action, Actor, authorize};
 use crate::service::db::certificates::Holder;
 use crate::service::db::packages::{self, PackageRow};
@@ -164,7 +164,7 @@ impl App {
                 event(&Actor::AutoApproval, Action::Approve, object, detail);
             }
         }
-        audit::record_all(transaction, now, events).await?;
+        record_all(self, transaction, events).await?;
         for new in &new {
             self.tell(transaction, new.number).await?;
         }

@@ -22,6 +22,7 @@ use crate::service::db::crls::{self, CrlRow};
 use crate::service::db::requests::{self, Decision};
 use crate::service::db::{Connection, Database, Moment};
 use crate::service::error::{Failure, Refusal};
+use crate::service::metrics::Metrics;
 
 /// With 126 random bits one collision is a wonder; several are a broken source of random numbers.
 const SERIAL_ATTEMPTS: usize = 8;
@@ -113,7 +114,7 @@ impl Issuer<'_> {
                 return Ok(certificates::insert(transaction, &rows).await?);
             }
             for (((planned, ..), serial), _) in planned.iter_mut().zip(serials).zip(free).filter(|(_, free)| !free) {
-                log::error!("serial number is taken, drawing another: serial={serial}");
+                log::error!(serial:% = serial; "serial number is taken, drawing another");
                 *planned = self.plan(planned.template.clone())?;
             }
         }
@@ -162,7 +163,12 @@ impl Signed {
 
 /// Adds signatures to the record. What somebody else signed in the meantime stays as it is, and is given back: of two
 /// signatures one is ever seen.
-async fn complete(transaction: &mut Connection, now: Moment, signed: &[&Signed]) -> Result<Vec<Signed>, Failure> {
+async fn complete(
+    transaction: &mut Connection,
+    now: Moment,
+    signed: &[&Signed],
+    metrics: Option<&Metrics>,
+) -> Result<Vec<Signed>, Failure> {
     if signed.is_empty() {
         return Ok(Vec::new());
     }
@@ -179,12 +185,16 @@ async fn complete(transaction: &mut Connection, now: Moment, signed: &[&Signed])
         },
         detail: json!({ "subject": signed.subject }),
     });
+    let events: Vec<Event<'_>> = events.collect();
+    if let Some(metrics) = metrics {
+        events.iter().for_each(|event| metrics.recorded(event.action, &event.object));
+    }
     audit::record_all(transaction, now, events).await?;
     let mut stored = Vec::with_capacity(signed.len());
     for signed in signed {
         let mut signed = (*signed).clone();
         if completed.contains(&signed.serial) {
-            log::info!("certificate signed: serial={}", signed.serial);
+            log::info!(serial:% = signed.serial; "certificate signed");
         } else if let Some(der) = certificates::find(transaction, &signed.serial).await?.and_then(|row| row.der) {
             signed.der = der;
         }
@@ -195,11 +205,17 @@ async fn complete(transaction: &mut Connection, now: Moment, signed: &[&Signed])
 
 /// Signs what was recorded and has no signature yet, byte for byte as it was recorded.
 pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<(), Failure> {
-    sign_others(ca, database, now, &Signing::default()).await
+    sign_others(ca, database, now, &Signing::default(), None).await
 }
 
 /// The same without what somebody here is signing just now.
-async fn sign_others(ca: &Ca, database: &Database, now: Moment, signing: &Signing) -> Result<(), Failure> {
+async fn sign_others(
+    ca: &Ca,
+    database: &Database,
+    now: Moment,
+    signing: &Signing,
+    metrics: Option<&Metrics>,
+) -> Result<(), Failure> {
     let mut transaction = database.write().await?;
     let mut signed = Vec::new();
     for row in certificates::unsigned(&mut transaction).await? {
@@ -215,10 +231,10 @@ async fn sign_others(ca: &Ca, database: &Database, now: Moment, signing: &Signin
                 kind: row.kind,
             }),
             // One that cannot be signed (any more) does not hold up the others.
-            Err(error) => log::error!("certificate not signed: serial={} cause={error}", row.serial),
+            Err(error) => log::error!(serial:% = row.serial, cause:% = error; "certificate not signed"),
         }
     }
-    complete(&mut transaction, now, &signed.iter().collect::<Vec<_>>()).await?;
+    complete(&mut transaction, now, &signed.iter().collect::<Vec<_>>(), metrics).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -262,7 +278,7 @@ impl App {
         if certificates::unsigned_count(&mut *self.database.read().await?).await? == 0 {
             return Ok(());
         }
-        sign_others(&self.ca, &self.database, self.now(), &self.signing).await
+        sign_others(&self.ca, &self.database, self.now(), &self.signing, Some(&self.metrics)).await
     }
 
     /// Adds signatures to the record; see [`complete`].
@@ -271,7 +287,7 @@ impl App {
         transaction: &mut Connection,
         signed: &[&Signed],
     ) -> Result<Vec<Signed>, Failure> {
-        complete(transaction, self.now(), signed).await
+        complete(transaction, self.now(), signed, Some(&self.metrics)).await
     }
 
     /// The CA with the present moment.
@@ -300,7 +316,7 @@ impl App {
         self.publish_within(&mut transaction, actor).await?;
         let row = found(certificates::find(&mut transaction, serial).await?)?;
         transaction.commit().await?;
-        log::warn!("certificate revoked: serial={serial} actor={}", inert(actor));
+        log::warn!(serial:% = serial, actor = inert(actor); "certificate revoked");
         Ok(row.into())
     }
 

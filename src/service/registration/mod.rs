@@ -9,6 +9,7 @@ mod directory;
 mod evidence;
 mod group;
 mod health;
+mod holding;
 mod identification;
 mod intake;
 mod issuing;
@@ -21,12 +22,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::app::App;
-use super::audit;
+use super::audit::{self, Event};
 use super::auth::{Action, Actor, Object, authorize};
 use super::db::certificates::{self, CertificateRow};
 use super::db::requests::{self, RequestRow};
 use super::db::{Connection, Moment, organisations};
 use super::error::{Failure, Refusal};
+use super::metrics::Limit;
 use crate::locales::Text;
 use crate::protocol::messages::{Der, Issued, Organisation, RequestStatus};
 use crate::protocol::problem::ProblemCode;
@@ -37,7 +39,7 @@ pub use self::bulk::{Decided, Verdict};
 pub use self::directory::check_person;
 pub use self::evidence::{Content, Evidence, Previous};
 pub use self::group::Group;
-pub use self::health::Health;
+pub use self::health::{Disk, Health};
 pub use self::identification::Caller;
 pub use self::issuing::{Issuer, Planned, PublishedCrl, Recorded, Signing, record_certificate, sign_recorded};
 pub use self::packages::CreatedPackage;
@@ -55,7 +57,12 @@ impl App {
         let Err(refusal) = authorize(actor, action, object) else { return Ok(()) };
         let known = matches!(actor, Actor::Manager(_) | Actor::Machine { .. });
         if known && matches!(refusal.code(), ProblemCode::NotFound | ProblemCode::Forbidden) {
-            log::warn!("refused: actor={} action={} object={object}", inert(actor), action.as_str());
+            // Each one costs a write, and stays for ever.
+            if let Err(wait) = self.admission.refused_attempt(actor) {
+                self.metrics.limited(Limit::RefusedAttempts);
+                return Err(Refusal::too_many_requests(wait).into());
+            }
+            log::warn!(actor = inert(actor), action = action.as_str(), object:% = object; "refused");
             let mut transaction = self.database.write().await?;
             let detail = audit::refused(refusal.code());
             audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;
@@ -83,11 +90,17 @@ impl App {
 
     /// The request as its client sees it.
     async fn status(&self, connection: &mut Connection, row: &RequestRow) -> Result<RequestStatus, Failure> {
-        let issued = match row.state.has_valid_certificate() {
-            true => certificates::find_by_request(connection, row.number).await?.and_then(|row| self.issued(row)),
+        let certificate = match row.state.has_valid_certificate() {
+            true => certificates::find_by_request(connection, row.number).await?,
             false => None,
         };
-        Ok(RequestStatus {
+        Ok(self.status_with(row, certificate))
+    }
+
+    /// The same with the certificate that answers it, which counts as long as it is valid.
+    fn status_with(&self, row: &RequestRow, certificate: Option<CertificateRow>) -> RequestStatus {
+        let certificate = certificate.filter(|_| row.state.has_valid_certificate());
+        RequestStatus {
             number: row.number,
             kind: row.kind,
             common_name: row.common_name.clone(),
@@ -98,8 +111,8 @@ impl App {
             reason: row.reason.clone(),
             replaces: row.replaces,
             replaced_by: row.replaced_by,
-            issued,
-        })
+            issued: certificate.and_then(|certificate| self.issued(certificate)),
+        }
     }
 
     /// A certificate with its chain, once it is signed.
@@ -187,7 +200,15 @@ async fn record(
     object: &Object<'_>,
     detail: Value,
 ) -> Result<(), Failure> {
-    Ok(audit::record(transaction, app.now(), actor, action, object, detail).await?)
+    record_all(app, transaction, vec![Event { actor, action, object: *object, detail }]).await
+}
+
+/// Adds audit entries in the changes' own transaction, and counts them.
+async fn record_all(app: &App, transaction: &mut Connection, events: Vec<Event<'_>>) -> Result<(), Failure> {
+    for event in &events {
+        app.metrics.recorded(event.action, &event.object);
+    }
+    Ok(audit::record_all(transaction, app.now(), events).await?)
 }
 
 /// What is stored as JSON.

@@ -142,7 +142,7 @@ impl App {
         match extend.await {
             Ok(added) => added == INDEX_PART,
             Err(error) => {
-                log::warn!("requests not indexed: cause={error}");
+                log::warn!(cause:% = error; "requests not indexed");
                 false
             }
         }

@@ -1,19 +1,21 @@
-//! What a client does: submit, follow, report; and what time does to a request that nobody decides on.
+//! What the holder of an install package does: submit; and what time does to a request that nobody decides on.
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
 use super::intake::{Accepted, Arrival, New, check_same_body};
 use super::issuing::{Recorded, Signed};
-use super::{as_json, check_stored, days_from, found, record, request_object, row_object};
-use crate::locales::{self, Text};
+use super::{as_json, check_stored, days_from, record, request_object};
+use crate::locales::Text;
+use crate::protocol::batch::KeyedSubmission;
 use crate::protocol::messages::{
-    Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, Issued, MACHINE_FIELD_LIMIT, MachineDetails, Organisation, Outcome,
+    Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, Issued, MACHINE_FIELD_LIMIT, MachineDetails, Organisation,
     RequestStatus, Submission, TELEPHONE_LIMIT,
 };
-use crate::protocol::request::{Kind, RequestNumber, State};
+use crate::protocol::request::{Kind, State};
 use crate::protocol::rules::{CheckedCsr, Expectation, check_csr};
 use crate::protocol::secret::{Secret, sha256_hex};
 use crate::protocol::subject::{check_email, identity};
@@ -24,6 +26,10 @@ use crate::service::db::packages::PackageRow;
 use crate::service::db::requests::{self, Decision, Waiting};
 use crate::service::db::{Connection, Moment, packages};
 use crate::service::error::{Failure, Refusal};
+use crate::service::metrics::Limit;
+
+/// How many submissions of a batch are one task's.
+const TOGETHER: usize = 64;
 
 /// The answer to a submission.
 #[derive(Debug)]
@@ -42,15 +48,6 @@ impl App {
         Ok(package.ok_or_else(Refusal::unauthenticated)?)
     }
 
-    /// The holder of a request's token. A wrong token and a number that nobody has look alike.
-    pub async fn holder_of(&self, number: RequestNumber, token: &Secret) -> Result<Actor, Failure> {
-        let row = requests::find(&mut *self.database.read().await?, number).await?;
-        match row {
-            Some(row) if row.token_sha256.matches(token) => Ok(Actor::RequestHolder { number }),
-            _ => Err(Refusal::not_found().into()),
-        }
-    }
-
     /// Takes a request into the queue. When this returns, the request is on disk.
     ///
     /// The same submission with the same key gives the same request, however often and at the same time it comes.
@@ -63,6 +60,10 @@ impl App {
         let actor = Actor::Package { id: package.id, organisation: package.organisation.clone() };
         self.allow(&actor, Action::Submit, &Object::Organisation(&package.organisation)).await?;
         check_idempotency_key(idempotency_key)?;
+        if let Err(wait) = self.admission.submit(&package.organisation, 1) {
+            self.metrics.limited(Limit::Submissions);
+            return Err(Refusal::too_many_requests(wait).into());
+        }
         // The body as it was understood: the order of its members and white space do not make another one.
         let body_sha256 = sha256_hex(as_json(&submission)?.as_bytes());
         let csr = match self.check_submission(package, organisation, &submission) {
@@ -79,7 +80,7 @@ impl App {
         let planned = self.auto_approve.then(|| self.issuer().plan(self.template(submission.kind, &csr)));
         // A request whose certificate cannot be built waits for a person.
         let planned = planned.transpose().unwrap_or_else(|error| {
-            log::error!("request not approved automatically: cause={error}");
+            log::error!(cause:% = error; "request not approved automatically");
             None
         });
         let held = self.signing.hold(planned.iter().map(|planned| planned.serial().to_string()));
@@ -109,11 +110,11 @@ impl App {
             }
         };
         let New { number, submitted_at, replaces, planned } = *new;
-        log::info!("request accepted: number={number} organisation={organisation} kind={kind}");
+        log::info!(number = number.0, organisation = organisation.as_str(), kind = kind.as_str(); "request accepted");
         let approved = planned.is_some();
         let issued = match planned {
             Some(planned) => {
-                log::warn!("request approved automatically: number={number}");
+                log::warn!(number = number.0; "request approved automatically");
                 self.sign_now((planned, Holder::Request(number, kind), Some(&organisation))).await
             }
             None => None,
@@ -135,6 +136,39 @@ impl App {
         Ok(Submitted { status, created: true })
     }
 
+    /// The same for many: those that come together are checked on all processors and wait for few commits.
+    pub async fn submit_all(
+        self: &Arc<Self>,
+        package: (PackageRow, Organisation),
+        submissions: Vec<KeyedSubmission>,
+    ) -> Vec<Result<Submitted, Failure>> {
+        let package = Arc::new(package);
+        let mut submissions = submissions.into_iter().peekable();
+        let mut tasks = Vec::new();
+        while submissions.peek().is_some() {
+            let share: Vec<KeyedSubmission> = submissions.by_ref().take(TOGETHER).collect();
+            let (app, package) = (self.clone(), package.clone());
+            tasks.push((
+                share.len(),
+                tokio::spawn(async move {
+                    let submitted = share.into_iter().map(|KeyedSubmission { idempotency_key, submission }| {
+                        let (app, package) = (&app, &package);
+                        async move { app.submit(package, Some(&idempotency_key), submission).await }
+                    });
+                    join_all(submitted).await
+                }),
+            ));
+        }
+        let mut outcomes = Vec::new();
+        for (count, task) in tasks {
+            // A panic is said by the task itself.
+            outcomes.extend(task.await.unwrap_or_else(|_| {
+                (0..count).map(|_| Err(Failure::Inconsistent { what: "the outcome of a submission" })).collect()
+            }));
+        }
+        outcomes
+    }
+
     /// Signs what was just recorded. What does not succeed is done by the next round.
     async fn sign_now(self: &Arc<Self>, recorded: Recorded<'_>) -> Option<Issued> {
         let sign = async {
@@ -144,7 +178,7 @@ impl App {
         };
         sign.await
             .inspect_err(|error| {
-                log::error!("certificate not signed yet: serial={} cause={error}", recorded.0.serial());
+                log::error!(serial:% = recorded.0.serial(), cause:% = error; "certificate not signed yet");
             })
             .ok()
     }
@@ -165,53 +199,6 @@ impl App {
             country: &organisation.country,
         };
         check_csr(&submission.csr.0, &expectation).map_err(Refusal::csr_refused)
-    }
-
-    /// Where a request stands, for its holder.
-    pub async fn follow(&self, actor: &Actor, number: RequestNumber) -> Result<RequestStatus, Failure> {
-        let mut row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        self.allow(actor, Action::FollowRequest, &row_object(&row)).await?;
-        if row.state == State::Pending && row.submitted_at < self.oldest_alive() {
-            self.expire().await?;
-            row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        }
-        let status = self.status(&mut *self.database.read().await?, &row).await?;
-        if row.state.has_valid_certificate() && status.issued.is_none() {
-            // Recorded and not signed: the service stopped in between.
-            self.sign_recorded().await?;
-            return self.status(&mut *self.database.read().await?, &row).await;
-        }
-        Ok(status)
-    }
-
-    /// Notes that the client holds its certificate. Reporting it again changes nothing.
-    pub async fn report(
-        &self,
-        actor: &Actor,
-        number: RequestNumber,
-        outcome: &Outcome,
-    ) -> Result<RequestStatus, Failure> {
-        let row = found(requests::find(&mut *self.database.read().await?, number).await?)?;
-        self.allow(actor, Action::ReportOutcome, &row_object(&row)).await?;
-        if outcome.state != row.kind.outcome() {
-            let expected = Text::new("expected-outcome").with("state", row.kind.outcome());
-            return Err(Refusal::invalid_field("state", expected).into());
-        }
-        let mut transaction = self.database.write().await?;
-        let mut row = found(requests::find(&mut transaction, number).await?)?;
-        if row.state != outcome.state {
-            if !row.state.may_become(outcome.state) {
-                let present = Text::new("conflict-state").with_text("state", locales::state(row.state));
-                return Err(Refusal::state_conflict(present).into());
-            }
-            requests::report(&mut transaction, number, outcome.state).await?;
-            let detail = json!({ "state": outcome.state });
-            record(self, &mut transaction, actor, Action::ReportOutcome, &row_object(&row), detail).await?;
-            row.state = outcome.state;
-        }
-        let status = self.status(&mut transaction, &row).await?;
-        transaction.commit().await?;
-        Ok(status)
     }
 
     /// Ends the requests that nobody decided on in time.
@@ -238,7 +225,7 @@ impl App {
         Ok(())
     }
 
-    fn oldest_alive(&self) -> Moment {
+    pub(super) fn oldest_alive(&self) -> Moment {
         days_from(self.now(), -i64::from(self.settings.request_lifetime_days))
     }
 }

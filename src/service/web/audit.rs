@@ -15,6 +15,7 @@ use super::fields::{Asked, Fields, Posted};
 use super::frame::Viewer;
 use super::shown::{self, Moment, inert};
 use crate::protocol::messages::{AuditEntry, Page};
+use crate::protocol::text::csv_cell;
 use crate::service::app::App;
 use crate::service::audit::{AuditFilter, Verdict};
 use crate::service::error::Failure;
@@ -208,30 +209,4 @@ fn csv_line(entry: &AuditEntry) -> String {
         entry.hash.clone(),
     ];
     format!("{}\r\n", cells.map(|cell| csv_cell(&cell)).join(","))
-}
-
-/// A cell in quotation marks, which no spreadsheet takes for a formula.
-fn csv_cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for (text, cell) in [
-            ("plain", "\"plain\""),
-            ("=1+1", "\"'=1+1\""),
-            ("+1", "\"'+1\""),
-            ("-1", "\"'-1\""),
-            ("@SUM(A1)", "\"'@SUM(A1)\""),
-            ("\t=1", "\"'\t=1\""),
-            ("a \"b\", c", "\"a \"\"b\"\", c\""),
-        ] {
-            assert_eq!(csv_cell(text), cell);
-        }
-    }
 }

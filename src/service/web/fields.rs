@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::request::Parts;
 
+use crate::protocol::messages::BODY_LIMIT;
 use crate::service::api::extract::read;
 use crate::service::api::frame::SEC_FETCH_SITE;
 use crate::service::app::App;
@@ -78,7 +79,7 @@ impl FromRequest<Arc<App>> for Posted {
         if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
             return Err(Refusal::unsupported_media_type().into());
         }
-        Ok(Self(Fields::parse(&read(request.into_body()).await?)))
+        Ok(Self(Fields::parse(&read(request.into_body(), BODY_LIMIT).await?)))
     }
 }
 

@@ -169,7 +169,7 @@ pub(in crate::service) async fn present(request: Request, next: Next) -> Respons
     let response = next.run(request).await;
     let Some(Failed(failure)) = response.extensions().get::<Failed>() else { return response };
     let refusal = failure.refusal();
-    failure.log(id.as_ref().map_or("", |id| &id.0));
+    failure.log();
     let page = Refused {
         language,
         title: refusal.text().title(language).unwrap_or_default(),
@@ -181,6 +181,8 @@ pub(in crate::service) async fn present(request: Request, next: Next) -> Respons
     };
     let mut html = html_response(page.render().unwrap_or_default(), language);
     *html.status_mut() = response.status();
+    // For whoever counts problems.
+    html.extensions_mut().insert(refusal.code());
     for name in [ALLOW, RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {
             html.headers_mut().insert(name, value.clone());

@@ -1,0 +1,399 @@
+//! Thousands of servers, here some dozens or hundreds: manifests, patterns, batches, reports, and whatever cuts them off.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ptc_enroll::protocol::request::Kind;
+use serde_json::{Value, json};
+
+use crate::support::proxy::Fault;
+use crate::support::service::{A, Draft};
+use crate::support::site::{FIELDS, Machine, Run, Site};
+
+/// So many CSRs in a new folder, DER.
+fn csrs(site: &Site, count: usize) -> PathBuf {
+    let folder = site.folder().join("csrs");
+    fs::create_dir(&folder).unwrap();
+    for index in 0..count {
+        csr(&folder, &format!("s{index:03}"));
+    }
+    folder
+}
+
+fn csr(folder: &Path, host: &str) -> PathBuf {
+    let path = folder.join(format!("{host}.csr"));
+    let draft = Draft::new(A, Kind::ExternalServer, &format!("{host}.poste.example"));
+    fs::write(&path, draft.submission.csr.0).unwrap();
+    path
+}
+
+fn submit(machine: &Machine, more: &[&str]) -> Run {
+    machine.run(["submit-external", FIELDS[0]].iter().chain(more))
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The certificates that were downloaded.
+fn downloads(machine: &Machine) -> Vec<PathBuf> {
+    let entries = fs::read_dir(machine.home.join("config/test")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("request-")).collect()
+}
+
+/// The numbers in the journal, each once.
+fn numbers(machine: &Machine) -> BTreeSet<u64> {
+    let records = machine.records();
+    let numbers: BTreeSet<u64> = records.iter().filter_map(|record| record["status"]["number"].as_u64()).collect();
+    assert_eq!(numbers.len(), records.len(), "a record without a number, or one number twice");
+    numbers
+}
+
+#[test]
+fn three_hundred_are_enrolled_in_few_calls() {
+    let site = Site::builder().behind_proxy().serve(&["--auto-approve"]).start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 300);
+    let report = site.folder().join("report.csv");
+    let arguments = [folder.to_str().unwrap(), "--output=jsonl", "--report", report.to_str().unwrap()];
+    let lines = lines(&submit(&machine, &arguments).exits(0));
+    // A line each, in the order of the names, however many connections there are.
+    let files: Vec<&str> = lines.iter().map(|line| line["result"]["file"].as_str().unwrap()).collect();
+    assert!(files.len() == 300 && files.is_sorted(), "{files:?}");
+    assert!(lines.iter().all(|line| line["exit_code"] == 0 && line["result"]["request"]["number"].is_u64()));
+    let report = fs::read_to_string(report).unwrap();
+    let rows: Vec<&str> = report.strip_prefix('\u{feff}').unwrap().lines().collect();
+    assert_eq!(rows[0], "file,result,request,common_name,state,code,message");
+    assert_eq!(rows.len(), 301);
+    assert!(rows[1].contains("\"submitted\",") && rows[1].contains("\"s000.poste.example\""), "{}", rows[1]);
+
+    assert_eq!(numbers(&machine).len(), 300);
+    assert!(downloads(&machine).is_empty());
+    let run = machine.run(["fetch"]).exits(0);
+    assert_eq!(run.stdout.matches("the certificate was written to").count(), 300, "{}", run.stdout);
+    let files = downloads(&machine);
+    assert_eq!(files.len(), 300);
+    let certificate = files.iter().find(|path| path.to_string_lossy().ends_with("-s042.poste.example.pem")).unwrap();
+    let verify =
+        ["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "s042.poste.example", "-CAfile"];
+    let mut openssl = Command::new("openssl");
+    openssl.args(verify).arg(site.anchor()).arg("-untrusted").arg(certificate).arg(certificate);
+    let verified = Run::of(&mut openssl);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    assert!(machine.records().iter().all(|record| record["status"]["state"] == "downloaded"));
+
+    let seen = site.proxy.as_ref().unwrap().seen();
+    let count =
+        |route: &str| seen.iter().filter(|line| **line == format!("POST /api/v1/requests/{route} HTTP/1.1")).count();
+    assert_eq!((count("batch"), count("status"), count("outcomes"), seen.len()), (2, 1, 1, 4), "{seen:?}");
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_and_doubles_nothing() {
+    for place in [
+        "submit.before-record",
+        "journal.before-rename",
+        "submit.before-send",
+        "submit.after-send",
+        "submit.after-accepted",
+    ] {
+        let site = Site::start();
+        let machine = site.workstation("pc");
+        let folder = csrs(&site, 12);
+        let arguments = ["submit-external", folder.to_str().unwrap(), FIELDS[0]];
+        let killed = Run::of(machine.command(arguments).env("PTC_ENROLL_KILL_AT", place));
+        assert_eq!(killed.code, -1, "{place} was never passed: {}", killed.stderr);
+        // More came meanwhile, and their names stand before and between the others.
+        csr(&folder, "r000");
+        csr(&folder, "s0055");
+        machine.run(arguments).exits(0);
+        assert_eq!(numbers(&machine).len(), 14, "{place}");
+        assert_eq!(site.requests().len(), 14, "{place}: a request was doubled");
+        let run = machine.run(arguments).exits(0);
+        assert_eq!(run.stdout.matches("already submitted").count(), 14, "{place}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn fetch_finishes_what_was_cut_off_and_downloads_once() {
+    let site = Site::builder().serve(&["--auto-approve"]).start();
+    let machine = site.workstation("pc");
+    // As many as are synced together, and a few more.
+    let folder = csrs(&site, 20);
+    let arguments = ["submit-external", folder.to_str().unwrap(), FIELDS[0]];
+    let killed = Run::of(machine.command(arguments).env("PTC_ENROLL_KILL_AT", "submit.after-send"));
+    assert_eq!(killed.code, -1);
+    for place in [
+        "submit.after-accepted",
+        "fetch.before-delivery",
+        "download.before-file",
+        "fetch.before-delivered",
+        "fetch.before-report",
+        "fetch.after-report",
+    ] {
+        let killed = Run::of(machine.command(["fetch"]).env("PTC_ENROLL_KILL_AT", place));
+        assert_eq!(killed.code, -1, "{place} was never passed: {}", killed.stderr);
+    }
+    machine.run(["fetch"]).exits(0);
+    assert_eq!(downloads(&machine).len(), 20);
+    let requests = site.requests();
+    assert_eq!(requests.len(), 20);
+    assert!(requests.iter().all(|request| request["state"] == "downloaded"), "{requests:?}");
+}
+
+#[test]
+fn the_bad_among_many_are_named_and_the_good_are_sent() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 5);
+    // Files that a spreadsheet would take for formulas, one of them no CSR; one CSR twice.
+    fs::write(folder.join("=1+1.csr"), "nothing").unwrap();
+    fs::copy(folder.join("s003.csr"), folder.join("s003-copy.csr")).unwrap();
+    let report = site.folder().join("report.csv");
+    let mut command = machine.command(["submit-external", "--output=jsonl", "--report", report.to_str().unwrap(), "."]);
+    let run = Run::of(command.arg(FIELDS[0]).current_dir(&folder)).exits(3);
+    let lines = lines(&run);
+    let failed: Vec<&Value> = lines.iter().filter(|line| line["exit_code"] == 3).collect();
+    assert_eq!((lines.len(), failed.len()), (7, 1), "{}", run.stdout);
+    assert_eq!(failed[0]["result"]["error"]["code"], "csr");
+    let number_of = |name: &str| {
+        let line = lines.iter().find(|line| line["result"]["file"].as_str().unwrap().ends_with(name)).unwrap();
+        line["result"]["request"]["number"].as_u64().unwrap()
+    };
+    assert_eq!(number_of("s003.csr"), number_of("s003-copy.csr"));
+    assert_eq!(site.requests().len(), 5);
+    let report = fs::read_to_string(report).unwrap();
+    let row = report.lines().find(|row| row.contains("1+1")).unwrap();
+    assert!(row.contains(r#""failed","","","","csr","#), "{row}");
+
+    // A report that cannot be written is known before anything is sent.
+    csr(&folder, "later");
+    let nowhere = site.folder().join("nowhere/report.csv");
+    let run = submit(&machine, &[folder.to_str().unwrap(), "--report", nowhere.to_str().unwrap()]).exits(3);
+    assert!(run.stderr.contains("report.csv cannot be written"), "{}", run.stderr);
+    assert_eq!(site.requests().len(), 5);
+    // As the spreadsheets of the language expect it.
+    let report = site.folder().join("rapport.csv");
+    let run = submit(&machine, &["--lang=fr", "=1+1.csr", "--report", report.to_str().unwrap()]).exits(3);
+    let text = fs::read_to_string(&report).unwrap();
+    assert!(text.contains("file;result") && text.contains("\n\"'=1+1.csr\";\"failed\";"), "{text}{}", run.stdout);
+}
+
+#[test]
+fn a_service_that_goes_away_stops_the_sending_and_every_file_is_accounted_for() {
+    let site = Site::builder().behind_proxy().start();
+    let proxy = site.proxy.as_ref().unwrap();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 520);
+    let report = site.folder().join("report.csv");
+    let arguments = ["submit-external", folder.to_str().unwrap(), FIELDS[0], "--connections=1", "--output=jsonl"];
+    proxy.next([Fault::Pass].into_iter().chain(std::iter::repeat_n(Fault::LoseRequest, 5)));
+    let mut child = machine
+        .command(arguments)
+        .args(["--report", report.to_str().unwrap()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The first batch's lines come while the second one is still tried.
+    assert!((0..250).all(|_| lines.next().unwrap().unwrap().contains("\"exit_code\":0")));
+    assert_eq!(child.try_wait().unwrap(), None, "lines are printed as they come");
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(6));
+    assert!(rest.len() == 270 && rest.iter().all(|line| line.contains("\"code\":\"unreachable\"")), "{rest:?}");
+    let rows = fs::read_to_string(&report).unwrap();
+    assert_eq!(rows.matches("\"submitted\"").count(), 250);
+    assert_eq!(rows.matches("\"failed\"").count(), 270);
+    // Six calls, and none for those that stood behind.
+    assert_eq!(proxy.seen().len(), 6);
+
+    machine.run(arguments).exits(0);
+    assert_eq!(numbers(&machine), (1..=520).collect());
+    // What was accepted is not sent again.
+    assert_eq!(proxy.seen().len(), 8);
+}
+
+#[test]
+fn a_service_without_batches_is_asked_one_by_one() {
+    let site = Site::builder().behind_proxy().start();
+    let proxy = site.proxy.as_ref().unwrap();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 3);
+    let older = |status: u16, code: &str| {
+        let body = format!(r#"{{"type":"urn:ptc-enroll:problem:{code}","title":"no","status":{status}}}"#);
+        Fault::answer(&format!("{status} No"), "application/problem+json", "", &body)
+    };
+    proxy.next([older(405, "method-not-allowed")]);
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    assert_eq!(numbers(&machine), (1..=3).collect());
+    (1..=3).for_each(|number| site.approve(number));
+    proxy.next([older(404, "not-found")]);
+    machine.run(["fetch"]).exits(0);
+    assert_eq!(downloads(&machine).len(), 3);
+    let seen = proxy.seen();
+    let count = |start: &str| seen.iter().filter(|line| line.starts_with(start)).count();
+    assert_eq!(count("POST /api/v1/requests HTTP"), 3, "{seen:?}");
+    assert_eq!((count("GET /api/v1/requests/"), count("PUT /api/v1/requests/")), (3, 3), "{seen:?}");
+    assert_eq!((count("POST /api/v1/requests/batch"), count("POST /api/v1/requests/status")), (1, 1), "{seen:?}");
+}
+
+#[test]
+fn an_answer_about_other_requests_is_not_taken() {
+    let site = Site::builder().behind_proxy().serve(&["--auto-approve"]).start();
+    let proxy = site.proxy.as_ref().unwrap();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 3);
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    let short = Fault::answer("200 OK", "application/json", "", r#"{"results":[]}"#);
+    let swapped = Fault::Swap(r#""number":2"#.to_owned(), r#""number":3"#.to_owned());
+    for fault in [short, swapped] {
+        proxy.next([fault]);
+        let run = machine.run(["fetch"]).exits(6);
+        assert!(run.stdout.contains("Somebody else answers"), "{}", run.stdout);
+    }
+    machine.run(["fetch"]).exits(0);
+    assert_eq!(downloads(&machine).len(), 3);
+}
+
+#[test]
+fn an_ended_package_refuses_all_and_loses_none() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 3);
+    site.admin(["package", "disable", "1"]).exits(0);
+    let run = submit(&machine, &[folder.to_str().unwrap()]).exits(4);
+    assert_eq!(run.stdout.matches("s00").count(), 3, "{}", run.stdout);
+    assert_eq!(machine.records().len(), 3, "an earlier try may have been accepted");
+}
+
+#[test]
+fn waiting_asks_about_all_in_one_call() {
+    let site = Site::builder().behind_proxy().start();
+    let proxy = site.proxy.as_ref().unwrap();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 3);
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    (1..=3).for_each(|number| site.approve(number));
+    // Once more as if nobody had decided yet; the service would be asked again after half a minute.
+    let pending = |number: u64| {
+        let status = json!({ "number": number, "kind": "external-server", "common_name": "x", "state": "pending",
+            "approver": "ptc-manager", "submitted_at": "2026-11-24T12:00:00Z" });
+        json!({ "request": status })
+    };
+    let answer = json!({ "results": (1..=3).map(pending).collect::<Vec<_>>() }).to_string();
+    proxy.next([Fault::answer("200 OK", "application/json", "Retry-After: 1\r\n", &answer)]);
+    let before = proxy.seen().len();
+    machine.run(["fetch", "--wait=20s"]).exits(0);
+    assert_eq!(downloads(&machine).len(), 3);
+    let asked = "POST /api/v1/requests/status HTTP/1.1";
+    assert_eq!(proxy.seen()[before..], [asked, asked, "POST /api/v1/requests/outcomes HTTP/1.1"]);
+}
+
+#[test]
+fn folders_patterns_and_files_may_be_mixed() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 3);
+    fs::rename(csr(&folder, "x"), folder.join("[x].csr")).unwrap();
+    let within = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let dry = |arguments: &[&str]| submit(&machine, &[&["--dry-run", "--output=jsonl"], arguments].concat());
+    for (arguments, count) in [
+        (vec![within("s*.csr")], 3),
+        (vec![within("s00?.csr"), within("[x].csr")], 4),
+        (vec![within("../*/s[01]*.csr")], 3),
+        (vec![within("s001.csr"), folder.to_str().unwrap().to_owned()], 5),
+    ] {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let run = dry(&arguments).exits(0);
+        assert_eq!(run.stdout.lines().count(), count, "{arguments:?}");
+    }
+    let run = dry(&[&within("nothing*.csr")]).exits(3);
+    assert!(run.stderr.contains("No file fits"), "{}", run.stderr);
+    for wrong in [&["--connections=0", "x"][..], &["--connections=17", "x"], &["x", "--manifest=y"], &[]] {
+        submit(&machine, wrong).exits(2);
+    }
+}
+
+#[test]
+fn a_manifest_says_what_is_known_of_each_server() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 2);
+    let manifest = folder.join("servers.csv");
+    let french = "\u{feff}email;csr;host_name;description;os_type\r\n\
+        a@poste.example;s000.csr;s000.poste.example;\"Guichet «nord»;\r\nétage \"\"2\"\"\";\r\n\
+        ;s001.csr;;;64-bit\r\n;;;;\r\n";
+    fs::write(&manifest, french).unwrap();
+    let fields = ["--email=b@poste.example", "--os-type=32-bit", "--description=Counter"];
+    let arguments = ["submit-external", "--manifest", manifest.to_str().unwrap(), "--no-input"];
+    machine.run(arguments.iter().chain(&fields)).exits(0);
+    let mut records = machine.records();
+    records.sort_by_key(|record| record["common_name"].as_str().unwrap().to_owned());
+    let said = |record: &Value| {
+        let (contact, server) = (&record["submission"]["contact"], &record["submission"]["machine"]);
+        [&contact["email"], &contact["description"], &server["host_name"], &server["os_type"]]
+            .map(|value| value.as_str().unwrap().to_owned())
+    };
+    let first = ["a@poste.example", "Guichet «nord»;\r\nétage \"2\"", "s000.poste.example", "32-bit"];
+    assert_eq!(said(&records[0]), first);
+    assert_eq!(said(&records[1]), ["b@poste.example", "Counter", "", "64-bit"]);
+
+    // Where every line names an e-mail address, none is needed beside it; without one, it is.
+    fs::write(&manifest, "csr,email\ns000.csr,a@poste.example\n").unwrap();
+    machine.run(arguments).exits(0);
+    fs::write(&manifest, "csr\ns000.csr\n").unwrap();
+    let run = machine.run(arguments).exits(3);
+    assert!(run.stderr.contains("--email is needed"), "{}", run.stderr);
+    // A list is a manifest of one column; a file that is missing is one that failed.
+    fs::write(&manifest, "csr\ns000.csr\nmissing.csr\n").unwrap();
+    let run = machine.run(arguments.iter().chain(&fields)).exits(3);
+    assert!(run.stdout.contains("already submitted") && run.stdout.contains("missing.csr"), "{}", run.stdout);
+}
+
+#[test]
+fn mistakes_in_a_manifest_are_named_with_line_and_column() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 2);
+    let manifest = folder.join("servers.csv");
+    let long = format!("csr,host_name\ns000.csr,{}\n", "h".repeat(254));
+    for (content, mistakes) in [
+        (&b""[..], &["line 1: no server stands below"][..]),
+        (b"csr,email\n", &["line 1: no server"]),
+        (b"email\na@poste.example\n", &["line 1: no column is named csr"]),
+        (b"csr,mail\ns000.csr,x\n", &["line 1, column mail: this column is not known", "telephone"]),
+        (b"csr;email;csr\n", &["line 1, column csr: this column stands there more than once"]),
+        (b"CSR\ns000.csr\n", &["line 1, column CSR"]),
+        (b"csr,email\ns000.csr\n", &["line 2: 1 values for 2 columns"]),
+        (b"csr,email\ns000.csr,a@poste.example,x\n", &["line 2: 3 values for 2 columns"]),
+        (
+            b"csr,email\n\ns000.csr,nobody\n,a@b.example\n",
+            &["line 3, column email: \u{201c}nobody\u{201d}", "line 4, column csr: the CSR"],
+        ),
+        (b"csr,email\r\n\r\ns000.csr,\r\ns001.csr,nobody\r\n", &["line 4, column email: \u{201c}nobody\u{201d}"]),
+        (b"csr\ns000.csr\ns001.csr\ns000.csr\n", &["line 4, column csr: the same file stands on line 2"]),
+        (
+            b"csr,description\ns000.csr,\"a\nb\"\ns001.csr,\xe9t\xe9\n",
+            &["line 4, column description: this is not UTF-8"],
+        ),
+        (long.as_bytes(), &["line 2, column host_name", "at most 253 characters"]),
+        (b"csr,os_type\ns000.csr,\x1b[31m\n", &["line 2, column os_type", "plain text"]),
+        (b"\xff\xfec\0s\0r\0", &["line 1, column"]),
+    ] {
+        fs::write(&manifest, content).unwrap();
+        let run = submit(&machine, &["--manifest", manifest.to_str().unwrap()]).exits(3);
+        assert!(run.stderr.contains("servers.csv has mistakes; nothing was sent"), "{}", run.stderr);
+        for mistake in mistakes {
+            assert!(run.stderr.contains(mistake), "{mistake}: {}", run.stderr);
+        }
+        assert!(!run.stderr.contains('\u{1b}'));
+    }
+    let run = submit(&machine, &["--manifest", "nowhere.csv"]).exits(3);
+    assert!(run.stderr.contains("nowhere.csv cannot be read"), "{}", run.stderr);
+    assert!(machine.records().is_empty() && site.requests().is_empty());
+}
