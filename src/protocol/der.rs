@@ -61,7 +61,7 @@ fn value(bytes: &[u8], depth: u8) -> Result<&[u8], NotDer> {
 }
 
 /// The first value and what follows it.
-fn split(bytes: &[u8]) -> Result<(Value<'_>, &[u8]), NotDer> {
+pub(crate) fn split(bytes: &[u8]) -> Result<(Value<'_>, &[u8]), NotDer> {
     let (&tag, rest) = bytes.split_first().ok_or(NotDer::Truncated)?;
     // No type of RFC 2986 or RFC 5280 has a tag number above 30 (X.690 §8.1.2.4).
     if tag & 0x1f == 0x1f {

@@ -15,6 +15,7 @@ use super::credential::CredentialError;
 use super::db::{Database, DatabaseError, Moment};
 use super::metrics::Metrics;
 use super::package::Signer;
+use super::publication::{Budget, Publication};
 use super::registration::{Group, Signing, Watchers};
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
@@ -94,11 +95,12 @@ pub struct App {
     pub(super) home: Home,
     pub(super) settings: Settings,
     pub(super) database: Database,
-    pub(super) ca: Ca,
+    pub(super) ca: Arc<Ca>,
     pub(super) signer: Signer,
     pub(super) clock: Clock,
     pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
+    pub(super) publication: Publication,
     pub(super) watchers: Watchers,
     pub(super) admission: Admission,
     pub(super) metrics: Metrics,
@@ -115,13 +117,14 @@ impl App {
         let settings = Settings::load(&home)?;
         let place = settings.place(&home)?;
         let database = Database::open(&place).await?;
-        let ca = Ca::load(&home.ca())?;
+        let ca = Arc::new(Ca::load(&home.ca())?);
         // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
         let installed = audit::installed_root(&mut *database.read().await?).await?;
         if installed != Some(sha256_hex(ca.root())) {
             return Err(OpenError::Foreign { place: place.to_string() });
         }
         let signer = Signer::load(&home.package_signer())?;
+        let publication = Publication::new(&ca)?;
         let serials = Box::new(Serial::random);
         let admission = Admission::new(&settings.limits);
         let metrics = Metrics::new(database.write_seconds().clone());
@@ -134,6 +137,7 @@ impl App {
             clock,
             serials,
             auto_approve: false,
+            publication,
             watchers: Watchers::default(),
             admission,
             metrics,
@@ -162,6 +166,12 @@ impl App {
         self
     }
 
+    /// Signs no more than so many OCSP responses a second, to see what happens beyond.
+    pub fn with_ocsp_signatures(mut self, per_second: u32) -> Self {
+        self.publication.budget = Budget::new(per_second);
+        self
+    }
+
     /// Where the installation lies.
     pub const fn home(&self) -> &Home {
         &self.home
@@ -178,7 +188,7 @@ impl App {
     }
 
     /// The CA.
-    pub const fn ca(&self) -> &Ca {
+    pub fn ca(&self) -> &Ca {
         &self.ca
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::admission::LimitSettings;
+use super::ca::Places;
 use super::db::{Place, Server};
 use super::files::{self, FileError};
 use super::notices::{self, Mail, Webhook};
@@ -18,6 +19,9 @@ use crate::protocol::subject::check_text;
 
 /// The home where nothing else is said.
 pub const DEFAULT_HOME: &str = "/var/lib/ptc-enrollment";
+
+/// No OCSP response outlives the certificate that signed it: a responder's certificate is renewed a week before its end.
+pub const OCSP_HOURS_LIMIT: u16 = 168;
 
 /// The folder of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +138,13 @@ pub struct Settings {
     /// Where those who run the service ask for its health and figures; without it, nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operations_listen: Option<SocketAddr>,
+    /// Where the plain listener is reached from outside, if there is one: `http://host[:port]`. Certificates then name
+    /// it as the place of the revocation list, of OCSP and of their issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_url: Option<String>,
+    /// Where the plain listener listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_listen: Option<SocketAddr>,
     /// After how many days a request that nobody decided on expires.
     #[serde(default = "request_lifetime_days")]
     pub request_lifetime_days: u16,
@@ -143,6 +154,9 @@ pub struct Settings {
     /// How many days a revocation list is good for; a new one is made after half of them.
     #[serde(default = "crl_days")]
     pub crl_days: u16,
+    /// How many hours an OCSP response is good for, at most [`OCSP_HOURS_LIMIT`]; a new one is made after half of them.
+    #[serde(default = "ocsp_hours")]
+    pub ocsp_hours: u16,
     /// Whether the listeners' certificates are from a CA that the clients' systems trust, rather than from this one.
     #[serde(default)]
     pub system_roots: bool,
@@ -177,6 +191,10 @@ const fn crl_days() -> u16 {
     7
 }
 
+const fn ocsp_hours() -> u16 {
+    24
+}
+
 impl Settings {
     /// Settings with all that is not given as it is unless said otherwise.
     pub fn new(environment: &str, public_url: &str, secure_url: &str) -> Self {
@@ -189,9 +207,12 @@ impl Settings {
             public_listen: public_listen(),
             secure_listen: secure_listen(),
             operations_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8445)),
+            http_url: None,
+            http_listen: None,
             request_lifetime_days: request_lifetime_days(),
             poll_seconds: poll_seconds(),
             crl_days: crl_days(),
+            ocsp_hours: ocsp_hours(),
             system_roots: false,
             mail: None,
             limits: LimitSettings::default(),
@@ -233,6 +254,7 @@ impl Settings {
             ("request_lifetime_days", u32::from(self.request_lifetime_days)),
             ("poll_seconds", self.poll_seconds),
             ("crl_days", u32::from(self.crl_days)),
+            ("ocsp_hours", u32::from(self.ocsp_hours)),
         ] {
             if number == 0 {
                 return wrong(setting, &number, Text::new("expected-positive"));
@@ -244,6 +266,18 @@ impl Settings {
                 return wrong("database_password_file", &file.display(), Text::new("expected-database"));
             }
             (None, None) => {}
+        }
+        if self.ocsp_hours > OCSP_HOURS_LIMIT {
+            let expected = Text::new("expected-at-most-number").with("limit", OCSP_HOURS_LIMIT);
+            return wrong("ocsp_hours", &self.ocsp_hours, expected);
+        }
+        match (&self.http_url, self.http_listen) {
+            (Some(url), _) if host_after("http://", url).is_none() => {
+                return wrong("http_url", url, Text::new("expected-http-url"));
+            }
+            (Some(url), None) => return wrong("http_url", url, Text::new("expected-both-http")),
+            (None, Some(address)) => return wrong("http_listen", &address, Text::new("expected-both-http")),
+            _ => {}
         }
         notices::check(self.mail.as_ref(), &self.webhooks)
     }
@@ -261,9 +295,11 @@ impl Settings {
         }))
     }
 
-    /// Where the revocation list is published.
-    pub fn crl_url(&self) -> String {
-        format!("{}{}/ca/crl", self.public_url, crate::protocol::messages::API)
+    /// Where the CA publishes, as certificates say: under the plain URL where there is one (RFC 5280 §8).
+    pub fn places(&self) -> Places {
+        let base = self.http_url.as_ref().unwrap_or(&self.public_url);
+        let place = |path| format!("{base}{}{path}", crate::protocol::messages::API);
+        Places { crl: place("/ca/crl"), ocsp: place("/ca/ocsp"), issuer: place("/ca/issuer") }
     }
 }
 
@@ -278,7 +314,11 @@ fn server(url: &str) -> Result<Server, SettingsError> {
 
 /// The host of a URL of the form `https://host[:port]`.
 pub fn host(url: &str) -> Option<&str> {
-    let authority = url.strip_prefix("https://")?;
+    host_after("https://", url)
+}
+
+fn host_after<'a>(scheme: &str, url: &'a str) -> Option<&'a str> {
+    let authority = url.strip_prefix(scheme)?;
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),

@@ -208,6 +208,6 @@ fn service_template(settings: &Settings, public_key: Vec<u8>) -> Template {
         ip_addresses,
         emails: Vec::new(),
         public_key,
-        crl_url: Some(settings.crl_url()),
+        places: Some(settings.places()),
     }
 }

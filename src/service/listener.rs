@@ -43,6 +43,8 @@ pub enum ListenerName {
     Public,
     /// For whoever has a certificate.
     Secure,
+    /// For whoever checks certificates, without TLS.
+    Plain,
     /// For those who run the service.
     Operations,
 }
@@ -53,6 +55,7 @@ impl ListenerName {
         match self {
             Self::Public => "public",
             Self::Secure => "secure",
+            Self::Plain => "plain",
             Self::Operations => "operations",
         }
     }

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod notices;
 pub mod package;
 pub mod pkcs12;
+pub mod publication;
 pub mod readiness;
 pub mod registration;
 pub mod request_scope;

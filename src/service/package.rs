@@ -70,7 +70,7 @@ impl Signer {
             ip_addresses: Vec::new(),
             emails: Vec::new(),
             public_key: Credential::prepare(folder, NAME, Algorithm::EcdsaP256)?,
-            crl_url: None,
+            places: None,
         })
     }
 

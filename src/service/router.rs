@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::frame::{Frame, Places};
-use super::api::{JSON, administration, batch, frame, manager, operations, public};
+use super::api::{JSON, administration, batch, frame, manager, operations, public, publication};
 use super::app::App;
 use super::listener::ListenerName;
 use super::web;
@@ -33,7 +33,17 @@ fn public_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(batch::report))
         .routes(routes!(public::service))
         .routes(routes!(public::chain))
-        .routes(routes!(public::crl))
+        .merge(plain_routes())
+}
+
+/// The routes of the plain listener, which are the public one's too: what is signed by itself and must be reachable without
+/// a certificate having been checked before (RFC 5280 §8).
+fn plain_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(publication::crl))
+        .routes(routes!(publication::issuer))
+        .routes(routes!(publication::ocsp))
+        .routes(routes!(publication::ocsp_by_path))
 }
 
 /// The routes of the secure listener.
@@ -93,6 +103,17 @@ pub fn operations(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// The plain listener's router.
+pub fn plain(app: Arc<App>) -> Router {
+    let router: Router<Arc<App>> = OpenApiRouter::new().nest(API, plain_routes()).into();
+    router
+        .fallback(frame::not_found)
+        .method_not_allowed_fallback(frame::method_not_allowed)
+        .layer(from_fn_with_state(Places::new(&app), frame::one_place))
+        .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Plain), frame::frame))
+        .with_state(app)
+}
+
 /// The secure listener's router: the guard stands before every route.
 pub fn secure(app: Arc<App>) -> Router {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -128,7 +149,11 @@ fn document(routes: OpenApiRouter<Arc<App>>, listener: &str) -> OpenApi {
         .description(Some("Certificate enrollment. Errors are problem documents (RFC 9457)."))
         .build();
     let api: OpenApi = OpenApiBuilder::new().info(information).build();
-    OpenApiRouter::<Arc<App>>::with_openapi(api).nest(API, routes).into_openapi()
+    let mut api = OpenApiRouter::<Arc<App>>::with_openapi(api).nest(API, routes).into_openapi();
+    // OpenAPI has no parameter that spans several segments; slashes in one are to be encoded.
+    let paths = std::mem::take(&mut api.paths.paths);
+    api.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    api
 }
 
 fn written(api: &OpenApi) -> String {

@@ -72,6 +72,8 @@ pub struct Running {
     pub secure: SocketAddr,
     /// Where the operations listener listens, if it does.
     pub operations: Option<SocketAddr>,
+    /// Where the plain listener listens, if there is one.
+    pub plain: Option<SocketAddr>,
     app: Arc<App>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -111,6 +113,10 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         Some(address) => Some(bind(address).await?),
         None => None,
     };
+    let plain = match app.settings().http_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     app.sign_recorded().await?;
     app.refresh_crl().await?;
 
@@ -120,11 +126,15 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         tokio::spawn(listener::serve(listener, tls, router, limits, app.metrics.traffic(name), stopped.clone()))
     };
     let mut tasks = vec![
-        accept(public_listener, public_tls, router::public(app.clone()), ListenerName::Public),
-        accept(secure_listener, secure_tls, router::secure(app.clone()), ListenerName::Secure),
+        accept(public_listener, Some(public_tls), router::public(app.clone()), ListenerName::Public),
+        accept(secure_listener, Some(secure_tls), router::secure(app.clone()), ListenerName::Secure),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
         tokio::spawn(index(app.clone(), stopped.clone())),
     ];
+    let plain = plain.map(|(listener, address)| {
+        tasks.push(accept(listener, None, router::plain(app.clone()), ListenerName::Plain));
+        address
+    });
     tasks.extend(lanes.into_iter().map(|lane| tokio::spawn(lane.run(app.clone(), stopped.clone()))));
     let (watched, unwatched) = watch::channel(false);
     let (watching, operations) = operations_listener
@@ -138,7 +148,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
     let environment = app.settings().environment.as_str();
     let watched_at = operations.map_or_else(|| "none".to_owned(), |address: SocketAddr| address.to_string());
     log::info!(environment, public:%, secure:%, operations = watched_at; "service started");
-    Ok(Running { public, secure, operations, app, stop, tasks, watched, watching })
+    Ok(Running { public, secure, operations, plain, app, stop, tasks, watched, watching })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -162,6 +172,7 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("expire requests", app.expire()).await;
         attempt("sign certificates", app.sign_recorded()).await;
         attempt("renew the revocation list", app.refresh_crl()).await;
+        attempt("renew the OCSP responder", app.renew_responder()).await;
         attempt("remind managers", app.remind()).await;
         attempt("tidy up the outbox", app.tidy_up_outbox()).await;
     }

@@ -8,7 +8,7 @@ use std::thread;
 use ptc_enroll::locales::Language;
 use ptc_enroll::protocol::messages::RevocationCode;
 use ptc_enroll::protocol::subject::Subject;
-use ptc_enroll::service::ca::{Algorithm, Ca, CaError, Profile, Revoked, Serial, Template};
+use ptc_enroll::service::ca::{Algorithm, Ca, CaError, Places, Profile, Revoked, Serial, Template};
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256,
@@ -17,15 +17,23 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use crate::support::verifiers::{
-    CLIENT_AUTH, CODE_SIGNING, SERVER_AUTH, openssl, openssl_extensions, openssl_verify, pem, pkilint_certificate,
-    pkilint_crl, webpki_revoked, webpki_verify,
+    CLIENT_AUTH, CODE_SIGNING, OCSP_SIGNING, SERVER_AUTH, openssl, openssl_extensions, openssl_verify, pem,
+    pkilint_certificate, pkilint_crl, webpki_revoked, webpki_verify,
 };
 
 const NOW: OffsetDateTime = datetime!(2026-07-14 12:00:00 UTC);
-const CRL_URL: &str = "http://ca.ptc.example/crl";
+const PLACES: [&str; 3] = ["http://ca.ptc.example/crl", "http://ca.ptc.example/ocsp", "https://ca.ptc.example/issuer"];
+
+/// id-pkix-ocsp-nocheck.
+const NOCHECK: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
+
+fn places() -> Places {
+    let [crl, ocsp, issuer] = PLACES.map(str::to_owned);
+    Places { crl, ocsp, issuer }
+}
 
 fn ca(algorithm: Algorithm) -> Ca {
     ca_at(algorithm, NOW)
@@ -44,13 +52,14 @@ fn template(profile: Profile, public_key: Vec<u8>) -> Template {
         Profile::Manager => ("", "Hélène Ñandú"),
         Profile::Service => ("", "enroll.ptc.example"),
         Profile::PackageSigner => ("", "PTC test Package Signer"),
+        Profile::OcspResponder => ("", "PTC test OCSP Responder"),
     };
     let hosts: &[&str] = match profile {
         Profile::Server | Profile::ExternalServer => &["api.poste.example", "api2.poste.example"],
         Profile::Service => &["enroll.ptc.example"],
         _ => &[],
     };
-    let own = matches!(profile, Profile::Service | Profile::PackageSigner);
+    let own = matches!(profile, Profile::Service | Profile::PackageSigner | Profile::OcspResponder);
     let unless_own = |text: &str| if own { String::new() } else { text.to_owned() };
     Template {
         profile,
@@ -70,8 +79,13 @@ fn template(profile: Profile, public_key: Vec<u8>) -> Template {
         },
         emails: if own { Vec::new() } else { vec!["admin@poste.example".to_owned()] },
         public_key,
-        crl_url: Some(CRL_URL.to_owned()),
+        places: (profile != Profile::OcspResponder).then(places),
     }
+}
+
+/// So many years from now.
+fn years(years: i32) -> Duration {
+    NOW.replace_year(NOW.year() + years).unwrap() - NOW
 }
 
 fn ec_key() -> Vec<u8> {
@@ -106,35 +120,46 @@ fn every_certificate_stands_before_other_verifiers() {
             for (kind, key) in &keys {
                 let name = format!("{algorithm} {profile:?} with {kind}");
                 let certificate = issue(&ca, &template(profile, key.clone()), NOW);
-                let (purpose, usage, usage_name, years) = match profile {
-                    Profile::Manager => ("sslclient", CLIENT_AUTH, "TLS Web Client Authentication", 1),
+                let (purpose, usage, usage_name, lifetime) = match profile {
+                    Profile::Manager => ("sslclient", CLIENT_AUTH, "TLS Web Client Authentication", years(1)),
                     Profile::Workstation | Profile::Server | Profile::Mobile => {
-                        ("sslclient", CLIENT_AUTH, "TLS Web Client Authentication", 2)
+                        ("sslclient", CLIENT_AUTH, "TLS Web Client Authentication", years(2))
                     }
                     Profile::ExternalServer | Profile::Service => {
-                        ("sslserver", SERVER_AUTH, "TLS Web Server Authentication", 2)
+                        ("sslserver", SERVER_AUTH, "TLS Web Server Authentication", years(2))
                     }
-                    Profile::PackageSigner => ("any", CODE_SIGNING, "Code Signing", 10),
+                    Profile::PackageSigner => ("any", CODE_SIGNING, "Code Signing", years(10)),
+                    Profile::OcspResponder => ("ocsphelper", OCSP_SIGNING, "OCSP Signing", Duration::days(14)),
                 };
                 openssl_verify(ca.root(), ca.issuing(), &certificate, purpose, NOW);
                 webpki_verify(ca.root(), ca.issuing(), &certificate, usage, NOW).unwrap();
-                for wrong in [CLIENT_AUTH, SERVER_AUTH, CODE_SIGNING].into_iter().filter(|other| *other != usage) {
+                for wrong in
+                    [CLIENT_AUTH, SERVER_AUTH, CODE_SIGNING, OCSP_SIGNING].into_iter().filter(|other| *other != usage)
+                {
                     assert!(webpki_verify(ca.root(), ca.issuing(), &certificate, wrong, NOW).is_err(), "{name}");
                 }
                 let key_usage = match (profile, *kind) {
-                    (Profile::PackageSigner, _) | (_, "EC") => "critical\n    Digital Signature\n",
+                    (Profile::PackageSigner | Profile::OcspResponder, _) | (_, "EC") => {
+                        "critical\n    Digital Signature\n"
+                    }
                     _ => "critical\n    Digital Signature, Key Encipherment, Data Encipherment\n",
                 };
                 assert!(openssl_extensions(&certificate, "keyUsage").ends_with(key_usage), "{name}");
                 assert!(
                     openssl_extensions(&certificate, "extendedKeyUsage").ends_with(&format!("\n    {usage_name}\n"))
                 );
-                assert!(openssl_extensions(&certificate, "crlDistributionPoints").contains(CRL_URL), "{name}");
+                let said = openssl_extensions(&certificate, "crlDistributionPoints,authorityInfoAccess,noCheck");
+                if profile == Profile::OcspResponder {
+                    assert!(said.contains("OCSP No Check") && !said.contains("URI"), "{name}: {said}");
+                } else {
+                    assert!(PLACES.iter().all(|place| said.contains(&format!("URI:{place}"))), "{name}: {said}");
+                    assert!(!said.contains("No Check"), "{name}: {said}");
+                }
                 let (_, read) = X509Certificate::from_der(&certificate).unwrap();
                 let end = read.validity().not_after.to_datetime();
                 let start = read.validity().not_before.to_datetime();
                 assert_eq!(start, NOW - Duration::MINUTE, "{name}");
-                assert_eq!(end, start.replace_year(2026 + years).unwrap(), "{name}");
+                assert_eq!(end, start + lifetime, "{name}");
                 documents.push((name, certificate));
             }
         }
@@ -174,14 +199,16 @@ fn names_are_those_of_the_template() {
 fn templates_that_ask_for_more_than_the_profile_are_refused() {
     let ca = ca(Algorithm::EcdsaP256);
     type Change = fn(&mut Template);
-    let cases: [(&str, Profile, Change); 10] = [
+    let cases: [(&str, Profile, Change); 12] = [
         ("alternative names", Profile::Workstation, |given| given.dns_names.push("api.poste.example".to_owned())),
         ("alternative names", Profile::Server, |given| given.dns_names.clear()),
         ("alternative names", Profile::Server, |given| given.dns_names.push("*.poste.example".to_owned())),
         ("alternative names", Profile::Server, |given| given.dns_names.push("api.poste.example".to_owned())),
         ("alternative names", Profile::Server, |given| given.ip_addresses.push("192.0.2.1".parse().unwrap())),
         ("alternative names", Profile::Manager, |given| given.emails.push("nobody".to_owned())),
-        ("CRL", Profile::Mobile, |given| given.crl_url = Some("ldap://ca.ptc.example".to_owned())),
+        ("CRL", Profile::Mobile, |given| given.places.as_mut().unwrap().crl = "ldap://ca.ptc.example".to_owned()),
+        ("OCSP responder", Profile::Mobile, |given| given.places.as_mut().unwrap().ocsp = "ldap://ca".to_owned()),
+        ("issuer's certificate", Profile::Mobile, |given| given.places.as_mut().unwrap().issuer.clear()),
         ("subject", Profile::Mobile, |given| given.subject.common_name = "A".repeat(65)),
         ("subject", Profile::Mobile, |given| given.subject.common_name.clear()),
         ("subject", Profile::Mobile, |given| given.subject.locality = "Paris\0".to_owned()),
@@ -251,7 +278,7 @@ fn bytes_that_break_a_rule_are_not_signed() {
     };
     ca.resume(forge(ca.issuing(), |_| {})).unwrap();
     type Change = fn(&mut CertificateParams);
-    let cases: [(&str, Change); 18] = [
+    let cases: [(&str, Change); 21] = [
         ("serial number", |given| given.serial_number = Some(SerialNumber::from_slice(&[0]))),
         ("serial number", |given| given.serial_number = Some(SerialNumber::from_slice(&[0x40; 21]))),
         ("start is before", |given| given.not_after = given.not_before),
@@ -268,6 +295,19 @@ fn bytes_that_break_a_rule_are_not_signed() {
         ("extended key usage", |given| given.extended_key_usages.push(ExtendedKeyUsagePurpose::Any)),
         ("extended key usage", |given| given.extended_key_usages.clear()),
         ("authority key identifier", |given| given.use_authority_key_identifier_extension = false),
+        ("OCSP responder and", |given| {
+            // One caIssuers, and no OCSP.
+            let content = [&[0x30, 0x13, 0x30, 0x11, 6, 8, 43, 6, 1, 5, 5, 7, 48, 2, 0x86, 5], b"http:".as_slice()];
+            let oid = [1, 3, 6, 1, 5, 5, 7, 1, 1];
+            given.custom_extensions.push(CustomExtension::from_oid_content(&oid, content.concat()));
+        }),
+        ("not to be asked for", |given| {
+            given.custom_extensions.push(CustomExtension::from_oid_content(NOCHECK, vec![5, 0]));
+        }),
+        ("not to be asked for", |given| {
+            given.extended_key_usages = vec![ExtendedKeyUsagePurpose::OcspSigning];
+            given.custom_extensions.push(CustomExtension::from_oid_content(NOCHECK, vec![4, 1, 0]));
+        }),
         ("extension is known", |given| {
             given.custom_extensions.push(CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]));
         }),
@@ -358,6 +398,42 @@ fn revoked_certificates_are_listed() {
     }
 }
 
+/// Every reason, and dates on both sides of 2050, by the thousand.
+#[test]
+fn a_long_list_is_read_by_others_entry_by_entry() {
+    let made = datetime!(2049-06-01 0:00 UTC);
+    let ca = ca_at(Algorithm::EcdsaP256, made);
+    let revoked: Vec<Revoked> = (0..20_000_i32)
+        .map(|number| Revoked {
+            serial: Serial::random().unwrap(),
+            revoked_at: made + Duration::HOUR * number,
+            code: RevocationCode::ALL[number as usize % RevocationCode::ALL.len()],
+        })
+        .collect();
+    let now = made + Duration::HOUR * 20_000;
+    let crl = ca.crl(1, now, now + Duration::WEEK, &revoked).unwrap();
+    let arguments = ["crl", "-in", "crl", "-inform", "DER", "-noout", "-verify", "-CAfile", "issuing"];
+    let said = openssl(&arguments, &[("crl", &crl), ("issuing", pem(ca.issuing()).as_bytes())]);
+    assert!(said.contains("verify OK"), "{said}");
+    let (_, read) = CertificateRevocationList::from_der(&crl).unwrap();
+    let entries: Vec<_> = read.iter_revoked_certificates().collect();
+    assert_eq!(entries.len(), revoked.len());
+    for (entry, expected) in entries.iter().zip(&revoked) {
+        assert_eq!(entry.raw_serial(), expected.serial.as_ref());
+        assert_eq!(entry.revocation_date.to_datetime(), expected.revoked_at);
+        assert_eq!(entry.revocation_date.is_generalizedtime(), expected.revoked_at.year() >= 2050);
+        let reason = entry.reason_code().map(|(_, reason)| reason.to_string());
+        let word = |text: String| text.replace(' ', "").to_lowercase();
+        match expected.code {
+            RevocationCode::Unspecified => assert_eq!(reason, None),
+            code => assert_eq!(word(reason.unwrap()), code.as_str().to_lowercase()),
+        }
+    }
+    // A verifier that reads the whole of it, and finds the last one.
+    let list = webpki::OwnedCertRevocationList::from_der(&crl).unwrap();
+    drop(webpki::CertRevocationList::from(list));
+}
+
 #[test]
 fn lists_that_break_a_rule_are_not_signed() {
     let ca = ca(Algorithm::EcdsaP256);
@@ -366,7 +442,7 @@ fn lists_that_break_a_rule_are_not_signed() {
     assert!(broken(ca.crl(1, NOW, NOW + Duration::DAY, &[entry(NOW), entry(NOW)])).contains("there once"));
     assert!(broken(ca.crl(1, NOW, NOW + Duration::DAY, &[entry(NOW + Duration::HOUR)])).contains("nothing is revoked"));
     assert!(broken(ca.crl(1, NOW - Duration::DAY, NOW, &[])).contains("within the issuing"));
-    assert!(matches!(ca.crl(1, NOW, NOW, &[]), Err(CaError::Encoding(_))));
+    assert!(broken(ca.crl(1, NOW, NOW, &[])).contains("next update"));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! ptc-enrollment as its administrator types it: exit codes, errors, the running service beside commands.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 use crate::support::database::TestDatabase;
 use crate::support::serving::{PROGRAM, Serving};
 use crate::support::site::Run;
+use crate::support::verifiers::openssl;
 
 struct Installation(TempDir, Option<TestDatabase>);
 
@@ -56,6 +59,23 @@ impl Installation {
         self.run(required.into_iter().chain(database.as_deref()))
     }
 
+    fn init_with(&self, flags: &[&str]) -> Run {
+        let out = format!("--manager-out={}", self.0.path().join("manager").display());
+        let mut arguments = vec![
+            "init",
+            "--environment=test",
+            "--public-url=https://127.0.0.1",
+            "--secure-url=https://127.0.0.1",
+            "--public-listen=127.0.0.1:0",
+            "--secure-listen=127.0.0.1:0",
+            "--manager-name=Perrine Centrale",
+            "--manager-email=perrine@ptc.example",
+            &out,
+        ];
+        arguments.extend(flags);
+        self.run(arguments)
+    }
+
     fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
         Run::of(self.command().args(arguments))
     }
@@ -68,6 +88,50 @@ impl Installation {
 
     fn serve(&self, flags: &[&str]) -> Serving {
         Serving::start(&self.home(), flags, &self.0.path().join("log"))
+    }
+}
+
+#[test]
+fn a_plain_listener_is_asked_for_as_a_whole() {
+    for (flags, code, word) in [
+        (&["--http-url=http://ca.ptc.example"][..], 2, "--http-listen"),
+        (&["--http-listen=127.0.0.1:0"], 2, "--http-url"),
+        (&["--http-url=https://ca.ptc.example", "--http-listen=127.0.0.1:0"], 3, "http://host"),
+    ] {
+        let empty = Installation(tempfile::tempdir().unwrap(), None);
+        let run = empty.init_with(flags).exits(code);
+        assert!(run.stderr.contains(word), "{}", run.stderr);
+        assert!(!empty.home().exists());
+    }
+    let installation = Installation(tempfile::tempdir().unwrap(), None);
+    installation.init_with(&["--http-url=http://ca.ptc.example/", "--http-listen=127.0.0.1:0"]).exits(0);
+    let settings = Settings::load(&Home::new(installation.home())).unwrap();
+    assert_eq!(settings.places().ocsp, "http://ca.ptc.example/api/v1/ca/ocsp");
+    // What init itself issued names the place too.
+    let service = fs::read_to_string(installation.home().join("tls/service.crt.pem")).unwrap();
+    let said = openssl(&["x509", "-noout", "-in", "c", "-ext", "authorityInfoAccess"], &[("c", service.as_bytes())]);
+    assert!(said.contains("http://ca.ptc.example/api/v1/ca/issuer"), "{said}");
+
+    let mut serving = installation.serve(&[]);
+    let line = serving.lines.next().unwrap().unwrap();
+    let port = line.strip_prefix("plain listener ready on http://127.0.0.1:").unwrap_or_else(|| panic!("{line}"));
+    let mut stream = TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+    stream.write_all(b"GET /api/v1/ca/crl HTTP/1.1\r\nhost: ca.ptc.example\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(serving.stop(), 0);
+
+    // The settings are as strict as the command.
+    for (setting, expected) in
+        [("ocsp_hours = 0", "above 0"), ("ocsp_hours = 169", "168"), ("ocsp_hours = -1", "line 14")]
+    {
+        let path = installation.home().join("enrollment.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("ocsp_hours = 24", setting)).unwrap();
+        let run = installation.run(["crl", "show"]).exits(3);
+        assert!(run.stderr.contains(expected), "{setting}: {}", run.stderr);
+        fs::write(&path, text).unwrap();
     }
 }
 
@@ -207,7 +271,7 @@ fn what_is_wrong_with_the_home_is_named() {
         fs::write(path, format!("{text}colour = \"red\"\n")).unwrap();
     })
     .exits(3);
-    assert!(unknown.stderr.contains("line 13") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("line 14") && unknown.stderr.contains("colour"), "{}", unknown.stderr);
     let open = change("ca/issuing.key.pem", &|path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     })

@@ -128,7 +128,7 @@ fn template(profile: Profile, public_key: Vec<u8>) -> Template {
         ip_addresses: addresses,
         emails: Vec::new(),
         public_key,
-        crl_url: None,
+        places: None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! An installation on a PostgreSQL server: who may have it, what is refused, and that no password is told.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sqlx::Connection;
 use tempfile::TempDir;
 
 use crate::support::postgres::{PostgresServer, psql};
@@ -118,4 +120,35 @@ fn what_is_no_database_for_an_installation_is_refused() {
     change("/unmade?", "/newer?");
     let foreign = run(folder.path(), "used", &["org", "list"]).exits(3);
     assert!(foreign.stderr.contains("does not belong to the CA"), "{}", foreign.stderr);
+}
+
+#[test]
+fn both_databases_have_the_same_columns() {
+    let server = PostgresServer::start();
+    psql(&server.url("postgres"), "CREATE DATABASE same");
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path(), "server", &[&format!("--database={}", server.url("same"))]).exits(0);
+    init(folder.path(), "file", &[]).exits(0);
+    // The index of searches is each one's own.
+    let other = "NOT LIKE 'requests_search%'";
+    let of_server = psql(
+        &server.url("same"),
+        &format!(
+            "SELECT table_name || '.' || column_name FROM information_schema.columns
+             WHERE table_schema = 'public' AND table_name {other}"
+        ),
+    );
+    let of_file = format!(
+        "SELECT tables.name || '.' || columns.name FROM sqlite_schema AS tables, pragma_table_xinfo(tables.name) AS columns
+         WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%' AND tables.name {other}"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let of_file: Vec<String> = runtime.block_on(async {
+        let url = format!("sqlite://{}", folder.path().join("file/enrollment.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(of_file)).fetch_all(&mut connection).await.unwrap()
+    });
+    let of_file: BTreeSet<&str> = of_file.iter().map(String::as_str).collect();
+    assert!(of_file.len() > 80, "{of_file:?}");
+    assert_eq!(of_server.lines().collect::<BTreeSet<_>>(), of_file);
 }

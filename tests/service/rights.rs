@@ -28,7 +28,7 @@ const ROLES: [&str; 9] = [
 
 /// All things below belong to organisation A: `{number}` is a pending request (an approved one for its outcome),
 /// `{serial}` a workstation's certificate, `{id}` a manager or an install package.
-const TABLE: [(&str, &str, [u16; 9]); 28] = [
+const TABLE: [(&str, &str, [u16; 9]); 31] = [
     ("POST", "/requests", [401, 201, 401, 401, 401, 401, 401, 401, 401]),
     ("GET", "/requests/{number}", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
     ("PUT", "/requests/{number}/outcome", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
@@ -39,6 +39,9 @@ const TABLE: [(&str, &str, [u16; 9]); 28] = [
     ("GET", "/service", [200; 9]),
     ("GET", "/ca/chain", [200; 9]),
     ("GET", "/ca/crl", [200; 9]),
+    ("GET", "/ca/issuer", [200; 9]),
+    ("POST", "/ca/ocsp", [200; 9]),
+    ("GET", "/ca/ocsp/{request}", [200; 9]),
     ("GET", "/test", [0, 0, 0, 200, 200, 200, 200, 403, 403]),
     ("GET", "/manager/requests", [0, 0, 0, 403, 200, 200, 200, 403, 403]),
     ("GET", "/manager/requests/{number}", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
@@ -167,6 +170,8 @@ impl<'a> Everybody<'a> {
             path = path.replace("{id}", &created.id.to_string());
         }
         match template {
+            "/ca/ocsp" => body = Some(json!("no request, which OCSP says itself")),
+            "/ca/ocsp/{request}" => path = path.replace("{request}", "MAA="),
             "/requests" => {
                 let draft = Draft::workstation(A, &service.fresh("PC-"));
                 body = Some(serde_json::to_value(&draft.submission).unwrap());

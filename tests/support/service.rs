@@ -99,6 +99,19 @@ impl Service {
         Self::set_up_on(Some(database), configure, |app| app)
     }
 
+    /// A fresh service with a plain listener beside the others.
+    pub fn with_plain_listener() -> Self {
+        Self::with_settings(|settings| {
+            settings.http_url = Some("http://ca.ptc.example".to_owned());
+            settings.http_listen = Some(([127, 0, 0, 1], 0).into());
+        })
+    }
+
+    /// Another process on the same installation.
+    pub fn beside(&self) -> App {
+        open(&self.runtime, &self.folder, &self.ahead)
+    }
+
     fn set_up(configure: impl FnOnce(&mut Settings), change: impl FnOnce(App) -> App) -> Self {
         Self::set_up_on(TestDatabase::new(), configure, change)
     }
@@ -246,6 +259,18 @@ impl Service {
         let name = ServerName::try_from("enroll.ptc.example").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
         StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", self.public_port())).unwrap())
+    }
+
+    /// The plain listener's port, where the settings have one.
+    pub fn plain_port(&self) -> u16 {
+        self.running.as_ref().unwrap().plain.unwrap().port()
+    }
+
+    /// Somebody at the plain listener.
+    pub fn plain(&self) -> Client {
+        let mut client = self.client(self.plain_port(), None);
+        client.base = client.base.replace("https:", "http:");
+        client
     }
 
     /// Somebody at the public listener.

@@ -1,9 +1,9 @@
 //! The real service as a process of its own, on ports that the system chose.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The service's program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
@@ -12,6 +12,8 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
 pub struct Serving {
     pub public: u16,
     pub secure: u16,
+    /// What follows on stdout.
+    pub lines: Lines<BufReader<ChildStdout>>,
     child: Child,
 }
 
@@ -34,7 +36,8 @@ impl Serving {
             let start = format!("{which} listener ready on https://127.0.0.1:");
             line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).parse().unwrap()
         };
-        Self { public: ready("public"), secure: ready("secure"), child }
+        let (public, secure) = (ready("public"), ready("secure"));
+        Self { public, secure, lines, child }
     }
 
     /// Asks it to stop, and says how it ended.

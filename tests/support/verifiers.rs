@@ -108,6 +108,8 @@ pub(crate) const SERVER_AUTH: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 1];
 pub(crate) const CLIENT_AUTH: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 2];
 /// id-kp-codeSigning.
 pub(crate) const CODE_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 3];
+/// id-kp-OCSPSigning.
+pub(crate) const OCSP_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 9];
 
 /// Lints a certificate with pkilint; panics at any finding of severity WARNING or above.
 pub(crate) fn pkilint_certificate(name: &str, certificate: &[u8]) {
@@ -117,6 +119,11 @@ pub(crate) fn pkilint_certificate(name: &str, certificate: &[u8]) {
 /// Lints a CRL with pkilint; panics at any finding of severity WARNING or above.
 pub(crate) fn pkilint_crl(name: &str, crl: &[u8]) {
     pkilint(name, &["lint_crl", "lint", "--type", "CRL", "--profile", "PKIX"], crl);
+}
+
+/// Lints an OCSP response with pkilint; panics at any finding of severity WARNING or above.
+pub(crate) fn pkilint_ocsp(name: &str, response: &[u8]) {
+    pkilint(name, &["lint_ocsp_response", "lint"], response);
 }
 
 fn pkilint(name: &str, command: &[&str], der: &[u8]) {

@@ -48,7 +48,7 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make an installation: settings, database, CA, first PTC manager
-    Init(InitArguments),
+    Init(Box<InitArguments>),
     /// Show everything on loopback, in a fresh folder
     Demo(DemoArguments),
     /// Run the service
@@ -101,6 +101,12 @@ pub(crate) struct InitArguments {
     /// Where health and figures are asked for, over plain HTTP [default: 127.0.0.1:8445]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) operations_listen: Option<SocketAddr>,
+    /// Where anybody reaches the plain listener, for revocation list and OCSP: http://host[:port]
+    #[arg(long, value_name = "URL", requires = "http_listen")]
+    pub(crate) http_url: Option<String>,
+    /// Where the plain listener listens [default: there is none]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "http_url")]
+    pub(crate) http_listen: Option<SocketAddr>,
     /// An empty database on a PostgreSQL server: postgres://account@host/database, without a password
     /// [default: a file in the home]
     #[arg(long, value_name = "URL")]

@@ -26,6 +26,9 @@ pub(crate) async fn run(context: &Context, arguments: ServeArguments) -> Result<
     let mut stdout = io::stdout();
     writeln!(stdout, "public listener ready on https://{}", running.public)?;
     writeln!(stdout, "secure listener ready on https://{}", running.secure)?;
+    if let Some(plain) = running.plain {
+        writeln!(stdout, "plain listener ready on http://{plain}")?;
+    }
     stdout.flush()?;
     stop.await;
     log::info!("stopping");

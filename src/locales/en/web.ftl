@@ -171,6 +171,7 @@ profile-help = What each kind of certificate holds. Profiles are part of the pro
 profile-manager = Manager
 profile-service = The service’s listeners
 profile-package-signer = Signer of install packages
+profile-ocsp-responder = OCSP responder
 profile-as-issuer = as long as its issuer
 health-environment = Environment
 health-version = Version
@@ -253,6 +254,10 @@ results-refused = { $count ->
 profile-years = { $count ->
     [one] { $shown } year
    *[other] { $shown } years
+}
+profile-days = { $count ->
+    [one] { $shown } day
+   *[other] { $shown } days
 }
 
 issued-title = Key and certificate of the manager

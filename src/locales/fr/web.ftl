@@ -171,6 +171,7 @@ profile-help = Ce que contient chaque type de certificat. Les profils font parti
 profile-manager = Gestionnaire
 profile-service = Écouteurs du service
 profile-package-signer = Signataire des paquets d’installation
+profile-ocsp-responder = Répondeur OCSP
 profile-as-issuer = aussi longtemps que son émetteur
 health-environment = Environnement
 health-version = Version
@@ -253,6 +254,10 @@ results-refused = { $count ->
 profile-years = { $count ->
     [one] { $shown } an
    *[other] { $shown } ans
+}
+profile-days = { $count ->
+    [one] { $shown } jour
+   *[other] { $shown } jours
 }
 
 issued-title = Clé et certificat du gestionnaire

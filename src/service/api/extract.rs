@@ -51,7 +51,7 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for Body<T, 
     }
 }
 
-/// Reads a body up to the limit. Of a longer one nothing is kept, but some more is read, because a client that still
+/// Reads a body up to a limit. Of a longer one nothing is kept, but some more is read, because a client that still
 /// sends when the connection is closed would not see the answer (RFC 9112 §9.6).
 pub(in crate::service) async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();

@@ -124,7 +124,7 @@ async fn answer(frame: Frame, mut request: Request, next: Next, id: String) -> R
 fn log_access(frame: &Frame, answered: &Answered, duration: Duration, peer: Option<SocketAddr>, response: &Response) {
     let level = match frame.listener {
         ListenerName::Operations => log::Level::Debug,
-        ListenerName::Public | ListenerName::Secure => log::Level::Info,
+        ListenerName::Public | ListenerName::Secure | ListenerName::Plain => log::Level::Info,
     };
     log::log!(
         level,

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod manager;
 pub(in crate::service) mod operations;
 pub mod public;
+pub mod publication;
 
 /// The media type of JSON answers.
 pub(super) const JSON: &str = "application/json";

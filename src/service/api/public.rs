@@ -1,4 +1,4 @@
-//! The public listener: submit, follow, report; who answers here; the CA's certificates and revocation list.
+//! The public listener: submit, follow, report; who answers here; the CA's certificates.
 
 use std::sync::Arc;
 
@@ -92,15 +92,6 @@ pub(in crate::service) async fn service(State(app): State<Arc<App>>) -> Json<Ser
 pub(in crate::service) async fn chain(State(app): State<Arc<App>>) -> impl IntoResponse {
     let pem = certificates_pem(&[app.ca().issuing(), app.ca().root()]);
     ([(CONTENT_TYPE, "application/pem-certificate-chain")], pem)
-}
-
-/// Get the revocation list, DER (RFC 5280 §5).
-#[utoipa::path(
-    get, path = "/ca/crl", tag = "ca",
-    responses((status = 200, content_type = "application/pkix-crl", body = Vec<u8>, description = "The list"))
-)]
-pub(in crate::service) async fn crl(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Failure> {
-    Ok(([(CONTENT_TYPE, "application/pkix-crl")], app.crl().await?.der))
 }
 
 /// A status, with the time to wait where there is something to wait for.

@@ -1,12 +1,25 @@
 //! The list of revoked certificates (RFC 5280 §5).
+//!
+//! Written by hand, because a list may have 100,000 entries, each of the one form that is allowed here.
 
-use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevocationReason, RevokedCertParams, SerialNumber};
 use time::OffsetDateTime;
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::verify::verify_signature;
+use x509_parser::x509::AlgorithmIdentifier;
+use yasna::models::ObjectIdentifier;
+use yasna::{DERWriter, Tag};
 
 use super::serial::Serial;
-use super::{Ca, CaError, lint, whole_seconds};
+use super::times::{push_time, whole_seconds};
+use super::{Ca, CaError, lint};
+use crate::protocol::der;
 use crate::protocol::messages::RevocationCode;
+
+/// The longest entry: serial number, GeneralizedTime and reason.
+const ENTRY_LIMIT: usize = 2 + 18 + 17 + 14;
+
+const AUTHORITY_KEY_IDENTIFIER: &[u64] = &[2, 5, 29, 35];
+const CRL_NUMBER: &[u64] = &[2, 5, 29, 20];
 
 /// A certificate that is no longer good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,40 +43,90 @@ impl Ca {
         revoked: &[Revoked],
     ) -> Result<Vec<u8>, CaError> {
         let issuing = self.issuing_certificate()?;
-        let parameters = CertificateRevocationListParams {
-            this_update: whole_seconds(this_update),
-            next_update: whole_seconds(next_update),
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.iter().map(entry).collect(),
-            key_identifier_method: KeyIdMethod::PreSpecified(lint::subject_key_identifier(&issuing).to_vec()),
-        };
-        let to_be_signed =
-            self.to_be_signed(|issuer| parameters.signed_by(issuer).map(drop)).map_err(CaError::Encoding)?;
+        let to_be_signed = yasna::construct_der(|writer| {
+            writer.write_sequence(|writer| {
+                // Version 2.
+                writer.next().write_u8(1);
+                self.write_algorithm(writer.next());
+                writer.next().write_der(issuing.subject().as_raw());
+                for time in [this_update, next_update] {
+                    let mut encoded = Vec::new();
+                    push_time(&mut encoded, whole_seconds(time));
+                    writer.next().write_der(&encoded);
+                }
+                // Left out rather than empty (RFC 5280 §5.1.2.6).
+                if !revoked.is_empty() {
+                    writer.next().write_sequence(|writer| writer.next().write_der(&entries(revoked)));
+                }
+                writer.next().write_tagged(Tag::context(0), |writer| {
+                    writer.write_sequence(|writer| {
+                        write_extension(writer.next(), AUTHORITY_KEY_IDENTIFIER, |writer| {
+                            writer.write_sequence(|writer| {
+                                let identifier = lint::subject_key_identifier(&issuing);
+                                writer.next().write_tagged_implicit(Tag::context(0), |writer| {
+                                    writer.write_bytes(identifier);
+                                });
+                            });
+                        });
+                        write_extension(writer.next(), CRL_NUMBER, |writer| writer.write_u64(number));
+                    });
+                });
+            });
+        });
         lint::crl(&to_be_signed, &issuing)?;
         let der = self.signed(&to_be_signed)?;
-        let (rest, crl) = CertificateRevocationList::from_der(&der).map_err(|_| CaError::Signature)?;
-        let sound = rest.is_empty()
-            && crl.tbs_cert_list.as_ref() == to_be_signed
-            && crl.signature_algorithm == crl.tbs_cert_list.signature
-            && crl.verify_signature(issuing.public_key()).is_ok();
-        if sound { Ok(der) } else { Err(CaError::Signature) }
+        if is_signed(&der, &to_be_signed, &issuing) { Ok(der) } else { Err(CaError::Signature) }
     }
 }
 
-fn entry(revoked: &Revoked) -> RevokedCertParams {
-    RevokedCertParams {
-        serial_number: SerialNumber::from_slice(revoked.serial.as_ref()),
-        revocation_time: whole_seconds(revoked.revoked_at),
-        reason_code: match revoked.code {
-            // RFC 5280 §5.3.1: left out rather than written.
-            RevocationCode::Unspecified => None,
-            RevocationCode::KeyCompromise => Some(RevocationReason::KeyCompromise),
-            RevocationCode::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
-            RevocationCode::Superseded => Some(RevocationReason::Superseded),
-            RevocationCode::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
-            RevocationCode::PrivilegeWithdrawn => Some(RevocationReason::PrivilegeWithdrawn),
-        },
-        invalidity_date: None,
+/// The entries, one after the other.
+fn entries(revoked: &[Revoked]) -> Vec<u8> {
+    let mut entries = Vec::with_capacity(revoked.len() * ENTRY_LIMIT);
+    for one in revoked {
+        let start = entries.len();
+        // The length follows when it is known; it is below 128, so it takes one octet.
+        entries.extend([0x30, 0]);
+        let serial = one.serial.as_ref();
+        entries.extend([0x02, serial.len() as u8]);
+        entries.extend(serial);
+        push_time(&mut entries, whole_seconds(one.revoked_at));
+        if let Some(reason) = reason(one.code) {
+            // SEQUENCE { SEQUENCE { id-ce-cRLReasons, OCTET STRING { ENUMERATED } } } (RFC 5280 §5.3.1).
+            entries.extend([0x30, 12, 0x30, 10, 0x06, 3, 0x55, 0x1d, 0x15, 0x04, 3, 0x0a, 1, reason]);
+        }
+        entries[start + 1] = (entries.len() - start - 2) as u8;
     }
+    entries
+}
+
+/// The CRLReason of a code (RFC 5280 §5.3.1); the unspecified one is left out rather than written.
+pub(super) const fn reason(code: RevocationCode) -> Option<u8> {
+    match code {
+        RevocationCode::Unspecified => None,
+        RevocationCode::KeyCompromise => Some(1),
+        RevocationCode::AffiliationChanged => Some(3),
+        RevocationCode::Superseded => Some(4),
+        RevocationCode::CessationOfOperation => Some(5),
+        RevocationCode::PrivilegeWithdrawn => Some(9),
+    }
+}
+
+/// An extension that is not critical.
+fn write_extension(writer: DERWriter<'_>, oid: &[u64], write: impl FnOnce(DERWriter<'_>)) {
+    writer.write_sequence(|writer| {
+        writer.next().write_oid(&ObjectIdentifier::from_slice(oid));
+        writer.next().write_bytes(&yasna::construct_der(write));
+    });
+}
+
+/// Whether a list holds exactly these bytes, with the signature algorithm that they name and a signature that fits.
+fn is_signed(list: &[u8], to_be_signed: &[u8], issuing: &X509Certificate<'_>) -> bool {
+    let Ok((list, [])) = der::split(list) else { return false };
+    let Some(rest) = list.content.strip_prefix(to_be_signed) else { return false };
+    let Ok((rest, algorithm)) = AlgorithmIdentifier::from_der(rest) else { return false };
+    let Ok((signature, [])) = der::split(rest) else { return false };
+    let Some(signature) = signature.content.strip_prefix(&[0]).filter(|_| signature.tag == 0x03) else { return false };
+    let signature = x509_parser::der_parser::asn1_rs::BitString::new(0, signature);
+    lint::is_algorithm_of(&algorithm, issuing.public_key())
+        && verify_signature(issuing.public_key(), &algorithm, &signature, to_be_signed).is_ok()
 }

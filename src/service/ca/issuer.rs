@@ -4,17 +4,23 @@ use std::cell::RefCell;
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, CrlDistributionPoint, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, PublicKeyData, SanType,
-    SerialNumber, SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
+    CertificateParams, CrlDistributionPoint, CustomExtension, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, PublicKeyData,
+    SanType, SerialNumber, SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
 };
 use time::OffsetDateTime;
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use yasna::models::ObjectIdentifier;
+use yasna::{DERWriter, Tag};
 
-use super::profile::{self, Profile, Template};
+use super::profile::{self, Places, Profile, Template};
 use super::serial::Serial;
 use super::{Ca, CaError, lint};
+
+const AUTHORITY_INFORMATION_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+const OCSP: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1];
+const CA_ISSUERS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 2];
+const OCSP_NOCHECK: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
 
 /// A certificate that was checked and may be signed: the to-be-signed bytes. Only [`Ca::prepare`] and [`Ca::resume`]
 /// make one.
@@ -89,7 +95,7 @@ impl Ca {
     }
 
     /// The bytes that rcgen would have the issuing key sign.
-    pub(super) fn to_be_signed(
+    fn to_be_signed(
         &self,
         build: impl FnOnce(&Issuer<'_, Capture<'_>>) -> Result<(), rcgen::Error>,
     ) -> Result<Vec<u8>, rcgen::Error> {
@@ -105,24 +111,29 @@ impl Ca {
         Ok(yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
                 writer.next().write_der(to_be_signed);
-                writer.next().write_sequence(|writer| {
-                    if self.key.algorithm() == &PKCS_RSA_SHA256 {
-                        // sha256WithRSAEncryption, with NULL (RFC 4055 §5).
-                        writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 113_549, 1, 1, 11]));
-                        writer.next().write_null();
-                    } else {
-                        // ecdsa-with-SHA256, without parameters (RFC 5758 §3.2).
-                        writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 10_045, 4, 3, 2]));
-                    }
-                });
+                self.write_algorithm(writer.next());
                 writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
             });
         }))
     }
+
+    /// The AlgorithmIdentifier of the issuing key's signatures.
+    pub(super) fn write_algorithm(&self, writer: DERWriter<'_>) {
+        writer.write_sequence(|writer| {
+            if self.key.algorithm() == &PKCS_RSA_SHA256 {
+                // sha256WithRSAEncryption, with NULL (RFC 4055 §5).
+                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 113_549, 1, 1, 11]));
+                writer.next().write_null();
+            } else {
+                // ecdsa-with-SHA256, without parameters (RFC 5758 §3.2).
+                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 10_045, 4, 3, 2]));
+            }
+        });
+    }
 }
 
 /// Stands in for the issuing key: keeps what it is asked to sign, and signs nothing.
-pub(super) struct Capture<'a> {
+struct Capture<'a> {
     key: &'a KeyPair,
     message: RefCell<Vec<u8>>,
 }
@@ -156,8 +167,7 @@ fn parameters(
     let mut parameters = CertificateParams::default();
     parameters.serial_number = Some(SerialNumber::from_slice(serial.as_ref()));
     parameters.not_before = profile::start(now);
-    parameters.not_after =
-        profile.years().map_or(issuer_end, |years| profile::years_after(parameters.not_before, years)).min(issuer_end);
+    parameters.not_after = profile.end(parameters.not_before, issuer_end);
     parameters.distinguished_name = template.subject.to_distinguished_name()?;
     // With an explicit "no CA" rcgen writes the subject key identifier too (RFC 5280 §4.2.1.2).
     parameters.is_ca = IsCa::ExplicitNoCa;
@@ -173,10 +183,37 @@ fn parameters(
     for email in &template.emails {
         parameters.subject_alt_names.push(SanType::Rfc822Name(Ia5String::try_from(email.as_str())?));
     }
-    if let Some(url) = &template.crl_url {
+    if let Some(places) = &template.places {
         // rcgen panics on a text that is no IA5String.
-        let url = Ia5String::try_from(url.as_str())?.to_string();
-        parameters.crl_distribution_points.push(CrlDistributionPoint { uris: vec![url] });
+        let crl = Ia5String::try_from(places.crl.as_str())?.to_string();
+        parameters.crl_distribution_points.push(CrlDistributionPoint { uris: vec![crl] });
+        parameters.custom_extensions.push(authority_information_access(places)?);
+    }
+    if profile == Profile::OcspResponder {
+        // Who trusts the issuer trusts the responder until its end (RFC 6960 §4.2.2.2.1). The value is NULL.
+        parameters.custom_extensions.push(CustomExtension::from_oid_content(OCSP_NOCHECK, vec![5, 0]));
     }
     Ok(parameters)
+}
+
+/// Where to ask about the certificate, and where its issuer's is (RFC 5280 §4.2.2.1).
+fn authority_information_access(places: &Places) -> Result<CustomExtension, rcgen::Error> {
+    let descriptions = [
+        (OCSP, Ia5String::try_from(places.ocsp.as_str())?),
+        (CA_ISSUERS, Ia5String::try_from(places.issuer.as_str())?),
+    ];
+    let content = yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            for (method, url) in &descriptions {
+                writer.next().write_sequence(|writer| {
+                    writer.next().write_oid(&ObjectIdentifier::from_slice(method));
+                    // uniformResourceIdentifier (RFC 5280 §4.2.1.6).
+                    writer
+                        .next()
+                        .write_tagged_implicit(Tag::context(6), |writer| writer.write_ia5_string(url.as_str()));
+                });
+            }
+        });
+    });
+    Ok(CustomExtension::from_oid_content(AUTHORITY_INFORMATION_ACCESS, content))
 }

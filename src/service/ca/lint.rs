@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
+use time::{Date, Month, OffsetDateTime, Time};
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::der_parser::asn1_rs::Oid;
 use x509_parser::der_parser::oid;
@@ -17,7 +18,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Version};
 
 use super::CaError;
-use super::profile::{self, Hosts, Profile};
+use super::profile::{Hosts, Profile};
 use super::serial::Serial;
 use crate::protocol::der;
 use crate::protocol::subject;
@@ -64,9 +65,10 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
                 && inner.not_after.timestamp() <= outer.not_after.timestamp()
         }),
         rule("the validity is no longer than the profile's", "profile", |given| {
-            let [start, end] =
-                [given.tbs.validity.not_before, given.tbs.validity.not_after].map(|time| time.to_datetime());
-            given.profile.years().is_none_or(|years| end <= profile::years_after(start, years))
+            let [start, end, issuer_end] =
+                [given.tbs.validity.not_before, given.tbs.validity.not_after, given.issuing.validity.not_after]
+                    .map(|time| time.to_datetime());
+            end <= given.profile.end(start, issuer_end)
         }),
         rule("the subject has a common name, and each attribute once, within its upper bound", "X.520", |given| {
             has_sound_subject(given.tbs)
@@ -88,7 +90,8 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
                         | ParsedExtension::BasicConstraints(_)
                         | ParsedExtension::SubjectAlternativeName(_)
                         | ParsedExtension::CRLDistributionPoints(_)
-                )
+                        | ParsedExtension::AuthorityInfoAccess(_)
+                ) || matches!(parsed, ParsedExtension::UnsupportedExtension { oid } if *oid == OCSP_NOCHECK)
             })
         }),
         rule("key usage and basic constraints are critical, the rest is not", "RFC 5280 §4.2.1", |given| {
@@ -132,10 +135,36 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
                 None => true,
                 Some([place]) if place.reasons.is_none() && place.crl_issuer.is_none() => {
                     matches!(&place.distribution_point, Some(DistributionPointName::FullName(names))
-                    if matches!(names.as_slice(), [GeneralName::URI(url)]
-                        if url.starts_with("http://") || url.starts_with("https://")))
+                    if matches!(names.as_slice(), [place] if is_web_place(place)))
                 }
                 Some(_) => false,
+            }
+        }),
+        rule(
+            "the OCSP responder and the issuer's certificate each have one http or https URL",
+            "RFC 5280 §4.2.2.1",
+            |given| {
+                let access = find(given.tbs.extensions(), |parsed| match parsed {
+                    ParsedExtension::AuthorityInfoAccess(access) => Some(access.accessdescs.as_slice()),
+                    _ => None,
+                });
+                match access {
+                    None => true,
+                    Some([ocsp, issuer]) => {
+                        ocsp.access_method == ACCESS_OCSP
+                            && issuer.access_method == ACCESS_CA_ISSUERS
+                            && is_web_place(&ocsp.access_location)
+                            && is_web_place(&issuer.access_location)
+                    }
+                    Some(_) => false,
+                }
+            },
+        ),
+        rule("only an OCSP responder's state is not to be asked for", "RFC 6960 §4.2.2.2.1", |given| {
+            let nocheck = given.tbs.extensions().iter().find(|extension| extension.oid == OCSP_NOCHECK);
+            match nocheck {
+                Some(extension) => given.profile == Profile::OcspResponder && extension.value == [5, 0],
+                None => given.profile != Profile::OcspResponder,
             }
         }),
     ]
@@ -143,7 +172,9 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
 
 /// A CRL that is about to be signed.
 struct List<'a> {
+    /// All but the entries.
     tbs: &'a TbsCertList<'a>,
+    entries: &'a [Entry],
     issuing: &'a X509Certificate<'a>,
 }
 
@@ -160,31 +191,23 @@ fn list_rules<'a>() -> Vec<Rule<List<'a>>> {
             given.tbs.next_update.is_some_and(|next| given.tbs.this_update < next)
         }),
         rule("the times are UTCTime until 2049 and GeneralizedTime from 2050", "RFC 5280 §5.1.2.4", |given| {
-            let entries = given.tbs.revoked_certificates.iter().map(|entry| entry.revocation_date);
-            entries.chain([given.tbs.this_update]).chain(given.tbs.next_update).all(is_canonical)
+            let times = [given.tbs.this_update].into_iter().chain(given.tbs.next_update);
+            times.into_iter().all(is_canonical) && given.entries.iter().all(|entry| entry.revoked_at.is_some())
         }),
         rule("the list starts within the issuing certificate's validity", "RFC 5280 §5.1.2.4", |given| {
             given.issuing.validity.is_valid_at(given.tbs.this_update)
         }),
         rule("each serial number is one of this CA's, and there once", "RFC 5280 §5.1.2.6", |given| {
-            let mut seen = HashSet::new();
-            given
-                .tbs
-                .revoked_certificates
-                .iter()
-                .all(|entry| Serial::try_from(entry.raw_serial()).is_ok_and(|serial| seen.insert(serial)))
+            let mut serials: Vec<_> = given.entries.iter().map(|entry| entry.serial).collect();
+            serials.sort_unstable();
+            serials.iter().all(Option::is_some) && serials.windows(2).all(|pair| pair[0] != pair[1])
         }),
         rule("nothing is revoked after the list was made", "RFC 5280 §5.1.2.6", |given| {
-            given.tbs.revoked_certificates.iter().all(|entry| entry.revocation_date <= given.tbs.this_update)
+            let made = given.tbs.this_update.to_datetime();
+            given.entries.iter().all(|entry| entry.revoked_at.is_some_and(|at| at <= made))
         }),
         rule("an entry holds at most a reason, and never the unspecified one", "RFC 5280 §5.3.1", |given| {
-            given.tbs.revoked_certificates.iter().all(|entry| {
-                entry.extensions().len() <= 1
-                    && are_sound(
-                        entry.extensions(),
-                        |parsed| matches!(parsed, ParsedExtension::ReasonCode(reason) if reason.0 != 0),
-                    )
-            })
+            given.entries.iter().all(|entry| entry.is_plain)
         }),
         rule("every extension is known, readable, not empty, not critical and there once", "RFC 5280 §5.2", |given| {
             given.tbs.extensions().iter().all(|extension| !extension.critical)
@@ -217,8 +240,93 @@ pub(super) fn certificate(tbs: &[u8], issuing: &X509Certificate<'_>, profiles: &
 
 /// Checks a to-be-signed CRL against every rule.
 pub(super) fn crl(tbs: &[u8], issuing: &X509Certificate<'_>) -> Result<(), CaError> {
-    let (_, tbs) = der::check(tbs).ok().and_then(|()| TbsCertList::from_der(tbs).ok()).ok_or_else(not_der)?;
-    verdict(broken(&list_rules(), &List { tbs: &tbs, issuing }))
+    let (head, entries) = take_entries(tbs).ok_or_else(not_der)?;
+    let (_, tbs) = der::check(&head).ok().and_then(|()| TbsCertList::from_der(&head).ok()).ok_or_else(not_der)?;
+    verdict(broken(&list_rules(), &List { tbs: &tbs, entries: &entries, issuing }))
+}
+
+/// What a rule asks of an entry of a CRL. There may be 100,000 of them, which x509-parser would take apart into ten times
+/// as many pieces.
+struct Entry {
+    /// The serial number, if it can be one of this CA's.
+    serial: Option<Serial>,
+    /// The revocation date, if it is in its one form.
+    revoked_at: Option<OffsetDateTime>,
+    /// Whether nothing follows but a reason, and not the unspecified one.
+    is_plain: bool,
+}
+
+/// A TBSCertList (RFC 5280 §5.1) without its entries, which may not be DER; and these, which are where each is what a rule
+/// asks.
+fn take_entries(tbs: &[u8]) -> Option<(Vec<u8>, Vec<Entry>)> {
+    const SEQUENCE: u8 = 0x30;
+    let (der::Value { tag: SEQUENCE, content }, []) = der::split(tbs).ok()? else { return None };
+    // Version, signature and issuer stand before the times, and they before the entries.
+    let mut rest = content;
+    for place in 0.. {
+        let Ok((value, after)) = der::split(rest) else { break };
+        if place > 3 && value.tag == SEQUENCE {
+            let head = [&content[..content.len() - rest.len()], after];
+            let head = yasna::construct_der(|writer| {
+                writer.write_sequence(|writer| head.iter().for_each(|part| writer.next().write_der(part)));
+            });
+            let mut entries = Vec::new();
+            let mut rest = value.content;
+            while !rest.is_empty() {
+                let (value, after) = der::split(rest).ok()?;
+                entries.push(entry(value)?);
+                rest = after;
+            }
+            // An empty list is none (RFC 5280 §5.1.2.6).
+            return Some((head, entries)).filter(|(_, entries)| !entries.is_empty());
+        }
+        rest = after;
+    }
+    Some((tbs.to_vec(), Vec::new()))
+}
+
+fn entry(entry: der::Value<'_>) -> Option<Entry> {
+    let (serial, rest) = der::split(entry.content).ok()?;
+    let (date, extensions) = der::split(rest).ok()?;
+    if (entry.tag, serial.tag) != (0x30, 0x02) {
+        return None;
+    }
+    Some(Entry {
+        serial: Serial::try_from(serial.content).ok(),
+        revoked_at: canonical_time(date),
+        is_plain: match extensions.split_last() {
+            None => true,
+            // SEQUENCE { SEQUENCE { id-ce-cRLReasons, OCTET STRING { ENUMERATED } } }, and a reason that there is.
+            Some((reason, before)) => before == REASON && matches!(reason, 1..=6 | 8..=10),
+        },
+    })
+}
+
+/// The one extension that an entry may have, but for the reason itself.
+const REASON: [u8; 13] = [0x30, 12, 0x30, 10, 0x06, 3, 0x55, 0x1d, 0x15, 0x04, 3, 0x0a, 1];
+
+/// A Time in its one form: UTCTime until 2049 and GeneralizedTime from 2050, to the second and in UTC.
+fn canonical_time(time: der::Value<'_>) -> Option<OffsetDateTime> {
+    let digits = time.content.strip_suffix(b"Z")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let two = |pair: &[u8]| (pair[0] - b'0') * 10 + (pair[1] - b'0');
+    let (year, rest) = match (time.tag, digits) {
+        (0x17, [year @ .., _, _, _, _, _, _, _, _, _, _]) if year.len() == 2 => {
+            let year = i32::from(two(year));
+            (if year < 50 { 2000 + year } else { 1900 + year }, &digits[2..])
+        }
+        (0x18, [century, decade, year, unit, rest @ ..]) if rest.len() == 10 => {
+            let year = i32::from(two(&[*century, *decade])) * 100 + i32::from(two(&[*year, *unit]));
+            (Some(year).filter(|year| *year >= 2050)?, rest)
+        }
+        _ => return None,
+    };
+    let month = Month::try_from(two(&rest[..2])).ok()?;
+    let date = Date::from_calendar_date(year, month, two(&rest[2..4])).ok()?;
+    let time = Time::from_hms(two(&rest[4..6]), two(&rest[6..8]), two(&rest[8..])).ok()?;
+    Some(OffsetDateTime::new_utc(date, time))
 }
 
 /// Whether a DER SubjectPublicKeyInfo holds an RSA key.
@@ -241,6 +349,10 @@ const EC_PUBLIC_KEY: Oid<'static> = oid!(1.2.840.10045.2.1);
 const ECDSA_WITH_SHA256: Oid<'static> = oid!(1.2.840.10045.4.3.2);
 const SECP256R1: Oid<'static> = oid!(1.2.840.10045.3.1.7);
 const SECP384R1: Oid<'static> = oid!(1.3.132.0.34);
+
+const ACCESS_OCSP: Oid<'static> = oid!(1.3.6.1.5.5.7.48.1);
+const ACCESS_CA_ISSUERS: Oid<'static> = oid!(1.3.6.1.5.5.7.48.2);
+const OCSP_NOCHECK: Oid<'static> = oid!(1.3.6.1.5.5.7.48.1.5);
 
 fn broken<T>(rules: &[Rule<T>], given: &T) -> Vec<String> {
     let broken = rules.iter().filter(|rule| !(rule.holds)(given));
@@ -285,7 +397,7 @@ pub(super) fn names_key_of(extensions: &[X509Extension<'_>], issuing: &X509Certi
     named.is_some_and(|identifier| identifier.0 == subject_key_identifier(issuing))
 }
 
-fn is_algorithm_of(algorithm: &AlgorithmIdentifier<'_>, key: &SubjectPublicKeyInfo<'_>) -> bool {
+pub(super) fn is_algorithm_of(algorithm: &AlgorithmIdentifier<'_>, key: &SubjectPublicKeyInfo<'_>) -> bool {
     if key.algorithm.algorithm == RSA_ENCRYPTION {
         // RFC 4055 §5: the parameters are NULL.
         let null = algorithm.parameters.as_ref().is_some_and(|parameters| parameters.as_null().is_ok());
@@ -315,14 +427,19 @@ fn flags(usages: &[KeyUsagePurpose]) -> u16 {
 }
 
 fn is_only(found: &ExtendedKeyUsage<'_>, expected: &ExtendedKeyUsagePurpose) -> bool {
-    let none_else = !found.any && !found.email_protection && !found.time_stamping && !found.ocsp_signing;
+    let none_else = !found.any && !found.email_protection && !found.time_stamping;
     let mut ours = [
         (found.client_auth, ExtendedKeyUsagePurpose::ClientAuth),
         (found.server_auth, ExtendedKeyUsagePurpose::ServerAuth),
         (found.code_signing, ExtendedKeyUsagePurpose::CodeSigning),
+        (found.ocsp_signing, ExtendedKeyUsagePurpose::OcspSigning),
     ]
     .into_iter();
     none_else && found.other.is_empty() && ours.all(|(given, usage)| given == (usage == *expected))
+}
+
+fn is_web_place(name: &GeneralName<'_>) -> bool {
+    matches!(name, GeneralName::URI(url) if url.starts_with("http://") || url.starts_with("https://"))
 }
 
 /// The forms of names that the profile has, each name well formed and there once; a public host by its common name too.
@@ -392,5 +509,59 @@ fn is_sound_key(key: &SubjectPublicKeyInfo<'_>) -> bool {
                 && curve.is_some_and(|curve| curve == SECP256R1 || curve == SECP384R1)
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn only_one_form_of_each_time_is_read() {
+        for (tag, content, expected) in [
+            (0x17, "261124130000Z", Some(datetime!(2026-11-24 13:00 UTC))),
+            (0x17, "491231235959Z", Some(datetime!(2049-12-31 23:59:59 UTC))),
+            (0x18, "20500101000000Z", Some(datetime!(2050-01-01 0:00 UTC))),
+            (0x18, "20491231235959Z", None),
+            (0x17, "20500101000000Z", None),
+            (0x17, "2611241300Z", None),
+            (0x17, "261124130000", None),
+            (0x17, "261124130000+0000", None),
+            (0x17, "261324130000Z", None),
+            (0x17, "260230130000Z", None),
+            (0x17, "261124240000Z", None),
+            (0x18, "20500101000000.5Z", None),
+            (0x04, "261124130000Z", None),
+            (0x17, "", None),
+        ] {
+            assert_eq!(canonical_time(der::Value { tag, content: content.as_bytes() }), expected, "{content}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_a_serial_number_a_date_and_perhaps_a_reason() {
+        let serial = [[0x02, 16].as_slice(), &[0x41; 16]].concat();
+        let date = [[0x17, 13].as_slice(), b"261124130000Z"].concat();
+        let reason = |number: u8| [REASON.as_slice(), &[number]].concat();
+        let read = |content: Vec<u8>| {
+            let read = entry(der::Value { tag: 0x30, content: &content })?;
+            Some((read.serial.is_some(), read.revoked_at.is_some(), read.is_plain))
+        };
+        for (content, expected) in [
+            ([serial.clone(), date.clone()].concat(), Some((true, true, true))),
+            ([serial.clone(), date.clone(), reason(1)].concat(), Some((true, true, true))),
+            ([serial.clone(), date.clone(), reason(0)].concat(), Some((true, true, false))),
+            ([serial.clone(), date.clone(), reason(7)].concat(), Some((true, true, false))),
+            ([serial.clone(), date.clone(), reason(1), reason(1)].concat(), Some((true, true, false))),
+            ([serial.clone(), date.clone(), vec![0x30, 0]].concat(), Some((true, true, false))),
+            ([vec![0x02, 1, 5], date.clone()].concat(), Some((false, true, true))),
+            ([serial.clone(), serial.clone()].concat(), Some((true, false, true))),
+            (date, None),
+            (serial, None),
+        ] {
+            assert_eq!(read(content.clone()), expected, "{content:02x?}");
+        }
     }
 }

@@ -7,21 +7,23 @@
 mod crl;
 mod issuer;
 mod lint;
+pub mod ocsp;
 mod profile;
 mod serial;
+mod times;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber};
 use rustls::pki_types::CertificateDer;
-use time::{OffsetDateTime, UtcOffset};
+use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 pub use self::crl::Revoked;
 pub use self::issuer::Prepared;
-pub use self::profile::{Profile, Template};
+pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
 pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError};
@@ -180,10 +182,4 @@ fn authority(
     parameters.is_ca = IsCa::Ca(constraints);
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(parameters)
-}
-
-/// In UTC and whole seconds, as certificates and CRLs write it (RFC 5280 §4.1.2.5).
-fn whole_seconds(time: OffsetDateTime) -> OffsetDateTime {
-    let time = time.to_offset(UtcOffset::UTC);
-    time - time::Duration::nanoseconds(i64::from(time.nanosecond()))
 }

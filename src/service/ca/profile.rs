@@ -28,6 +28,30 @@ pub enum Profile {
     Service,
     /// The key that signs the manifests of install packages.
     PackageSigner,
+    /// The key that signs OCSP responses.
+    OcspResponder,
+}
+
+/// How long a certificate lasts. None lasts longer than its issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// So many years.
+    Years(i32),
+    /// So many days.
+    Days(i64),
+    /// As long as its issuer.
+    Issuer,
+}
+
+/// Where a certificate says that its CA publishes: `http` or `https` URLs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The revocation list (RFC 5280 §4.2.1.13).
+    pub crl: String,
+    /// The OCSP responder (RFC 5280 §4.2.2.1).
+    pub ocsp: String,
+    /// The issuing certificate in DER (RFC 5280 §4.2.2.1).
+    pub issuer: String,
 }
 
 /// What goes into one certificate besides what the profile says. All texts are checked before one is made.
@@ -45,13 +69,13 @@ pub struct Template {
     pub emails: Vec<String>,
     /// The DER SubjectPublicKeyInfo.
     pub public_key: Vec<u8>,
-    /// Where the CRL is, if it is published.
-    pub crl_url: Option<String>,
+    /// Where to ask for its state. None for what nobody asks about.
+    pub places: Option<Places>,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Workstation,
         Self::Server,
         Self::ExternalServer,
@@ -59,14 +83,27 @@ impl Profile {
         Self::Manager,
         Self::Service,
         Self::PackageSigner,
+        Self::OcspResponder,
     ];
 
-    /// How many years a certificate lasts; `None` is as long as its issuer, which has no later end than any other.
-    pub(in crate::service) const fn years(self) -> Option<i32> {
+    /// How long a certificate lasts. An OCSP responder's cannot be revoked, so it is short (RFC 6960 §4.2.2.2.1).
+    pub(in crate::service) const fn lifetime(self) -> Lifetime {
         match self {
-            Self::Manager => Some(1),
-            Self::Workstation | Self::Server | Self::ExternalServer | Self::Mobile | Self::Service => Some(2),
-            Self::PackageSigner => None,
+            Self::Manager => Lifetime::Years(1),
+            Self::Workstation | Self::Server | Self::ExternalServer | Self::Mobile | Self::Service => {
+                Lifetime::Years(2)
+            }
+            Self::PackageSigner => Lifetime::Issuer,
+            Self::OcspResponder => Lifetime::Days(14),
+        }
+    }
+
+    /// The latest end of a certificate that starts then.
+    pub(super) fn end(self, start: OffsetDateTime, issuer_end: OffsetDateTime) -> OffsetDateTime {
+        match self.lifetime() {
+            Lifetime::Years(years) => years_after(start, years).min(issuer_end),
+            Lifetime::Days(days) => (start + Duration::days(days)).min(issuer_end),
+            Lifetime::Issuer => issuer_end,
         }
     }
 
@@ -74,7 +111,7 @@ impl Profile {
     pub(in crate::service) const fn key_usage(self, rsa: bool) -> &'static [KeyUsagePurpose] {
         use KeyUsagePurpose::{DataEncipherment, DigitalSignature, KeyEncipherment};
         match self {
-            Self::PackageSigner => &[DigitalSignature],
+            Self::PackageSigner | Self::OcspResponder => &[DigitalSignature],
             _ if rsa => &[DigitalSignature, KeyEncipherment, DataEncipherment],
             _ => &[DigitalSignature],
         }
@@ -86,6 +123,7 @@ impl Profile {
             Self::Workstation | Self::Server | Self::Mobile | Self::Manager => ExtendedKeyUsagePurpose::ClientAuth,
             Self::ExternalServer | Self::Service => ExtendedKeyUsagePurpose::ServerAuth,
             Self::PackageSigner => ExtendedKeyUsagePurpose::CodeSigning,
+            Self::OcspResponder => ExtendedKeyUsagePurpose::OcspSigning,
         }
     }
 
@@ -95,7 +133,7 @@ impl Profile {
             Self::Workstation | Self::Mobile | Self::Manager => Names { hosts: Hosts::None, emails: true },
             Self::Server | Self::ExternalServer => Names { hosts: Hosts::Public, emails: true },
             Self::Service => Names { hosts: Hosts::Any, emails: false },
-            Self::PackageSigner => Names { hosts: Hosts::None, emails: false },
+            Self::PackageSigner | Self::OcspResponder => Names { hosts: Hosts::None, emails: false },
         }
     }
 }
@@ -131,7 +169,7 @@ pub(super) enum Hosts {
 
 /// When a certificate that is made now starts.
 pub(super) fn start(now: OffsetDateTime) -> OffsetDateTime {
-    super::whole_seconds(now - BACKDATED)
+    super::times::whole_seconds(now - BACKDATED)
 }
 
 /// The same moment, years later; 29 February becomes the 28th where there is none.

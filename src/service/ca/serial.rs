@@ -58,12 +58,19 @@ impl FromStr for Serial {
     type Err = MalformedSerial;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !digits || text.len() != 2 * LENGTH {
+        // Digits come as by chance: a list of 100,000 takes ten times as long with a branch on each.
+        let is_digit = |byte: u8| byte.is_ascii_digit() | matches!(byte, b'a'..=b'f');
+        let digits = text.bytes().fold(true, |good, byte| good & is_digit(byte));
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(MalformedSerial) };
+        if !digits || pairs.len() != LENGTH {
             return Err(MalformedSerial);
         }
-        let number = u128::from_str_radix(text, 16).map_err(|_| MalformedSerial)?;
-        Self::try_from(number.to_be_bytes().as_slice())
+        let value = |digit: u8| (digit & 0x0f) + 9 * (digit >> 6);
+        let mut octets = [0; LENGTH];
+        for (octet, [high, low]) in octets.iter_mut().zip(pairs) {
+            *octet = value(*high) << 4 | value(*low);
+        }
+        Self::try_from(octets.as_slice())
     }
 }
 

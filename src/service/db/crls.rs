@@ -15,6 +15,14 @@ pub struct CrlRow {
     pub this_update: Moment,
     /// When the next one is made at the latest.
     pub next_update: Moment,
+    /// The number of the last revocation that is on it.
+    pub revocation: i64,
+}
+
+/// The number of the newest one, without reading it; 0 where there is none.
+pub async fn last_number(connection: &mut Connection) -> Result<i64, DatabaseError> {
+    let last = "SELECT coalesce(max(number), 0) FROM crls";
+    Ok(on!(connection, sqlx::query_scalar(last).fetch_one(connection).await?))
 }
 
 /// The newest one.
@@ -46,11 +54,12 @@ pub async fn dates(connection: &mut Connection) -> Result<Option<CrlDates>, Data
 pub async fn insert(connection: &mut Connection, crl: &CrlRow) -> Result<(), DatabaseError> {
     on!(
         connection,
-        sqlx::query("INSERT INTO crls (number, der, this_update, next_update) VALUES ($1, $2, $3, $4)")
+        sqlx::query("INSERT INTO crls (number, der, this_update, next_update, revocation) VALUES ($1, $2, $3, $4, $5)")
             .bind(crl.number)
             .bind(&crl.der)
             .bind(crl.this_update)
             .bind(crl.next_update)
+            .bind(crl.revocation)
             .execute(connection)
             .await?
             .rows_affected()

@@ -18,6 +18,7 @@ mod postgres;
 pub mod request_index;
 pub mod request_list;
 pub mod requests;
+pub mod revocations;
 mod sqlite;
 mod statement;
 

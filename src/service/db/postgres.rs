@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection as _, PgConnection, Postgres};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::DatabaseError;
@@ -166,7 +167,9 @@ async fn prepare(server: &Server, create: bool) -> Result<(), DatabaseError> {
         DatabaseError::Query { cause } => DatabaseError::Unusable { place: place(), cause: cause.into() },
         error => error,
     };
-    let mut connection = server.0.connect().await.map_err(unusable)?;
+    // An address where nobody answers would be waited for longer than anybody wants to.
+    let connected = timeout(LOCK_TIMEOUT, server.0.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let mut connection = connected.map_err(unusable)?;
     let found: Found = sqlx::query_as(FIND).fetch_one(&mut connection).await.map_err(unusable)?;
     let unfit = |what| Err(DatabaseError::Unfit { place: place(), what });
     if found.version < OLDEST_VERSION {

@@ -64,8 +64,8 @@ pub(super) enum Undelivered {
     Unanswered(String),
 }
 
-/// What was tried to be sent, and what became of it.
-type Sent = (EntryRow, Result<(), Undelivered>);
+/// What was tried to be sent, what became of it, and when.
+type Sent = (EntryRow, Result<(), Undelivered>, Moment);
 
 /// A way on which notices leave, one after the other.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Lane {
         stopped: &watch::Receiver<bool>,
     ) -> Result<(), Failure> {
         loop {
-            let go_on = !*stopped.borrow() && !matches!(sent, Some((_, Err(Undelivered::Unanswered(_)))));
+            let go_on = !*stopped.borrow() && !matches!(sent, Some((_, Err(Undelivered::Unanswered(_)), _)));
             let next = self.next(app, sent.as_ref(), go_on).await?;
             *sent = None;
             let Some(entry) = next else { return Ok(()) };
@@ -130,7 +130,7 @@ impl Lane {
             };
             let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
             app.metrics.notice(self.channel(), result.is_ok());
-            *sent = Some((entry, result));
+            *sent = Some((entry, result, app.now()));
         }
     }
 
@@ -141,16 +141,15 @@ impl Lane {
     /// before anything is sent, means to see what was committed.
     async fn next(&self, app: &App, sent: Option<&Sent>, go_on: bool) -> Result<Option<EntryRow>, Failure> {
         let mut transaction = app.database.write().await?;
-        let now = app.now();
-        if let Some((EntryRow { id, attempts, .. }, result)) = sent {
-            let (id, attempts) = (*id, attempts + 1);
+        if let Some((EntryRow { id, attempts, .. }, result, at)) = sent {
+            let (id, attempts, at) = (*id, attempts + 1, *at);
             match result {
-                Ok(()) => outbox::sent(&mut transaction, id, now).await?,
+                Ok(()) => outbox::sent(&mut transaction, id, at).await?,
                 Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
                     let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
                     log::warn!(notice = id, attempts, cause; "notice not sent");
-                    let next = (attempts < ATTEMPTS).then(|| Moment(now.0 + pause(attempts)));
-                    outbox::not_sent(&mut transaction, id, now, next, &cause).await?;
+                    let next = (attempts < ATTEMPTS).then(|| Moment(at.0 + pause(attempts)));
+                    outbox::not_sent(&mut transaction, id, at, next, &cause).await?;
                 }
             }
         }
@@ -158,6 +157,7 @@ impl Lane {
             Way::Mail(_) => (None, MAIL_TIME),
             Way::Webhook(hook) => (Some(hook.url.as_str()), WEBHOOK_TIME),
         };
+        let now = app.now();
         let next = match go_on {
             true => outbox::claim(&mut transaction, self.channel(), receiver, now, Moment(now.0 + time)).await?,
             false => None,

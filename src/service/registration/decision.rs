@@ -179,7 +179,7 @@ impl App {
             ip_addresses: Vec::new(),
             emails: csr.emails().to_vec(),
             public_key: csr.public_key().to_vec(),
-            crl_url: Some(self.settings.crl_url()),
+            places: Some(self.settings.places()),
         }
     }
 }

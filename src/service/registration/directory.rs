@@ -120,6 +120,9 @@ impl App {
         }
         transaction.commit().await?;
         log::info!(manager = id, serial:% = serial, actor = inert(actor); "manager reissued");
+        if reissue.revoke_older {
+            self.publish_revocations(actor).await;
+        }
         self.issued_manager(id, serial).await
     }
 
@@ -150,6 +153,7 @@ impl App {
         self.revoke_all(&mut transaction, actor, &serials, RevocationCode::PrivilegeWithdrawn).await?;
         transaction.commit().await?;
         log::warn!(manager = id, actor = inert(actor); "manager disabled");
+        self.publish_revocations(actor).await;
         Ok(Manager { disabled: true, ..manager })
     }
 
@@ -193,7 +197,7 @@ impl App {
         Ok(IssuedManager { manager, issued })
     }
 
-    /// Revokes certificates of a manager and publishes the list.
+    /// Revokes certificates of a manager. Once that is committed, the caller publishes it.
     async fn revoke_all(
         &self,
         transaction: &mut Connection,
@@ -206,7 +210,7 @@ impl App {
             let row = found(certificates::find(transaction, serial).await?)?;
             self.revoke_within(transaction, actor, &row, &revocation).await?;
         }
-        self.publish_within(transaction, actor).await.map(|_| ())
+        Ok(())
     }
 
     fn manager_template(
@@ -233,7 +237,7 @@ impl App {
             ip_addresses: Vec::new(),
             emails: vec![manager.email.clone()],
             public_key,
-            crl_url: Some(self.settings.crl_url()),
+            places: Some(self.settings.places()),
         }
     }
 }

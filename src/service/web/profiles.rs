@@ -9,12 +9,12 @@ use axum::response::Response;
 use super::frame::Viewer;
 use crate::service::app::App;
 use crate::service::auth::{Action, Object};
-use crate::service::ca::Profile;
+use crate::service::ca::{Lifetime, Profile};
 use crate::service::error::Failure;
 
 struct Rules {
     name: String,
-    years: String,
+    lifetime: String,
     key_usage: [String; 2],
     extended_key_usage: String,
 }
@@ -40,10 +40,12 @@ pub(super) async fn profiles(viewer: Viewer, FromState(app): FromState<Arc<App>>
                 Profile::Manager => "profile-manager",
                 Profile::Service => "profile-service",
                 Profile::PackageSigner => "profile-package-signer",
+                Profile::OcspResponder => "profile-ocsp-responder",
             }),
-            years: match profile.years() {
-                Some(years) => viewer.count("profile-years", years.unsigned_abs() as usize),
-                None => viewer.say("profile-as-issuer"),
+            lifetime: match profile.lifetime() {
+                Lifetime::Years(years) => viewer.count("profile-years", years.unsigned_abs() as usize),
+                Lifetime::Days(days) => viewer.count("profile-days", days.unsigned_abs() as usize),
+                Lifetime::Issuer => viewer.say("profile-as-issuer"),
             },
             key_usage: [true, false].map(|rsa| {
                 profile.key_usage(rsa).iter().map(|usage| word(&format!("{usage:?}"))).collect::<Vec<_>>().join(", ")

@@ -1,4 +1,4 @@
--- The same as all of migrations/sqlite up to 0005, in PostgreSQL's words; what differs is said here.
+-- The same as all of migrations/sqlite up to 0006, in PostgreSQL's words; what differs is said here.
 --
 -- Times are whole seconds since 1970-01-01T00:00:00Z. Digests and serial numbers are lower-case hexadecimal digits.
 -- Words (kinds, states, roles, stores, revocation codes) are those of the wire format. Where texts are put in order or
@@ -25,7 +25,7 @@ CREATE TABLE packages (
     secret_sha256 TEXT NOT NULL UNIQUE,
     created_at BIGINT NOT NULL,
     disabled_at BIGINT,
-    -- For packages from before 0.2, the defaults are not known any more.
+    -- What a package that takes another one's place needs.
     defaults TEXT NOT NULL DEFAULT '{}',
     -- Nothing can be submitted from this time on; NULL: until somebody ends it.
     expires_at BIGINT,
@@ -157,6 +157,9 @@ CREATE TABLE certificates (
     revoked_by TEXT,
     revocation_code TEXT,
     revocation_reason TEXT,
+    -- In what order certificates were revoked, from 1. What is made of the revocations, lists and OCSP responses, tells by
+    -- the last of these numbers up to which it counts.
+    revocation BIGINT,
     CHECK ((holder = 'request') = (request IS NOT NULL AND kind IS NOT NULL)),
     CHECK ((holder = 'manager') = (manager IS NOT NULL)),
     CHECK ((revoked_at IS NULL) = (revocation_code IS NULL))
@@ -169,11 +172,18 @@ CREATE INDEX certificates_revoked ON certificates (not_after) WHERE revoked_at I
 CREATE INDEX certificates_by_end ON certificates (not_after, id);
 CREATE INDEX certificates_of_organisation_by_end ON certificates (organisation, not_after, id);
 
+CREATE UNIQUE INDEX certificates_by_revocation ON certificates (revocation) WHERE revocation IS NOT NULL;
+-- All that a list says of a certificate: a list of 100,000 reads nothing else.
+CREATE INDEX certificates_listed ON certificates (serial, not_after, revoked_at, revocation_code)
+    WHERE revoked_at IS NOT NULL;
+
 CREATE TABLE crls (
     number BIGINT PRIMARY KEY,
     der BYTEA NOT NULL,
     this_update BIGINT NOT NULL,
-    next_update BIGINT NOT NULL
+    next_update BIGINT NOT NULL,
+    -- The last revocation that is on the list.
+    revocation BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE audit (

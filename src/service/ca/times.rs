@@ -1,0 +1,44 @@
+//! Times as they stand in certificates, lists and OCSP responses: UTC, whole seconds.
+
+use time::{OffsetDateTime, UtcOffset};
+
+/// In UTC and whole seconds (RFC 5280 §4.1.2.5).
+pub(super) fn whole_seconds(time: OffsetDateTime) -> OffsetDateTime {
+    let time = time.to_offset(UtcOffset::UTC);
+    time - time::Duration::nanoseconds(i64::from(time.nanosecond()))
+}
+
+/// Appends a Time: UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 §4.1.2.5).
+pub(super) fn push_time(der: &mut Vec<u8>, time: OffsetDateTime) {
+    let time = time.to_offset(UtcOffset::UTC);
+    if time.year() < 2050 {
+        der.extend([0x17, 13]);
+        push_digits(der, time, false);
+    } else {
+        push_generalized_time(der, time);
+    }
+}
+
+/// Appends a GeneralizedTime without fractions (RFC 5280 §4.1.2.5.2), which OCSP has throughout (RFC 6960 §4.2.1).
+pub(super) fn push_generalized_time(der: &mut Vec<u8>, time: OffsetDateTime) {
+    der.extend([0x18, 15]);
+    push_digits(der, time.to_offset(UtcOffset::UTC), true);
+}
+
+fn push_digits(der: &mut Vec<u8>, time: OffsetDateTime, century: bool) {
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.to_hms();
+    // Dates in this program lie between 1970 and 9999.
+    let year = year.unsigned_abs() % 10_000;
+    if century {
+        push_two(der, (year / 100) as u8);
+    }
+    for number in [(year % 100) as u8, month.into(), day, hour, minute, second] {
+        push_two(der, number);
+    }
+    der.push(b'Z');
+}
+
+fn push_two(der: &mut Vec<u8>, number: u8) {
+    der.extend([b'0' + number / 10, b'0' + number % 10]);
+}

@@ -1,0 +1,161 @@
+//! From revocations to a list of them, and what of it this process knows.
+//!
+//! A list is made and signed beside the database, not within a transaction: with 100,000 entries it has 5 MB, and nobody
+//! else could write meanwhile. Those who revoke at the same time wait for one list, which holds what all of them revoked.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{days_from, inert, record};
+use crate::protocol::secret::sha256_hex;
+use crate::service::app::App;
+use crate::service::auth::{Action, Actor, Object};
+use crate::service::ca::{Revoked, Serial};
+use crate::service::db::crls::{self, CrlRow};
+use crate::service::db::revocations;
+use crate::service::error::Failure;
+use crate::service::publication::PublishedCrl;
+
+impl App {
+    /// The newest revocation list.
+    pub async fn crl(&self) -> Result<Arc<PublishedCrl>, Failure> {
+        self.look().await?;
+        self.publication.list().ok_or(Failure::Inconsistent { what: "the revocation list" })
+    }
+
+    /// Makes a new revocation list.
+    pub async fn publish_crl(&self, actor: &Actor) -> Result<Arc<PublishedCrl>, Failure> {
+        self.allow(actor, Action::PublishCrl, &Object::Everything).await?;
+        let _turn = self.publication.making.lock().await;
+        loop {
+            if let Some(list) = self.make_list(actor).await? {
+                return Ok(list);
+            }
+        }
+    }
+
+    /// Makes a new revocation list where there is none, half the time of the last one is over, or it lacks a revocation.
+    pub async fn refresh_crl(&self) -> Result<(), Failure> {
+        self.look_again().await?;
+        let now = self.now().0;
+        let good = self.publication.list().is_some_and(|list| {
+            let middle = list.this_update + (list.next_update - list.this_update) / 2;
+            list.this_update <= now && now < middle && Some(list.revocation) == self.publication.responses.revocation()
+        });
+        if !good {
+            self.publish_crl(&Actor::Service).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that OCSP and the newest list say what was revoked and committed before. What fails is tried again in
+    /// the next round: the revocation is made, and nobody can take it back.
+    pub(super) async fn publish_revocations(&self, actor: &Actor) {
+        let publish = async {
+            self.look_again().await?;
+            let revocation = self.publication.responses.revocation();
+            let _turn = self.publication.making.lock().await;
+            loop {
+                // Whoever had the turn before, here or in another process, may have published all of it.
+                self.look_again().await?;
+                if self.publication.list().map(|list| list.revocation) >= revocation {
+                    return Ok::<_, Failure>(());
+                }
+                self.make_list(actor).await?;
+            }
+        };
+        if let Err(error) = publish.await {
+            log::error!(actor = inert(actor), cause:% = error; "revocation list not published yet");
+        }
+    }
+
+    /// Makes a list of all revocations up to now, unless another process published one meanwhile. The caller has the turn.
+    async fn make_list(&self, actor: &Actor) -> Result<Option<Arc<PublishedCrl>>, Failure> {
+        let mut connection = self.database.read().await?;
+        let last = crls::last_number(&mut connection).await?;
+        // In this order, so that the list holds this revocation and perhaps later ones.
+        let revocation = revocations::last(&mut connection).await?;
+        let days = i64::from(self.settings.crl_days);
+        // A certificate leaves the list once it was on one that was made after its end (RFC 5280 §5).
+        let listed = revocations::listed(&mut connection, days_from(self.now(), -2 * days)).await?;
+        drop(connection);
+
+        let now = self.now();
+        let next_update = days_from(now, days);
+        // Strictly increasing (RFC 5280 §5.2.3), also where the database is an old backup: later lists have higher
+        // numbers than all that were made before them, as long as clocks go forward.
+        let number = now.0.unix_timestamp().max(last + 1);
+        let ca = self.ca.clone();
+        let (entries, der) = tokio::task::spawn_blocking(move || {
+            let revoked = listed
+                .iter()
+                .map(|listed| {
+                    let (serial, revoked_at, code) = listed?;
+                    // Clocks differ: another process may be a little ahead, and nothing is revoked after the list is made.
+                    Some(Revoked { serial: serial.parse().ok()?, revoked_at: revoked_at.0.min(now.0), code })
+                })
+                .collect::<Option<Vec<Revoked>>>()
+                .ok_or(Failure::Inconsistent { what: "a revocation" })?;
+            Ok::<_, Failure>((revoked.len(), ca.crl(number.unsigned_abs(), now.0, next_update.0, &revoked)?))
+        })
+        .await
+        .map_err(|_| Failure::Inconsistent { what: "a revocation list that is being made" })??;
+
+        let mut transaction = self.database.write().await?;
+        if crls::last_number(&mut transaction).await? != last {
+            return Ok(None);
+        }
+        let row = CrlRow { number, der, this_update: now, next_update, revocation };
+        crls::insert(&mut transaction, &row).await?;
+        // The record keeps of each list what the table does not.
+        let detail = json!({ "revoked": entries, "sha256": sha256_hex(&row.der) });
+        record(self, &mut transaction, actor, Action::PublishCrl, &Object::Crl(number.unsigned_abs()), detail).await?;
+        transaction.commit().await?;
+        let list = Arc::new(PublishedCrl::from(row));
+        self.publication.set_list(list.clone());
+        Ok(Some(list))
+    }
+
+    /// Makes sure that what is known here of revocations is at most [`LOOK`] old.
+    ///
+    /// [`LOOK`]: crate::service::publication::LOOK
+    pub(super) async fn look(&self) -> Result<(), Failure> {
+        if !self.publication.is_fresh() {
+            let _turn = self.publication.looking.lock().await;
+            if !self.publication.is_fresh() {
+                self.look_within().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that what is known here of revocations is what was committed by now.
+    async fn look_again(&self) -> Result<(), Failure> {
+        let _turn = self.publication.looking.lock().await;
+        self.look_within().await
+    }
+
+    async fn look_within(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let mut connection = self.database.read().await?;
+        let revocation = revocations::last(&mut connection).await?;
+        let responses = &self.publication.responses;
+        if responses.is_far_behind(revocation) {
+            responses.advance(revocation, None);
+        } else if let Some(known) = responses.revocation().filter(|known| *known != revocation) {
+            let serials = revocations::after(&mut connection, known).await?;
+            let serials: Vec<Serial> = serials.iter().filter_map(|serial| serial.parse().ok()).collect();
+            responses.advance(revocation, Some(&serials));
+        }
+        let number = crls::last_number(&mut connection).await?;
+        if self.publication.list().map_or(0, |list| list.number) != number.unsigned_abs()
+            && let Some(row) = crls::latest(&mut connection).await?
+        {
+            self.publication.set_list(Arc::new(row.into()));
+        }
+        self.publication.looked(begun);
+        Ok(())
+    }
+}

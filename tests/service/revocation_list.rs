@@ -1,0 +1,113 @@
+//! The revocation list between revocation and reader: nothing is missing on it, whoever revokes, and whatever stops.
+
+use std::thread;
+
+use ptc_enroll::protocol::messages::{Revocation, RevocationCode};
+use ptc_enroll::service::app::App;
+use serde_json::json;
+
+use crate::support::service::{A, Reply, Service, operator};
+use crate::support::verifiers::openssl;
+
+const REVOCATION: Revocation = Revocation { code: RevocationCode::Superseded, reason: String::new() };
+
+fn serials(service: &Service, count: usize) -> Vec<String> {
+    (0..count).map(|_| service.detail(service.approved(A).number).status.issued.unwrap().serial).collect()
+}
+
+fn text(list: &[u8]) -> String {
+    openssl(&["crl", "-inform", "DER", "-in", "crl", "-noout", "-text"], &[("crl", list)])
+}
+
+fn list(service: &Service) -> Reply {
+    service.public().get("/ca/crl")
+}
+
+fn made(service: &Service) -> usize {
+    let page = service.run(service.app.audit_record(&operator(), 0, Some(200))).unwrap();
+    page.items.iter().filter(|entry| entry.action == "crl.publish").count()
+}
+
+#[test]
+fn those_who_revoke_at_once_share_a_list_that_holds_all_of_them() {
+    let service = Service::start();
+    let serials = serials(&service, 16);
+    let before = made(&service);
+    let ptc = service.ptc_manager();
+    let revoke_and_look = &|serial: &String| {
+        let path = format!("/manager/certificates/{serial}/revoke");
+        let reply = service.secure(Some(&ptc)).post(&path, &json!({ "code": "superseded" }));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        // Whoever is told that it is revoked finds it on the list.
+        assert!(text(&list(&service).body).contains(&serial.to_uppercase()));
+    };
+    thread::scope(|scope| {
+        for serial in &serials {
+            scope.spawn(move || revoke_and_look(serial));
+        }
+    });
+    let lists = made(&service) - before;
+    assert!((1..=serials.len()).contains(&lists), "{lists} lists");
+    let last = text(&list(&service).body);
+    assert!(serials.iter().all(|serial| last.contains(&serial.to_uppercase())), "{last}");
+}
+
+#[test]
+fn what_was_revoked_before_a_stop_is_on_the_list_after_it() {
+    let mut service = Service::start();
+    let serials = serials(&service, 1);
+    service.tamper(
+        "UPDATE certificates SET revoked_at = not_before + 60, revoked_by = 'nobody', revocation_code = 'superseded',
+                revocation = 1 WHERE request IS NOT NULL",
+    );
+    let number = || service.run(service.app.crl()).unwrap().number;
+    let before = number();
+    assert!(!text(&list(&service).body).contains(&serials[0].to_uppercase()));
+    service.restart();
+    assert!(text(&list(&service).body).contains(&serials[0].to_uppercase()));
+    assert!(service.run(service.app.crl()).unwrap().number > before);
+}
+
+#[test]
+fn two_processes_never_publish_the_same_number_or_forget_each_other() {
+    let service = Service::start();
+    let serials = serials(&service, 12);
+    let beside = service.beside();
+    let by = async |app: &App, first: usize| {
+        for serial in serials.iter().skip(first).step_by(2) {
+            app.revoke(&operator(), serial, &REVOCATION).await.unwrap();
+        }
+    };
+    service.run(async { tokio::join!(by(&service.app, 0), by(&beside, 1)) });
+    // A third one, which knows only what lies in the database.
+    let third = service.beside();
+    let newest = service.run(third.crl()).unwrap();
+    let last = text(&newest.der);
+    assert!(serials.iter().all(|serial| last.contains(&serial.to_uppercase())), "{last}");
+    let page = service.run(service.app.audit_record(&operator(), 0, Some(200))).unwrap();
+    let numbers: Vec<u64> = page
+        .items
+        .iter()
+        .filter_map(|entry| entry.object.strip_prefix("crl:"))
+        .map(|number| number.parse().unwrap())
+        .collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+}
+
+#[test]
+fn the_list_is_sent_once_to_who_keeps_it() {
+    let service = Service::start();
+    let serials = serials(&service, 1);
+    let first = list(&service);
+    let tag = first.header("etag").unwrap();
+    assert_eq!(first.header("cache-control"), Some("no-cache"));
+    let again = || service.public().send("GET", "/ca/crl", &[("If-None-Match", tag)], None);
+    let reply = again();
+    assert_eq!((reply.status, reply.body.len()), (304, 0));
+    let since = first.header("last-modified").unwrap();
+    assert_eq!(service.public().send("GET", "/ca/crl", &[("If-Modified-Since", since)], None).status, 304);
+    service.run(service.app.revoke(&operator(), &serials[0], &REVOCATION)).unwrap();
+    let reply = again();
+    assert_eq!(reply.status, 200);
+    assert!(text(&reply.body).contains(&serials[0].to_uppercase()));
+}
