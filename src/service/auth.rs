@@ -50,12 +50,17 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// The sort of whoever holds an install package's enrollment secret.
+    pub const PACKAGE: &str = "package";
+    /// The sort of whoever holds a request's token.
+    pub const REQUEST_HOLDER: &str = "request-holder";
+
     /// What sort of caller this is, without saying who.
     pub const fn sort(&self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
-            Self::Package { .. } => "package",
-            Self::RequestHolder { .. } => "request-holder",
+            Self::Package { .. } => Self::PACKAGE,
+            Self::RequestHolder { .. } => Self::REQUEST_HOLDER,
             Self::Machine { .. } => "machine",
             Self::Manager(_) => "manager",
             Self::Operator { .. } => "operator",

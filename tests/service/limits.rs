@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use ptc_enroll::protocol::batch::{KeyedSubmission, SubmissionBatch};
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::admission::{Admission, Buckets, LimitSettings, Source};
@@ -137,10 +138,28 @@ fn an_organisation_that_submits_too_much_waits_alone() {
         assert_eq!(submit(&of_a, A).status, 201);
     }
     is_told_to_wait(&submit(&of_a, A), 12);
+    // A batch counts as what is in it, and goes whole or not at all.
+    let items: Vec<_> = (0..3).map(|_| Draft::workstation(B, &service.fresh("PC-"))).collect();
+    let batch = |drafts: &[Draft]| {
+        let submissions = drafts
+            .iter()
+            .zip(0..)
+            .map(|(draft, key)| KeyedSubmission {
+                idempotency_key: format!("k{key}"),
+                submission: draft.submission.clone(),
+            })
+            .collect();
+        let bearer = format!("Bearer {}", of_b.expose());
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let body = serde_json::to_vec(&SubmissionBatch { submissions }).unwrap();
+        public.send("POST", "/requests/batch", &headers, Some(&body))
+    };
+    assert_eq!(batch(&items).status, 200);
+    is_told_to_wait(&batch(&items), 12);
     // Another package of the same organisation is no way around.
     is_told_to_wait(&submit(&service.package(A), A), 12);
     assert_eq!(submit(&of_b, B).status, 201);
-    assert_eq!(counted(&service, "submissions"), 2);
+    assert_eq!(counted(&service, "submissions"), 3);
     let entries = audit_entries(&service);
     is_told_to_wait(&submit(&of_a, A), 12);
     assert_eq!(audit_entries(&service) - entries, 0);

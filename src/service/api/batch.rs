@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
-use super::extract::{Body, FromFrame, FromPackage};
+use super::extract::{Body, FromAddress, FromFrame, FromPackage};
 use super::public::ask_again;
 use crate::locales::Text;
 use crate::protocol::batch::{
@@ -39,6 +39,7 @@ pub(in crate::service) async fn submit(
     Body(batch): Body<SubmissionBatch, BATCH_BODY_LIMIT>,
 ) -> Result<Json<SubmissionResults>, Failure> {
     check_count("submissions", batch.submissions.len(), SUBMISSIONS_LIMIT)?;
+    app.admit(&package.1, batch.submissions.len())?;
     let mut results = Vec::with_capacity(batch.submissions.len());
     for submitted in app.submit_all(package, batch.submissions).await {
         results.push(match submitted {
@@ -61,6 +62,7 @@ pub(in crate::service) async fn submit(
     )
 )]
 pub(in crate::service) async fn follow(
+    address: FromAddress,
     frame: FromFrame,
     State(app): State<Arc<App>>,
     Body(query): Body<StatusQuery, BATCH_BODY_LIMIT>,
@@ -68,7 +70,8 @@ pub(in crate::service) async fn follow(
     check_count("requests", query.requests.len(), REQUESTS_LIMIT)?;
     let mut answer = StatusResults { results: Vec::with_capacity(query.requests.len()), chain: Vec::new() };
     let mut headers = HeaderMap::new();
-    for followed in app.follow_all(query.requests.iter().map(|held| (held.number, &held.token))).await? {
+    let followed = app.follow_all(query.requests.iter().map(|held| (held.number, &held.token))).await?;
+    for followed in judged(&address, followed)? {
         let followed = followed.map(|mut status| {
             if let Some(issued) = &mut status.issued {
                 // Every certificate here comes from the one issuing CA.
@@ -93,13 +96,14 @@ pub(in crate::service) async fn follow(
     )
 )]
 pub(in crate::service) async fn report(
+    address: FromAddress,
     frame: FromFrame,
     State(app): State<Arc<App>>,
     Body(batch): Body<OutcomeBatch, BATCH_BODY_LIMIT>,
 ) -> Result<Json<StatusResults>, Failure> {
     check_count("outcomes", batch.outcomes.len(), REQUESTS_LIMIT)?;
     let mut results = Vec::with_capacity(batch.outcomes.len());
-    for reported in app.report_all(&batch.outcomes).await? {
+    for reported in judged(&address, app.report_all(&batch.outcomes).await?)? {
         results.push(frame.result(reported.map(|status| RequestStatus { issued: None, ..status }))?);
     }
     Ok(Json(StatusResults { results, chain: Vec::new() }))
@@ -123,6 +127,21 @@ impl FromFrame {
         failure.log();
         Ok(Box::new(refusal.problem(self.language, &self.request_id)))
     }
+}
+
+/// A call with one good token has credentials; one without any counts as one wrong token, however many it tries.
+fn judged<T>(address: &FromAddress, mut outcomes: Vec<Result<T, Failure>>) -> Result<Vec<Result<T, Failure>>, Failure> {
+    if outcomes.iter().any(Result::is_ok) {
+        address.judge_token(Ok(()))?;
+    } else if let Some(last) = outcomes.pop() {
+        match address.judge(last) {
+            Err(Failure::Refused(refusal)) if refusal.code() == ProblemCode::TooManyRequests => {
+                return Err(refusal.into());
+            }
+            last => outcomes.push(last),
+        }
+    }
+    Ok(outcomes)
 }
 
 fn check_count(field: &str, count: usize, limit: usize) -> Result<(), Refusal> {

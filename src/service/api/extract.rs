@@ -3,6 +3,7 @@
 //! Each refuses with a problem document of its own, where axum would answer in plain text.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -18,9 +19,11 @@ use super::JSON;
 use super::frame::{RequestId, accepted_language};
 use crate::locales::Language;
 use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY, Organisation};
+use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::RequestNumber;
 use crate::protocol::secret::Secret;
 use crate::service::app::App;
+use crate::service::auth::Actor;
 use crate::service::db::packages::PackageRow;
 use crate::service::error::{Failure, Refusal};
 use crate::service::listener::PeerAddress;
@@ -104,8 +107,9 @@ impl FromRequestParts<Arc<App>> for FromPackage {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let found = app.package_of(&bearer(parts)?).await.map_err(|failure| slowed_down(failure, parts, app))?;
-        request_scope::asked_by("package");
+        let found = app.package_of(&bearer(parts)?).await;
+        let found = parts.extract_with_state::<FromAddress, _>(app).await?.judge(found)?;
+        request_scope::asked_by(Actor::PACKAGE);
         Ok(Self(found))
     }
 }
@@ -122,26 +126,48 @@ impl FromRequestParts<Arc<App>> for FromHolder {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let token = bearer(parts)?;
         let InPath(number) = InPath::<RequestNumber>::from_request_parts(parts, app).await?;
-        match app.holder_of(number, &token).await {
-            Ok(actor) => {
-                request_scope::asked_by(actor.sort());
-                Ok(Self { number, token })
-            }
-            Err(failure) => Err(slowed_down(failure, parts, app)),
-        }
+        Ok(Self { number, token })
     }
 }
 
-/// The refusal of a wrong secret or token, or, where an address sends one after the other, the order to wait.
-fn slowed_down(failure: Failure, parts: &Parts, app: &App) -> Failure {
-    let Failure::Refused(_) = &failure else { return failure };
-    let Some(PeerAddress(peer)) = parts.extensions.get() else { return failure };
-    match app.admission.wrong_credentials(peer.ip()) {
-        Ok(()) => failure,
-        Err(wait) => {
-            app.metrics.limited(Limit::WrongCredentials);
-            Refusal::too_many_requests(wait).into()
+/// Where secrets and tokens come from.
+pub(in crate::service) struct FromAddress {
+    app: Arc<App>,
+    address: Option<IpAddr>,
+}
+
+impl FromRequestParts<Arc<App>> for FromAddress {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let address = parts.extensions.get().map(|PeerAddress(peer)| peer.ip());
+        Ok(Self { app: app.clone(), address })
+    }
+}
+
+impl FromAddress {
+    /// What became of credentials: where they were wrong, and the address sends one after the other, the order to wait.
+    pub(in crate::service) fn judge<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        let failure = match outcome {
+            Ok(good) => return Ok(good),
+            Err(failure) => failure,
+        };
+        let wrong = matches!(failure.refusal().code(), ProblemCode::Unauthenticated | ProblemCode::NotFound);
+        let Some(address) = self.address.filter(|_| wrong) else { return Err(failure) };
+        match self.app.admission.wrong_credentials(address) {
+            Ok(()) => Err(failure),
+            Err(wait) => {
+                self.app.metrics.limited(Limit::WrongCredentials);
+                Err(Refusal::too_many_requests(wait).into())
+            }
         }
+    }
+
+    /// The same of a request's token, which makes whoever has it its holder.
+    pub(in crate::service) fn judge_token<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        let good = self.judge(outcome)?;
+        request_scope::asked_by(Actor::REQUEST_HOLDER);
+        Ok(good)
     }
 }
 

@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::extract::{Body, FromHolder, FromPackage, IdempotencyKey};
+use super::extract::{Body, FromAddress, FromHolder, FromPackage, IdempotencyKey};
 use crate::protocol::messages::{Outcome, RequestStatus, ServiceInfo, Submission};
 use crate::protocol::problem::Problem;
 use crate::protocol::request::State as RequestState;
@@ -36,6 +36,7 @@ pub(in crate::service) async fn submit(
     State(app): State<Arc<App>>,
     Body(submission): Body<Submission>,
 ) -> Result<Response, Failure> {
+    app.admit(&package.1, 1)?;
     let submitted = app.submit(&package, key.as_deref(), submission).await?;
     let code = if submitted.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((code, following(&app, submitted.status)).into_response())
@@ -51,8 +52,12 @@ pub(in crate::service) async fn submit(
         (status = "default", body = Problem, content_type = "application/problem+json", description = "Refused"),
     )
 )]
-pub(in crate::service) async fn follow(holder: FromHolder, State(app): State<Arc<App>>) -> Result<Response, Failure> {
-    let status = app.follow(holder.number, &holder.token).await?;
+pub(in crate::service) async fn follow(
+    holder: FromHolder,
+    address: FromAddress,
+    State(app): State<Arc<App>>,
+) -> Result<Response, Failure> {
+    let status = address.judge_token(app.follow(holder.number, &holder.token).await)?;
     Ok(following(&app, status).into_response())
 }
 
@@ -68,10 +73,11 @@ pub(in crate::service) async fn follow(holder: FromHolder, State(app): State<Arc
 )]
 pub(in crate::service) async fn report(
     holder: FromHolder,
+    address: FromAddress,
     State(app): State<Arc<App>>,
     Body(outcome): Body<Outcome>,
 ) -> Result<Json<RequestStatus>, Failure> {
-    Ok(Json(app.report(holder.number, &holder.token, &outcome).await?))
+    Ok(Json(address.judge_token(app.report(holder.number, &holder.token, &outcome).await)?))
 }
 
 /// Ask who answers here.

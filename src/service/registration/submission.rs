@@ -48,6 +48,15 @@ impl App {
         Ok(package.ok_or_else(Refusal::unauthenticated)?)
     }
 
+    /// Lets an organisation submit so many requests now, all of them or none.
+    pub fn admit(&self, organisation: &Organisation, count: usize) -> Result<(), Failure> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.admission.submit(&organisation.code, count).map_err(|wait| {
+            self.metrics.limited(Limit::Submissions);
+            Refusal::too_many_requests(wait).into()
+        })
+    }
+
     /// Takes a request into the queue. When this returns, the request is on disk.
     ///
     /// The same submission with the same key gives the same request, however often and at the same time it comes.
@@ -60,10 +69,6 @@ impl App {
         let actor = Actor::Package { id: package.id, organisation: package.organisation.clone() };
         self.allow(&actor, Action::Submit, &Object::Organisation(&package.organisation)).await?;
         check_idempotency_key(idempotency_key)?;
-        if let Err(wait) = self.admission.submit(&package.organisation, 1) {
-            self.metrics.limited(Limit::Submissions);
-            return Err(Refusal::too_many_requests(wait).into());
-        }
         // The body as it was understood: the order of its members and white space do not make another one.
         let body_sha256 = sha256_hex(as_json(&submission)?.as_bytes());
         let csr = match self.check_submission(package, organisation, &submission) {
