@@ -1,7 +1,6 @@
 //! The running installation: what everything else in the service is given.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -43,7 +42,7 @@ pub enum OpenError {
     #[error("{}", self.text())]
     Foreign {
         /// The database.
-        path: PathBuf,
+        place: String,
     },
     /// Automatic approval was asked for where it may not be.
     #[error("{}", self.text())]
@@ -58,7 +57,7 @@ impl OpenError {
             Self::Database(error) => error.text(),
             Self::Ca(error) => error.text(),
             Self::Signer(error) => error.text(),
-            Self::Foreign { path } => Text::new("database-foreign").with("path", path.display()),
+            Self::Foreign { place } => Text::new("database-foreign").with("path", place),
             Self::AutoApproval => Text::new("auto-approve-refused"),
         }
     }
@@ -116,12 +115,13 @@ impl App {
     /// Opens an installation: its settings, database, CA and package signer.
     pub async fn open(home: Home, clock: Clock) -> Result<Self, OpenError> {
         let settings = Settings::load(&home)?;
-        let database = Database::open(&home.database()).await?;
+        let place = settings.place(&home)?;
+        let database = Database::open(&place).await?;
         let ca = Arc::new(Ca::load(&home.ca())?);
         // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
         let installed = audit::installed_root(&mut *database.read().await?).await?;
         if installed != Some(sha256_hex(ca.root())) {
-            return Err(OpenError::Foreign { path: home.database() });
+            return Err(OpenError::Foreign { place: place.to_string() });
         }
         let signer = Signer::load(&home.package_signer())?;
         let publication = Publication::new(&ca)?;

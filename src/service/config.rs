@@ -1,7 +1,7 @@
 //! Where an installation lies, and its settings.
 //!
-//! The home holds `enrollment.toml` (the [`Settings`]), `enrollment.db`, `ca/`, `tls/` and `package-signer/`. Secrets
-//! are files, never settings.
+//! The home holds `enrollment.toml` (the [`Settings`]), `enrollment.db` unless the database is on a server, `ca/`, `tls/`
+//! and `package-signer/`. Secrets are files, never settings.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::admission::LimitSettings;
 use super::ca::Places;
+use super::db::{Place, Server};
 use super::files::{self, FileError};
 use super::notices::{self, Mail, Webhook};
 use crate::locales::Text;
@@ -118,6 +119,12 @@ impl SettingsError {
 pub struct Settings {
     /// Name of the environment that this installation is to its clients.
     pub environment: String,
+    /// The database on a server, `postgres://…` without a password; absent: the file in the home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The file with the password of the account there, relative to the home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_password_file: Option<PathBuf>,
     /// Where the public listener is reached from outside: `https://host[:port]`.
     pub public_url: String,
     /// Where the secure listener is reached from outside.
@@ -193,6 +200,8 @@ impl Settings {
     pub fn new(environment: &str, public_url: &str, secure_url: &str) -> Self {
         Self {
             environment: environment.to_owned(),
+            database: None,
+            database_password_file: None,
             public_url: public_url.trim_end_matches('/').to_owned(),
             secure_url: secure_url.trim_end_matches('/').to_owned(),
             public_listen: public_listen(),
@@ -251,6 +260,13 @@ impl Settings {
                 return wrong(setting, &number, Text::new("expected-positive"));
             }
         }
+        match (&self.database, &self.database_password_file) {
+            (Some(url), _) => drop(server(url)?),
+            (None, Some(file)) => {
+                return wrong("database_password_file", &file.display(), Text::new("expected-database"));
+            }
+            (None, None) => {}
+        }
         if self.ocsp_hours > OCSP_HOURS_LIMIT {
             let expected = Text::new("expected-at-most-number").with("limit", OCSP_HOURS_LIMIT);
             return wrong("ocsp_hours", &self.ocsp_hours, expected);
@@ -266,12 +282,34 @@ impl Settings {
         notices::check(self.mail.as_ref(), &self.webhooks)
     }
 
+    /// Where the database of the installation in this home is, with what opens it.
+    pub fn place(&self, home: &Home) -> Result<Place, SettingsError> {
+        let Some(url) = &self.database else { return Ok(Place::File(home.database())) };
+        let server = server(url)?;
+        Ok(Place::Server(match &self.database_password_file {
+            Some(file) => {
+                let password = files::read_secret_text(&home.folder().join(file)).map_err(SettingsError::File)?;
+                server.with_password(&password)
+            }
+            None => server,
+        }))
+    }
+
     /// Where the CA publishes, as certificates say: under the plain URL where there is one (RFC 5280 §8).
     pub fn places(&self) -> Places {
         let base = self.http_url.as_ref().unwrap_or(&self.public_url);
         let place = |path| format!("{base}{}{path}", crate::protocol::messages::API);
         Places { crl: place("/ca/crl"), ocsp: place("/ca/ocsp"), issuer: place("/ca/issuer") }
     }
+}
+
+/// The server that a setting names. What it holds is not shown: where it should not be, there may be a password in it.
+fn server(url: &str) -> Result<Server, SettingsError> {
+    Server::parse(url).map_err(|error| SettingsError::Value {
+        setting: "database",
+        found: "postgres://…".to_owned(),
+        expected: error.text(),
+    })
 }
 
 /// The host of a URL of the form `https://host[:port]`.
@@ -288,6 +326,12 @@ fn host_after<'a>(scheme: &str, url: &'a str) -> Option<&'a str> {
     let good_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
     let good_host = check_text(host, 253).is_ok() && !host.contains(['/', '?', '#', '@', ' ', '\\']);
     (good_port && good_host).then(|| host.trim_matches(['[', ']']))
+}
+
+/// Whether a host is this computer, whatever the network does.
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

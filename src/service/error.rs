@@ -72,6 +72,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal.clone(),
             Self::Database(DatabaseError::Unavailable { .. }) => Refusal::unavailable(),
+            Self::Database(DatabaseError::Unconfirmed { .. }) => Refusal::unconfirmed(),
             _ => Refusal::internal(),
         }
     }
@@ -223,6 +224,11 @@ impl Refusal {
     /// After how many seconds the caller is to come again, where that helps (RFC 9110 §10.2.3).
     pub fn retry_after(&self) -> Option<u64> {
         self.retry_after.map(whole_seconds)
+    }
+
+    /// Whether it was done is not known, because the database did not answer any more.
+    pub fn unconfirmed() -> Self {
+        Self::new(ProblemCode::Unavailable, Text::new("problem-unconfirmed"))
     }
 
     /// The stable code.

@@ -39,6 +39,11 @@ pub enum FileError {
         /// Its permissions.
         mode: u32,
     },
+    /// What should be one line of text is none.
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
     /// The system refused.
     System {
         /// The file or folder.
@@ -57,6 +62,7 @@ impl FileError {
             Self::TooOpen { path, mode } => {
                 Text::new("file-too-open").with("path", path.display()).with("mode", format_args!("{mode:04o}"))
             }
+            Self::NotText { path } => Text::new("file-not-text").with("path", path.display()),
             Self::System { path, cause } => Text::new("file-system").with("path", path.display()).with("cause", cause),
         }
     }
@@ -179,6 +185,13 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     }
     file.read_to_end(&mut content).map_err(|cause| FileError::new(path, cause))?;
     Ok(content)
+}
+
+/// Reads a secret that is one line of text.
+pub fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
+    let bytes = read_secret(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| FileError::NotText { path: path.to_owned() })?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// Reads a file that is no secret.

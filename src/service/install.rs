@@ -15,7 +15,7 @@ use super::ca::{Algorithm, Ca, CaError, Profile, Serial, Template};
 use super::config::{Home, Settings, SettingsError, host};
 use super::credential::CredentialError;
 use super::db::certificates::{self, Holder};
-use super::db::{Database, DatabaseError, Moment};
+use super::db::{Database, DatabaseError, Moment, Place};
 use super::error::Failure;
 use super::files::{self, FileError};
 use super::handover;
@@ -126,9 +126,12 @@ async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Inst
     let settings = format!("{SETTINGS_HEADER}{}", toml::to_string(&plan.settings)?);
     files::write_public(&home.settings(), settings.as_bytes())?;
     let ca = Ca::create(&home.ca(), plan.algorithm, &plan.settings.environment, clock.now())?;
-    // Made with its rights before SQLite opens it; the log beside it gets the same (sqlite.org/wal.html).
-    files::write_secret(&home.database(), b"")?;
-    let database = Database::create(&home.database()).await?;
+    let place = plan.settings.place(home)?;
+    if let Place::File(path) = &place {
+        // Made with its rights before SQLite opens it; the log beside it gets the same (sqlite.org/wal.html).
+        files::write_secret(path, b"")?;
+    }
+    let database = Database::create(&place).await?;
     let operator = Actor::Operator { account: plan.account.clone() };
     certify_itself(home, plan, &ca, &database, &operator, Moment(clock.now())).await?;
     database.close().await;
@@ -162,6 +165,10 @@ async fn certify_itself(
     let listeners = service_template(&plan.settings, tls::prepare(&home.tls())?);
     let signer = Signer::template(&home.package_signer(), environment)?;
     let mut transaction = database.write().await?;
+    // Another installation was made in the same database meanwhile.
+    if audit::installed_root(&mut transaction).await?.is_some() {
+        return Err(DatabaseError::Occupied { place: plan.settings.place(home)?.to_string() }.into());
+    }
     let detail = audit::installation(ca.root(), environment);
     audit::record(&mut transaction, now, operator, Action::Install, &Object::Everything, detail).await?;
     let listeners = record_certificate(&issuer, &mut transaction, &listeners, Holder::Service, None).await?;

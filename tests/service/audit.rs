@@ -22,7 +22,7 @@ fn a_change_anywhere_breaks_the_chain() {
         ("a hash too", "UPDATE audit SET actor = 'x', hash = '00' WHERE sequence = 2", Some(2)),
     ] {
         let service = Service::start();
-        service.tamper("DROP TRIGGER audit_stays; DROP TRIGGER audit_is_final");
+        service.unprotect_audit();
         service.tamper(statement);
         let verdict = service.run(verify(service.app.database())).unwrap();
         match (broken_at, verdict) {

@@ -1,27 +1,35 @@
 //! ptc-enrollment as its administrator types it: exit codes, errors, the running service beside commands.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use ptc_enroll::service::config::{Home, Settings};
 use tempfile::TempDir;
 
+use crate::support::database::TestDatabase;
+use crate::support::serving::{PROGRAM, Serving};
 use crate::support::site::Run;
 use crate::support::verifiers::openssl;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
-
-struct Installation(TempDir);
+struct Installation(TempDir, Option<TestDatabase>);
 
 impl Installation {
     fn new(environment: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let installation = Self(folder);
+        Self::made(environment, TestDatabase::new())
+    }
+
+    /// One whose database is a file in its home, whatever the others' are.
+    fn with_file(environment: &str) -> Self {
+        Self::made(environment, None)
+    }
+
+    fn made(environment: &str, database: Option<TestDatabase>) -> Self {
+        let installation = Self(tempfile::tempdir().unwrap(), database);
         installation.init(environment, "https://127.0.0.1:8443", "manager").exits(0);
         installation
     }
@@ -35,7 +43,8 @@ impl Installation {
     }
 
     fn init_for(&self, environment: &str, url: &str, out: &str, email: &str) -> Run {
-        self.run([
+        let database = self.1.as_ref().map(|database| format!("--database={}", database.url()));
+        let required = [
             "init",
             &format!("--environment={environment}"),
             &format!("--public-url={url}"),
@@ -46,7 +55,8 @@ impl Installation {
             "--manager-name=Perrine Centrale",
             &format!("--manager-email={email}"),
             &format!("--manager-out={}", self.0.path().join(out).display()),
-        ])
+        ];
+        self.run(required.into_iter().chain(database.as_deref()))
     }
 
     fn init_with(&self, flags: &[&str]) -> Run {
@@ -77,47 +87,7 @@ impl Installation {
     }
 
     fn serve(&self, flags: &[&str]) -> Serving {
-        let log = self.0.path().join("log");
-        let mut child = self
-            .command()
-            .arg("serve")
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut ready = |which: &str| {
-            let line = lines.next().unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap())).unwrap();
-            let start = format!("{which} listener ready on https://127.0.0.1:");
-            line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).parse().unwrap()
-        };
-        let (public, secure) = (ready("public"), ready("secure"));
-        Serving { public, secure, lines, child }
-    }
-}
-
-struct Serving {
-    public: u16,
-    secure: u16,
-    /// What follows on stdout.
-    lines: Lines<BufReader<ChildStdout>>,
-    child: Child,
-}
-
-impl Serving {
-    fn stop(mut self) -> i32 {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap().code().unwrap()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // A test that failed leaves nothing running.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Serving::start(&self.home(), flags, &self.0.path().join("log"))
     }
 }
 
@@ -128,12 +98,12 @@ fn a_plain_listener_is_asked_for_as_a_whole() {
         (&["--http-listen=127.0.0.1:0"], 2, "--http-url"),
         (&["--http-url=https://ca.ptc.example", "--http-listen=127.0.0.1:0"], 3, "http://host"),
     ] {
-        let empty = Installation(tempfile::tempdir().unwrap());
+        let empty = Installation(tempfile::tempdir().unwrap(), None);
         let run = empty.init_with(flags).exits(code);
         assert!(run.stderr.contains(word), "{}", run.stderr);
         assert!(!empty.home().exists());
     }
-    let installation = Installation(tempfile::tempdir().unwrap());
+    let installation = Installation(tempfile::tempdir().unwrap(), None);
     installation.init_with(&["--http-url=http://ca.ptc.example/", "--http-listen=127.0.0.1:0"]).exits(0);
     let settings = Settings::load(&Home::new(installation.home())).unwrap();
     assert_eq!(settings.places().ocsp, "http://ca.ptc.example/api/v1/ca/ocsp");
@@ -167,7 +137,7 @@ fn a_plain_listener_is_asked_for_as_a_whole() {
 
 #[test]
 fn an_installation_is_made_once_and_whole() {
-    let installation = Installation::new("test");
+    let installation = Installation::with_file("test");
     let database = fs::read(installation.home().join("enrollment.db")).unwrap();
     let again = installation.init("other", "https://127.0.0.1:8443", "manager2").exits(3);
     assert!(again.stderr.contains("exists already"), "{}", again.stderr);
@@ -179,18 +149,18 @@ fn an_installation_is_made_once_and_whole() {
         ("test", "https://x.example/path"),
         ("nul", "https://x"),
     ] {
-        let empty = Installation(tempfile::tempdir().unwrap());
+        let empty = Installation(tempfile::tempdir().unwrap(), None);
         let run = empty.init(environment, url, "manager").exits(3);
         assert!(run.stderr.contains("Next:") || run.stderr.contains("expected"), "{}", run.stderr);
         assert_eq!(fs::read_dir(empty.0.path()).unwrap().count(), 0, "{environment} {url} left something");
     }
     // The manager is checked before a key is made for them.
-    let nobody = Installation(tempfile::tempdir().unwrap());
+    let nobody = Installation(tempfile::tempdir().unwrap(), None);
     let run = nobody.init_for("test", "https://x.example", "manager", "not an address").exits(3);
     assert!(run.stderr.contains("email"), "{}", run.stderr);
     assert_eq!(fs::read_dir(nobody.0.path()).unwrap().count(), 0);
     // One whose manager's folder is a file, or taken leaves nothing of itself.
-    let taken = Installation(tempfile::tempdir().unwrap());
+    let taken = Installation(tempfile::tempdir().unwrap(), None);
     fs::write(taken.0.path().join("manager"), "mine").unwrap();
     taken.init("test", "https://x.example", "manager").exits(3);
     fs::remove_file(taken.0.path().join("manager")).unwrap();
@@ -292,7 +262,7 @@ fn each_kind_of_trouble_has_its_exit_code_and_says_what_to_do() {
 #[test]
 fn what_is_wrong_with_the_home_is_named() {
     let change = |path: &'static str, change: &dyn Fn(&Path)| {
-        let installation = Installation::new("test");
+        let installation = Installation::with_file("test");
         change(&installation.home().join(path));
         installation.run(["org", "list"])
     };
@@ -313,7 +283,7 @@ fn what_is_wrong_with_the_home_is_named() {
         .exits(1);
     let empty = change("enrollment.db", &|path| fs::write(path, "").unwrap()).exits(3);
     assert!(empty.stderr.contains("enrollment.db") && empty.stderr.contains("backup"), "{}", empty.stderr);
-    let other = Installation::new("test");
+    let other = Installation::with_file("test");
     let foreign = change("enrollment.db", &|path| {
         fs::copy(other.home().join("enrollment.db"), path).unwrap();
     });
@@ -490,7 +460,7 @@ fn the_log_is_inert_and_holds_no_secret() {
 
 #[test]
 fn a_changed_audit_record_is_refused() {
-    let installation = Installation::new("test");
+    let installation = Installation::with_file("test");
     let path = installation.home().join("enrollment.db");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

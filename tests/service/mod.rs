@@ -3,6 +3,7 @@
 mod audit;
 mod batch;
 mod ca;
+mod cluster;
 mod commands;
 mod decisions;
 mod demo;
@@ -18,6 +19,7 @@ mod ocsp;
 mod package;
 mod packages;
 mod pages;
+mod postgres;
 mod revocation_list;
 mod rights;
 mod submission;

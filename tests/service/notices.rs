@@ -8,7 +8,7 @@ use ptc_enroll::locales::Language;
 use ptc_enroll::protocol::messages::{Rejection, RequestStatus, Revocation, RevocationCode};
 use ptc_enroll::protocol::request::{Kind, RequestNumber};
 use ptc_enroll::protocol::secret::hex;
-use ptc_enroll::service::files::write_secret;
+use ptc_enroll::service::files::{FileError, write_secret};
 use ptc_enroll::service::listener::Limits;
 use ptc_enroll::service::notices::{EVENT_ID, LaneError, Mail, SIGNATURE, Security, Webhook};
 use ptc_enroll::service::server::{ServeError, serve};
@@ -379,7 +379,7 @@ fn secrets_that_are_none_stop_the_start() {
     std::fs::write(&path, "short").unwrap();
     assert!(matches!(start(), LaneError::ShortSecret { .. }));
     std::fs::write(&path, [0xff; 40]).unwrap();
-    assert!(matches!(start(), LaneError::Malformed { .. }));
+    assert!(matches!(start(), LaneError::File(FileError::NotText { .. })));
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(start(), LaneError::File(_)));
 }

@@ -10,8 +10,8 @@ use ptc_enroll::protocol::messages::API;
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::Kind;
 use ptc_enroll::protocol::secret::Secret;
+use ptc_enroll::service::db::Database;
 use serde_json::{Value, json};
-use sqlx::Connection;
 use time::Duration;
 
 use crate::support::service::{A, B, Draft, Enrolled, Service};
@@ -188,18 +188,18 @@ fn readiness_says_what_is_wrong() {
     assert_eq!(ready(&service, "/readyz?verbose"), (200, all.to_owned()));
 
     // Somebody else holds the database and does not let go.
-    let path = service.app.home().database();
-    let mut other = service.run(async {
-        let mut other = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-        other
+    let place = service.app.settings().place(service.app.home()).unwrap();
+    let (other, held) = service.run(async {
+        let other = Database::open(&place).await.unwrap();
+        let held = other.write().await.unwrap();
+        (other, held)
     });
     let (status, text) = ready(&service, "/readyz");
     assert!(status == 503 && text.starts_with("[-]database failed: ") && text.lines().count() == 2, "{text}");
     assert_eq!(ready(&service, "/livez"), (200, "ok\n".to_owned()));
     service.run(async {
-        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-        other.close().await.unwrap();
+        drop(held);
+        other.close().await;
     });
     assert_eq!(ready(&service, "/readyz").0, 200);
 

@@ -3,11 +3,17 @@
 
 pub(crate) mod csr;
 #[cfg(feature = "service")]
+pub mod database;
+#[cfg(feature = "service")]
+pub mod postgres;
+#[cfg(feature = "service")]
 pub mod proxy;
 #[cfg(feature = "service")]
 pub mod receivers;
 #[cfg(feature = "service")]
 pub mod service;
+#[cfg(feature = "service")]
+pub mod serving;
 #[cfg(feature = "service")]
 pub mod site;
 #[cfg(feature = "service")]

@@ -11,7 +11,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 
 /// Waits until something is so.
 #[track_caller]
-pub fn eventually(what: &str, so: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !so() {
         assert!(Instant::now() < deadline, "{what} never came");

@@ -37,6 +37,7 @@ use tokio::runtime::Runtime;
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey as TlsKey, RootCerts, TlsConfig};
 
+use super::database::TestDatabase;
 use super::verifiers::openssl;
 
 /// An organisation that every service here has.
@@ -57,6 +58,8 @@ pub struct Service {
     /// How far the service's clock is ahead, in seconds.
     ahead: Arc<AtomicI64>,
     names: AtomicU64,
+    /// Last, so that it goes when nobody uses it any more.
+    database: Option<TestDatabase>,
 }
 
 impl Service {
@@ -91,6 +94,11 @@ impl Service {
         })
     }
 
+    /// A fresh service with its database on a server, and with other settings.
+    pub fn on(database: TestDatabase, configure: impl FnOnce(&mut Settings)) -> Self {
+        Self::set_up_on(Some(database), configure, |app| app)
+    }
+
     /// A fresh service with a plain listener beside the others.
     pub fn with_plain_listener() -> Self {
         Self::with_settings(|settings| {
@@ -105,8 +113,17 @@ impl Service {
     }
 
     fn set_up(configure: impl FnOnce(&mut Settings), change: impl FnOnce(App) -> App) -> Self {
+        Self::set_up_on(TestDatabase::new(), configure, change)
+    }
+
+    fn set_up_on(
+        database: Option<TestDatabase>,
+        configure: impl FnOnce(&mut Settings),
+        change: impl FnOnce(App) -> App,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::new("test", "https://enroll.ptc.example:8443", SECURE_URL);
+        settings.database = database.as_ref().map(TestDatabase::url);
         settings.public_listen.set_port(0);
         settings.secure_listen.set_port(0);
         settings.operations_listen = Some(([127, 0, 0, 1], 0).into());
@@ -124,7 +141,7 @@ impl Service {
         install(&Home::new(folder.path().join("service")), &plan, &clock).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let app = Arc::new(change(open(&runtime, &folder, &ahead)));
-        let mut service = Self { folder, runtime, app, running: None, ahead, names: AtomicU64::new(0) };
+        let mut service = Self { folder, runtime, app, running: None, ahead, names: AtomicU64::new(0), database };
         for (code, name, country) in [(A, "FRANCE LA POSTE", "FR"), (B, "DEUTSCHE POST", "DE")] {
             let organisation = Organisation { code: code.into(), name: name.into(), country: country.into() };
             service.run(service.app.add_organisation(&operator(), &organisation)).unwrap();
@@ -173,6 +190,19 @@ impl Service {
         })
     }
 
+    /// Whether the database is on a PostgreSQL server.
+    pub fn on_a_server(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// Takes the protection off the audit record, as somebody with the database's own rights could.
+    pub fn unprotect_audit(&self) {
+        self.tamper(match self.on_a_server() {
+            true => "DROP TRIGGER audit_stays ON audit; DROP TRIGGER audit_is_final ON audit",
+            false => "DROP TRIGGER audit_stays; DROP TRIGGER audit_is_final",
+        });
+    }
+
     /// The number that a query finds.
     pub fn number(&self, query: &'static str) -> i64 {
         self.run(async {
@@ -191,6 +221,11 @@ impl Service {
 
     pub fn now(&self) -> OffsetDateTime {
         moved(&self.ahead).now()
+    }
+
+    /// Where the installation is.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("service")
     }
 
     pub fn folder(&self) -> &std::path::Path {
@@ -248,7 +283,8 @@ impl Service {
         self.client(self.running.as_ref().unwrap().secure.port(), identity)
     }
 
-    fn client(&self, port: u16, identity: Option<&Identity>) -> Client {
+    /// Somebody at another process of the same service.
+    pub fn client(&self, port: u16, identity: Option<&Identity>) -> Client {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let root = Certificate::from_der(self.app.ca().root()).to_owned();
         let certificate = identity.map(|identity| {

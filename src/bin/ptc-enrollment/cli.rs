@@ -48,7 +48,7 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make an installation: settings, database, CA, first PTC manager
-    Init(InitArguments),
+    Init(Box<InitArguments>),
     /// Show everything on loopback, in a fresh folder
     Demo(DemoArguments),
     /// Run the service
@@ -107,6 +107,13 @@ pub(crate) struct InitArguments {
     /// Where the plain listener listens [default: there is none]
     #[arg(long, value_name = "ADDRESS:PORT", requires = "http_url")]
     pub(crate) http_listen: Option<SocketAddr>,
+    /// An empty database on a PostgreSQL server: postgres://account@host/database, without a password
+    /// [default: a file in the home]
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// The file with the password of the account there
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub(crate) database_password_file: Option<PathBuf>,
     /// The CA's keys: ecdsa-p256 or rsa-3072
     #[arg(long, default_value_t = Algorithm::default())]
     pub(crate) algorithm: Algorithm,

@@ -141,8 +141,12 @@ fn of_credential(error: &CredentialError) -> Exit {
 
 fn of_database(error: &DatabaseError) -> Exit {
     match error {
-        DatabaseError::Missing { .. } | DatabaseError::Empty { .. } | DatabaseError::Newer { .. } => Exit::Input,
-        DatabaseError::Unavailable { .. } => Exit::Unavailable,
+        DatabaseError::Missing { .. }
+        | DatabaseError::Empty { .. }
+        | DatabaseError::Occupied { .. }
+        | DatabaseError::Newer { .. }
+        | DatabaseError::Unfit { .. } => Exit::Input,
+        DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. } => Exit::Unavailable,
         DatabaseError::Unusable { .. } | DatabaseError::Query { .. } => Exit::Unexpected,
     }
 }

@@ -16,6 +16,9 @@ pub(crate) fn run(context: &Context, arguments: InitArguments) -> Result<(), Com
     settings.operations_listen = arguments.operations_listen.or(settings.operations_listen);
     settings.http_url = arguments.http_url.map(|url| url.trim_end_matches('/').to_owned());
     settings.http_listen = arguments.http_listen;
+    settings.database = arguments.database;
+    // As it is seen from here, whereas the settings are read from anywhere.
+    settings.database_password_file = arguments.database_password_file.map(std::path::absolute).transpose()?;
     let plan = Plan {
         settings,
         algorithm: arguments.algorithm,

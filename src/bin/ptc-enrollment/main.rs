@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 
 fn run(context: &Context, command: Command) -> Result<(), CommandError> {
     match command {
-        Command::Init(arguments) => init::run(context, arguments),
+        Command::Init(arguments) => init::run(context, *arguments),
         Command::Demo(arguments) => demo::run(context, &arguments),
         Command::Serve(arguments) => threads()?.block_on(serve::run(context, arguments)),
         Command::Org(command) => thread()?.block_on(organisation::run(context, command)),

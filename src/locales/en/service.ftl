@@ -60,6 +60,9 @@ problem-internal = The service failed.
 problem-unavailable = The service cannot answer now.
     .title = Temporarily unavailable
     .hint = Wait as long as Retry-After says, then try again.
+problem-unconfirmed = The database did not say whether this was done.
+    .title = Outcome unknown
+    .hint = Look before you do it again. A submission may be repeated with the same idempotency key.
 
 file-exists = { $path } exists already and is not overwritten.
     .hint = Choose another place, or move what is there away first.
@@ -128,7 +131,7 @@ package-readme =
 # What an operation needs.
 database-missing = There is no database at { $path }.
     .hint = Make an installation with “ptc-enrollment init”, or give its folder with --home.
-database-empty = There is a file at { $path }, but nothing of this service in it.
+database-empty = There is nothing of this service in the database { $path }.
     .hint = Restore the database from a backup; do not start the service without it.
 database-foreign = The database { $path } does not belong to the CA beside it.
     .hint = Restore database and CA from the same backup.
@@ -137,7 +140,16 @@ database-newer = A later version of this program made the database { $path }.
 database-unusable = The database { $path } cannot be opened: { $cause }
     .hint = Check its permissions and the free space; if it is damaged, restore a backup.
 database-unavailable = The database cannot answer now: { $cause }
-    .hint = Check the free space and whether another process holds the database, then try again.
+    .hint = Check the free space, whether the database server runs, and whether another process holds the database; then try again.
+database-occupied = The database { $path } holds something already.
+    .hint = Give an empty one, made for this installation (createdb). What an interrupted “init” left goes with dropdb.
+database-unfit = The database { $path } cannot be used: { $what }
+    .hint = docs/operations.md says what the server has to be.
+database-too-old = PostgreSQL { $version } is too old; 13 is the oldest that will do.
+database-encoding = its encoding is { $encoding }, and UTF8 is needed.
+database-no-search = the extension pg_trgm is missing; it comes with the server’s package, or with postgresql-contrib.
+database-unconfirmed = The connection to the database broke while a change was being saved. Whether it was is not known: { $cause }
+    .hint = Look whether it was done before you do it again.
 database-query = The database does not do what was asked: { $cause }
     .hint = Give support the log.
 service-inconsistent = The service cannot go on: { $cause }
@@ -166,6 +178,10 @@ expected-country = two capital letters (ISO 3166-1) are expected
 expected-email = an address of the form name@operator.example is expected
 expected-environment = 1 to 32 lower-case letters, digits and hyphens, a letter first
 expected-https-url = a URL of the form https://host[:port]
+expected-database = a URL of the form postgres://account@host/database, or postgres:///database?host=/folder/of/the/socket
+expected-no-password = a URL without a password; database_password_file names the file that holds it
+expected-protected-database = sslmode=verify-full in the URL, because the server is another computer
+expected-no-nul = text without the character NUL
 expected-positive = a number above 0
 expected-at-most-number = a number of at most { $limit }
 expected-http-url = a URL of the form http://host[:port]
@@ -388,7 +404,7 @@ notice-reminder-more =
         [one] and one more
        *[other] and { $count } more
     }
-notice-secret-malformed = { $path } does not hold a secret as text.
+file-not-text = { $path } does not hold a secret as text.
     .hint = Write the secret into the file as one line.
 notice-secret-short = The secret in { $path } is shorter than 32 characters.
     .hint = Make a new one: openssl rand -hex 32

@@ -60,6 +60,9 @@ problem-internal = Le service a échoué.
 problem-unavailable = Le service ne peut pas répondre maintenant.
     .title = Momentanément indisponible
     .hint = Attendez le temps indiqué par Retry-After, puis réessayez.
+problem-unconfirmed = La base de données n’a pas dit si cela a été fait.
+    .title = Résultat inconnu
+    .hint = Vérifiez avant de recommencer. Une demande peut être renvoyée avec la même clé d’idempotence.
 
 file-exists = { $path } existe déjà et n’est pas écrasé.
     .hint = Choisissez un autre emplacement, ou déplacez d’abord ce qui s’y trouve.
@@ -128,7 +131,7 @@ package-readme =
 # Ce dont une opération a besoin.
 database-missing = Il n’y a pas de base de données à { $path }.
     .hint = Faites une installation avec « ptc-enrollment init », ou indiquez son dossier avec --home.
-database-empty = Il y a un fichier à { $path }, mais il ne contient rien de ce service.
+database-empty = Il n’y a rien de ce service dans la base de données { $path }.
     .hint = Restaurez la base de données depuis une sauvegarde ; ne démarrez pas le service sans elle.
 database-foreign = La base de données { $path } n’appartient pas à l’AC qui se trouve à côté d’elle.
     .hint = Restaurez la base de données et l’AC depuis la même sauvegarde.
@@ -137,7 +140,16 @@ database-newer = Une version plus récente de ce programme a créé la base de d
 database-unusable = La base de données { $path } ne peut pas être ouverte : { $cause }
     .hint = Vérifiez ses droits et l’espace libre ; si elle est endommagée, restaurez une sauvegarde.
 database-unavailable = La base de données ne peut pas répondre maintenant : { $cause }
-    .hint = Vérifiez l’espace libre et si un autre processus tient la base de données, puis réessayez.
+    .hint = Vérifiez l’espace libre, que le serveur de bases de données tourne et qu’aucun autre processus ne tient la base ; puis réessayez.
+database-occupied = La base de données { $path } contient déjà quelque chose.
+    .hint = Donnez-en une vide, faite pour cette installation (createdb). Ce qu’un « init » interrompu a laissé s’efface avec dropdb.
+database-unfit = La base de données { $path } ne convient pas : { $what }
+    .hint = docs/operations.md dit ce que le serveur doit être.
+database-too-old = PostgreSQL { $version } est trop ancien ; il faut au moins la version 13.
+database-encoding = son codage est { $encoding }, or il faut UTF8.
+database-no-search = l’extension pg_trgm manque ; elle vient avec le paquet du serveur, ou avec postgresql-contrib.
+database-unconfirmed = La connexion à la base de données s’est rompue pendant l’enregistrement d’une modification. On ne sait pas si elle a été enregistrée : { $cause }
+    .hint = Vérifiez si elle a été faite avant de recommencer.
 database-query = La base de données ne fait pas ce qui est demandé : { $cause }
     .hint = Donnez le journal à l’assistance.
 service-inconsistent = Le service ne peut pas continuer : { $cause }
@@ -166,6 +178,10 @@ expected-country = deux lettres majuscules (ISO 3166-1) sont attendues
 expected-email = une adresse de la forme nom@operateur.example est attendue
 expected-environment = 1 à 32 lettres minuscules, chiffres et traits d’union, une lettre d’abord
 expected-https-url = une URL de la forme https://hôte[:port]
+expected-database = une URL de la forme postgres://compte@hôte/base, ou postgres:///base?host=/dossier/du/socket
+expected-no-password = une URL sans mot de passe ; database_password_file nomme le fichier qui le contient
+expected-protected-database = sslmode=verify-full dans l’URL, car le serveur est un autre ordinateur
+expected-no-nul = du texte sans le caractère NUL
 expected-positive = un nombre supérieur à 0
 expected-at-most-number = un nombre d’au plus { $limit }
 expected-http-url = une URL de la forme http://hôte[:port]
@@ -389,7 +405,7 @@ notice-reminder-more =
         [one] et une autre
        *[other] et { $count } autres
     }
-notice-secret-malformed = { $path } ne contient pas de secret sous forme de texte.
+file-not-text = { $path } ne contient pas de secret sous forme de texte.
     .hint = Écrivez le secret dans le fichier sur une seule ligne.
 notice-secret-short = Le secret dans { $path } a moins de 32 caractères.
     .hint = Créez-en un autre : openssl rand -hex 32

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::request_index::{SHORT, json};
-use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on, request_list, row_number};
+use super::request_index::SHORT;
+use super::{Connection, DatabaseError, Engine, Moment, ROWS_AT_ONCE, Statement, on, request_list, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -304,15 +304,15 @@ pub struct Filter<'a> {
 /// for it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
     let mut query = Statement::new("SELECT * FROM certificates ");
-    query.push(match (filter.search, filter.view, filter.organisation) {
+    query.push(connection.engine().indexed_by(match (filter.search, filter.view, filter.organisation) {
         (None, View::Ending, Some(_)) => "INDEXED BY certificates_of_organisation_by_end",
         (None, View::Ending, None) => "INDEXED BY certificates_by_end",
         _ => "",
-    });
+    }));
     query.push(" WHERE true");
     if let Some(search) = filter.search {
         let requests = request_list::newest(connection, search, filter.organisation).await?;
-        push_search(&mut query, search, json(&requests)?);
+        push_search(&mut query, search, &requests, connection.engine())?;
     }
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation);
@@ -350,11 +350,15 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
-fn push_search<'a>(query: &mut Statement<'a>, search: &'a str, requests: String) {
-    query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND instr(search, ");
+fn push_search<'a>(
+    query: &mut Statement<'a>,
+    search: &'a str,
+    requests: &[RequestNumber],
+    engine: Engine,
+) -> Result<(), DatabaseError> {
+    query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND ");
     // Of a few characters, a number above all, every subject has some.
-    let words = if search.chars().count() < SHORT { "\n" } else { search };
-    query.push_bind(words.to_owned()).push(") > 0");
+    query.push_contains("search", if search.chars().count() < SHORT { "\n" } else { search });
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         query.push(" UNION SELECT id FROM certificates WHERE serial >= ").push_bind(digits.clone());
@@ -363,8 +367,8 @@ fn push_search<'a>(query: &mut Statement<'a>, search: &'a str, requests: String)
     if let Ok(number) = search.parse::<u64>() {
         query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
     }
-    query.push(" UNION SELECT id FROM certificates WHERE request IN (SELECT value FROM json_each(");
-    query.push_bind(requests).push(")))");
+    query.push(" UNION SELECT id FROM certificates WHERE request IN ").push_numbers(engine, &requests)?.push(")");
+    Ok(())
 }
 
 /// Marks a certificate as revoked; one that is stays as it is.

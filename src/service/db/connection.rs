@@ -27,6 +27,17 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// Names the index to take, after a table's name: without statistics of the tables SQLite would guess. PostgreSQL has
+    /// them.
+    pub(super) const fn indexed_by(self, clause: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite => clause,
+            Self::Postgres => "",
+        }
+    }
+}
+
 impl Connection {
     /// Which database it leads to.
     pub const fn engine(&self) -> Engine {
@@ -125,12 +136,20 @@ impl Transaction {
     }
 
     /// Makes everything that was done in it last. When this returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unconfirmed`] where the connection broke, so that nobody knows.
     pub async fn commit(self) -> Result<(), DatabaseError> {
         match self.connection {
-            Connection::Sqlite(hold) => hold.commit().await?,
-            Connection::Postgres(hold) => hold.commit().await?,
+            Connection::Sqlite(hold) => hold.commit().await,
+            Connection::Postgres(mut hold) => {
+                // After any error, COMMIT takes back everything and reports success; any other statement fails
+                // (postgresql.org/docs/current/sql-commit.html).
+                sqlx::query("SELECT 1").execute(&mut *hold).await?;
+                hold.commit().await
+            }
         }
-        Ok(())
+        .map_err(DatabaseError::of_commit)
     }
 }
 

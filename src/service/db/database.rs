@@ -1,13 +1,34 @@
 //! The open database: connections to read with, and the one right to write.
 
-use std::path::Path;
+use std::fmt;
+use std::path::PathBuf;
 
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::{Pool, Postgres, Sqlite};
 
-use super::connection::{Connection, Hold, Reading, Transaction, on};
+use super::connection::{Connection, Engine, Hold, Reading, Transaction, on};
+use super::postgres::{self, Server};
 use super::{DatabaseError, sqlite};
 use crate::service::metrics::seconds;
+
+/// Where a database is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a file (SQLite).
+    File(PathBuf),
+    /// On a server (PostgreSQL).
+    Server(Server),
+}
+
+/// As an administrator knows it; without a password.
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Server(server) => server.fmt(formatter),
+        }
+    }
+}
 
 /// The open database.
 #[derive(Debug)]
@@ -29,20 +50,30 @@ pub struct Pools<DB: sqlx::Database> {
 }
 
 impl Database {
-    /// Makes a new, empty database.
-    pub async fn create(path: &Path) -> Result<Self, DatabaseError> {
-        sqlite::connect(path, true).await.map(Self::Sqlite)
+    /// Makes a new database: a file, or the tables in an empty one on a server.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Occupied`] where something is there, besides those of [`Database::open`].
+    pub async fn create(place: &Place) -> Result<Self, DatabaseError> {
+        Self::connect(place, true).await
     }
 
     /// Opens an existing database and brings its schema up to date.
     ///
     /// # Errors
-    /// [`DatabaseError::Missing`], [`DatabaseError::Empty`], [`DatabaseError::Newer`] or [`DatabaseError::Unusable`].
-    pub async fn open(path: &Path) -> Result<Self, DatabaseError> {
-        if path.exists() {
-            sqlite::connect(path, false).await.map(Self::Sqlite)
-        } else {
-            Err(DatabaseError::Missing { path: path.to_owned() })
+    /// [`DatabaseError::Missing`], [`DatabaseError::Empty`], [`DatabaseError::Newer`], [`DatabaseError::Unfit`],
+    /// [`DatabaseError::Unavailable`] or [`DatabaseError::Unusable`].
+    pub async fn open(place: &Place) -> Result<Self, DatabaseError> {
+        match place {
+            Place::File(path) if !path.exists() => Err(DatabaseError::Missing { place: place.to_string() }),
+            place => Self::connect(place, false).await,
+        }
+    }
+
+    async fn connect(place: &Place, create: bool) -> Result<Self, DatabaseError> {
+        match place {
+            Place::File(path) => sqlite::connect(path, create).await.map(Self::Sqlite),
+            Place::Server(server) => postgres::connect(server, create).await.map(Self::Postgres),
         }
     }
 
@@ -58,7 +89,11 @@ impl Database {
     pub async fn write(&self) -> Result<Transaction, DatabaseError> {
         let connection = match self {
             Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(pools.writer.begin_with(sqlite::BEGIN).await?)),
-            Self::Postgres(pools) => Connection::Postgres(Hold::Transaction(pools.writer.begin().await?)),
+            Self::Postgres(pools) => {
+                let mut transaction = pools.writer.begin().await?;
+                sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
+                Connection::Postgres(Hold::Transaction(transaction))
+            }
         };
         Ok(Transaction::new(connection, self.write_seconds().clone()))
     }
@@ -95,6 +130,16 @@ impl Database {
             Self::Postgres(pools) => pools.close().await,
         }
     }
+}
+
+/// The size of the database, in bytes.
+pub async fn size(connection: &mut Connection) -> Result<u64, DatabaseError> {
+    let statement = match connection.engine() {
+        Engine::Sqlite => "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+        Engine::Postgres => "SELECT pg_database_size(current_database())",
+    };
+    let size: i64 = on!(connection, sqlx::query_scalar(statement).fetch_one(connection).await?);
+    Ok(size.unsigned_abs())
 }
 
 impl<DB: sqlx::Database> Pools<DB> {

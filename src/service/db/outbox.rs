@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, on};
+use super::{Connection, DatabaseError, Moment, Statement, on};
 use crate::protocol::request::{UnknownWord, by_word};
 
 /// The way that something is sent.
@@ -53,7 +53,7 @@ pub struct NewEntry<'a> {
 }
 
 /// Something that waits to be sent.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Clone, FromRow)]
 pub struct EntryRow {
     /// Its number.
     pub id: i64,
@@ -112,25 +112,28 @@ pub async fn insert(connection: &mut Connection, entry: &NewEntry<'_>) -> Result
     Ok(())
 }
 
-/// What is due on a channel, to one receiver or to all, oldest first.
-pub async fn due(
-    connection: &mut Connection,
+/// Takes what was due first on a channel, to one receiver or to all: nobody else gets it until then, after which it is
+/// due again unless it was noted what became of it.
+pub async fn claim(
+    transaction: &mut Connection,
     channel: Channel,
     receiver: Option<&str>,
     now: Moment,
-    limit: u32,
-) -> Result<Vec<EntryRow>, DatabaseError> {
+    until: Moment,
+) -> Result<Option<EntryRow>, DatabaseError> {
     Ok(on!(
-        connection,
+        transaction,
         sqlx::query_as(
-            "SELECT id, event, receiver, payload, created_at, attempts FROM outbox
-             WHERE channel = $1 AND ($2 IS NULL OR receiver = $2) AND next_attempt_at <= $3 ORDER BY id LIMIT $4",
+            "UPDATE outbox SET next_attempt_at = $1 WHERE id = (
+                 SELECT id FROM outbox WHERE channel = $2 AND ($3 IS NULL OR receiver = $3) AND next_attempt_at <= $4
+                 ORDER BY next_attempt_at, id LIMIT 1
+             ) RETURNING id, event, receiver, payload, created_at, attempts",
         )
+        .bind(until)
         .bind(channel.as_str())
         .bind(receiver)
         .bind(now)
-        .bind(i64::from(limit))
-        .fetch_all(connection)
+        .fetch_optional(transaction)
         .await?
     ))
 }
@@ -178,28 +181,21 @@ pub async fn not_sent(
     Ok(())
 }
 
-/// Gives up what waits for a webhook that is none of these (a JSON array of URLs), or for e-mail where there is none.
+/// Gives up what waits for a webhook that is none of these, or for e-mail where there is none.
 pub async fn give_up_others(
     connection: &mut Connection,
     email: bool,
-    webhooks: &str,
+    webhooks: &[&str],
     now: Moment,
 ) -> Result<(), DatabaseError> {
-    on!(
-        connection,
-        sqlx::query(
-            "UPDATE outbox SET next_attempt_at = NULL, failed_at = $1, last_error = 'no longer in the settings'
-             WHERE next_attempt_at IS NOT NULL
-                 AND (channel = 'email' AND NOT $2
-                      OR channel = 'webhook' AND receiver NOT IN (SELECT value FROM json_each($3)))",
-        )
-        .bind(now)
-        .bind(email)
-        .bind(webhooks)
-        .execute(connection)
-        .await?
-        .rows_affected()
-    );
+    let mut query = Statement::new("UPDATE outbox SET next_attempt_at = NULL, failed_at = ");
+    query.push_bind(now.0.unix_timestamp()).push(", last_error = 'no longer in the settings'");
+    query.push(" WHERE next_attempt_at IS NOT NULL AND (channel = 'webhook'");
+    for webhook in webhooks {
+        query.push(" AND receiver <> ").push_bind(*webhook);
+    }
+    query.push(if email { ")" } else { " OR channel = 'email')" });
+    on!(connection, query.query().execute(connection).await?.rows_affected());
     Ok(())
 }
 

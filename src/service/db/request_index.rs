@@ -5,9 +5,11 @@
 
 use std::collections::HashSet;
 
+use serde_json::{Value, json};
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, on};
+use super::statement::{Statement, json_text};
+use super::{Connection, DatabaseError, Engine, on};
 use crate::protocol::request::RequestNumber;
 use crate::protocol::secret::sha256_hex;
 
@@ -110,7 +112,6 @@ pub async fn extend(transaction: &mut Connection, limit: usize) -> Result<usize,
         .await?
     );
     let Some(last) = rows.last().map(|row| row.traits.number) else { return Ok(0) };
-    let parts = rows.iter().map(|row| (row.traits.number, words_of(&row.search, &row.traits.organisation)));
     let mut traits: Vec<(i64, RequestNumber)> = rows
         .iter()
         .flat_map(|row| Trait::ALL.map(|of| (of.number(row.traits.value(of)), row.traits.number)))
@@ -118,13 +119,28 @@ pub async fn extend(transaction: &mut Connection, limit: usize) -> Result<usize,
         .collect();
     // In the order of the table, so that no page of it is fetched twice.
     traits.sort_unstable();
-    for (statement, rows) in [
-        (
+    let engine = transaction.engine();
+    let texts: Vec<Value> = rows
+        .iter()
+        .map(|Row { traits: Traits { number, organisation, .. }, search }| match engine {
+            Engine::Sqlite => json!([number, words_of(search, organisation)]),
+            // It makes the parts by itself (postgresql.org/docs/current/pgtrgm.html).
+            Engine::Postgres => json!([number, organisation, search]),
+        })
+        .collect();
+    let [add_texts, add_traits] = match engine {
+        Engine::Sqlite => [
             "INSERT INTO requests_search (rowid, parts) SELECT value ->> 0, value ->> 1 FROM json_each($1)",
-            json(&parts.collect::<Vec<_>>())?,
-        ),
-        ("INSERT INTO request_traits SELECT value ->> 0, value ->> 1 FROM json_each($1)", json(&traits)?),
-    ] {
+            "INSERT INTO request_traits SELECT value ->> 0, value ->> 1 FROM json_each($1)",
+        ],
+        Engine::Postgres => [
+            "INSERT INTO requests_search SELECT (value ->> 0)::bigint, value ->> 1, value ->> 2
+             FROM json_array_elements($1::json) AS item (value)",
+            "INSERT INTO request_traits SELECT (value ->> 0)::bigint, (value ->> 1)::bigint
+             FROM json_array_elements($1::json) AS item (value)",
+        ],
+    };
+    for (statement, rows) in [(add_texts, json_text(&texts)?), (add_traits, json_text(&traits)?)] {
         on!(transaction, sqlx::query(statement).bind(&rows).execute(transaction).await?.rows_affected());
     }
     on!(
@@ -134,39 +150,67 @@ pub async fn extend(transaction: &mut Connection, limit: usize) -> Result<usize,
     Ok(rows.len())
 }
 
-/// What the index is asked for: all words of a search that are long enough, and the organisation. `None` where there is no
-/// such word.
-pub(super) fn question(words: &[&str], organisation: Option<&str>) -> Option<String> {
-    let mut asked: Vec<String> = words.iter().flat_map(|word| parts_of_question(word)).collect();
-    if asked.is_empty() {
-        return None;
+/// What the index is asked for.
+pub(super) struct Question<'a> {
+    words: Vec<&'a str>,
+    organisation: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    /// All words of a search that are long enough, and the organisation. `None` where there is no such word.
+    pub(super) fn new(words: &[&'a str], organisation: Option<&'a str>) -> Option<Self> {
+        let words: Vec<&str> = words.iter().copied().filter(|word| word.chars().nth(SHORT - 1).is_some()).collect();
+        if words.is_empty() { None } else { Some(Self { words, organisation }) }
     }
-    asked.extend(organisation.map(word_of_organisation));
-    Some(asked.join(" AND "))
+
+    /// For SQLite: the parts of all words, and the organisation (sqlite.org/fts5.html#full_text_query_syntax).
+    fn parts(&self) -> String {
+        let parts = self.words.iter().flat_map(|word| parts_of_question(word));
+        parts.chain(self.organisation.map(word_of_organisation)).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// For PostgreSQL: those words of which its index has parts. They are made of letters and digits that stand together.
+    fn indexed_words(&self) -> impl Iterator<Item = &str> {
+        let has_part = |word: &str| {
+            word.split(|character: char| !character.is_alphanumeric()).any(|run| run.chars().nth(SHORT - 1).is_some())
+        };
+        self.words.iter().copied().filter(move |word| has_part(word))
+    }
 }
 
 /// The numbers of the next requests that the index has for a question, in this order, at most so many.
 pub(super) async fn hits(
     connection: &mut Connection,
-    question: &str,
+    question: &Question<'_>,
     descending: bool,
     after: Option<i64>,
     limit: usize,
 ) -> Result<Vec<i64>, DatabaseError> {
-    let statement = if descending {
-        "SELECT rowid FROM requests_search WHERE requests_search MATCH $1 AND rowid < $2 ORDER BY rowid DESC LIMIT $3"
-    } else {
-        "SELECT rowid FROM requests_search WHERE requests_search MATCH $1 AND rowid > $2 ORDER BY rowid LIMIT $3"
+    let number = match connection.engine() {
+        Engine::Sqlite => "rowid",
+        Engine::Postgres => "number",
     };
-    Ok(on!(
-        connection,
-        sqlx::query_scalar(statement)
-            .bind(question)
-            .bind(after.unwrap_or(if descending { i64::MAX } else { 0 }))
-            .bind(limit as i64)
-            .fetch_all(connection)
-            .await?
-    ))
+    let mut query = Statement::new(format!("SELECT {number} FROM requests_search WHERE "));
+    match connection.engine() {
+        Engine::Sqlite => {
+            query.push("requests_search MATCH ").push_bind(question.parts());
+        }
+        Engine::Postgres => {
+            query.push("true");
+            for word in question.indexed_words() {
+                query.push(" AND ").push_contains("text", word);
+            }
+            if let Some(organisation) = question.organisation {
+                query.push(" AND organisation = ").push_bind(organisation);
+            }
+        }
+    }
+    if let Some(after) = after {
+        query.push(format_args!(" AND {number} {} ", if descending { '<' } else { '>' })).push_bind(after);
+    }
+    query.push(format_args!(" ORDER BY {number} {} LIMIT {limit}", if descending { "DESC" } else { "ASC" }));
+    let hits: Vec<(i64,)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    Ok(hits.into_iter().map(|(number,)| number).collect())
 }
 
 /// The numbers of the newest requests that have a value in common, at most so many of each; by a wonder another one's too.
@@ -176,18 +220,23 @@ pub(super) async fn having(
     limit: u32,
 ) -> Result<Vec<Vec<RequestNumber>>, DatabaseError> {
     let wanted: Vec<Option<i64>> = values.iter().map(|(of, value)| of.number(value)).collect();
-    let wanted = json(&wanted)?;
-    let found: Vec<String> = on!(
-        connection,
-        sqlx::query_scalar(
+    let wanted = json_text(&wanted)?;
+    let statement = match connection.engine() {
+        Engine::Sqlite => {
             "SELECT (SELECT json_group_array(number)
                      FROM (SELECT number FROM request_traits WHERE trait = value ORDER BY number DESC LIMIT $1))
-             FROM json_each($2) ORDER BY key",
-        )
-        .bind(i64::from(limit))
-        .bind(&wanted)
-        .fetch_all(connection)
-        .await?
+             FROM json_each($2) ORDER BY key"
+        }
+        Engine::Postgres => {
+            "SELECT coalesce((SELECT json_agg(number) FROM (
+                 SELECT number FROM request_traits WHERE trait = value::bigint ORDER BY number DESC LIMIT $1
+             ) AS newest)::text, '[]')
+             FROM json_array_elements_text($2::json) WITH ORDINALITY AS item (value, key) ORDER BY key"
+        }
+    };
+    let found: Vec<String> = on!(
+        connection,
+        sqlx::query_scalar(statement).bind(i64::from(limit)).bind(&wanted).fetch_all(connection).await?
     );
     let numbers = found.iter().map(|numbers| serde_json::from_str(numbers));
     Ok(numbers.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Decode(error.into()))?)
@@ -235,9 +284,4 @@ fn word_of_part(part: &[char]) -> String {
 /// An organisation as a word that no part has.
 fn word_of_organisation(code: &str) -> String {
     format!("organisation{code}")
-}
-
-/// What one parameter carries many rows in (sqlite.org/json1.html).
-pub(super) fn json(value: &impl serde::Serialize) -> Result<String, DatabaseError> {
-    Ok(serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))?)
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::request_index::{self, json};
-use super::{Connection, DatabaseError, Moment, Statement, on, row_number};
+use super::request_index::{self, Question};
+use super::{Connection, DatabaseError, Engine, Moment, Statement, on, row_number};
 use crate::protocol::messages::{Contact, Page, RequestSummary};
 use crate::protocol::request::{Kind, RequestNumber, State};
 
@@ -68,8 +68,8 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
         // The one with that number comes beside the others.
         part.limit += part.items.len();
     }
-    let Some(question) = request_index::question(&words, filter.organisation) else {
-        let query = candidates(filter);
+    let Some(question) = Question::new(&words, filter.organisation) else {
+        let query = candidates(filter, connection.engine());
         let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
         let mut looked = 0;
         while let Some(row) = rows.try_next().await? {
@@ -86,7 +86,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
     for look in [FIRST_LOOK, LOOK_LIMIT - FIRST_LOOK] {
         let hits = request_index::hits(connection, &question, descending, after, look).await?;
         let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
-        query.push("WHERE number IN (SELECT value FROM json_each(").push_bind(json(&hits)?).push("))");
+        query.push("WHERE number IN ").push_numbers(connection.engine(), &hits)?;
         push_condition(&mut query, filter);
         query.push(" ORDER BY number").push(if descending { " DESC" } else { "" });
         let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
@@ -111,12 +111,12 @@ pub(super) async fn newest(
     organisation: Option<&str>,
 ) -> Result<Vec<RequestNumber>, DatabaseError> {
     let words = words(search);
-    let Some(question) = request_index::question(&words, organisation) else { return Ok(Vec::new()) };
+    let Some(question) = Question::new(&words, organisation) else { return Ok(Vec::new()) };
     let hits = request_index::hits(connection, &question, true, None, LOOK_LIMIT).await?;
-    let mut query = Statement::new("SELECT number FROM requests WHERE number IN (SELECT value FROM json_each(");
-    query.push_bind(json(&hits)?).push("))");
+    let mut query = Statement::new("SELECT number FROM requests WHERE number IN ");
+    query.push_numbers(connection.engine(), &hits)?;
     for word in words {
-        query.push(" AND instr(search, ").push_bind(word).push(") > 0");
+        query.push(" AND ").push_contains("search", word);
     }
     let found: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
     Ok(found.into_iter().map(|(number,)| number).collect())
@@ -197,21 +197,21 @@ impl Candidate {
 /// The rows among which those that the filter lets through are, in its order, at most [`LOOK_LIMIT`].
 ///
 /// The indexes are named, because without statistics of the tables SQLite would guess.
-fn candidates<'a>(filter: &Filter<'a>) -> Statement<'a> {
+fn candidates<'a>(filter: &Filter<'a>, engine: Engine) -> Statement<'a> {
     let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
     if filter.order == Order::Name {
-        push_pending_by_name(&mut query, filter);
+        push_pending_by_name(&mut query, filter, engine);
         return query;
     }
     let across = filter.order == Order::Organisation && filter.organisation.is_none();
-    query.push(match (filter.organisation, filter.state) {
+    query.push(engine.indexed_by(match (filter.organisation, filter.state) {
         _ if across => "INDEXED BY requests_by_organisation",
         (Some(_), Some(_)) => "INDEXED BY requests_of_organisation_in_state",
         (Some(_), None) => "INDEXED BY requests_by_organisation",
         (None, Some(_)) => "INDEXED BY requests_in_state",
         // The table itself is in this order.
         (None, None) => "NOT INDEXED",
-    });
+    }));
     query.push(" WHERE true");
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation);
@@ -244,8 +244,9 @@ fn candidates<'a>(filter: &Filter<'a>) -> Statement<'a> {
 
 /// What is pending, by name: put in order from the index that keeps a machine from waiting twice, which has all that this
 /// takes; the rows are only those of the page.
-fn push_pending_by_name<'a>(query: &mut Statement<'a>, filter: &Filter<'a>) {
-    query.push("JOIN (SELECT number AS chosen, identity AS name FROM requests INDEXED BY requests_pending_by_identity");
+fn push_pending_by_name<'a>(query: &mut Statement<'a>, filter: &Filter<'a>, engine: Engine) {
+    query.push("JOIN (SELECT number AS chosen, identity AS name FROM requests ");
+    query.push(engine.indexed_by("INDEXED BY requests_pending_by_identity"));
     query.push(" WHERE state = 'pending'");
     push_condition(query, &Filter { state: None, ..*filter });
     if let Some(after) = filter.after.map(row_number) {
@@ -258,7 +259,7 @@ fn push_pending_by_name<'a>(query: &mut Statement<'a>, filter: &Filter<'a>) {
     }
     // One more than the page tells whether there is another one; a word too short for the index is looked for in all.
     let look = if filter.search.is_some() { LOOK_LIMIT } else { filter.limit as usize + 1 };
-    query.push(format!(" ORDER BY identity, number LIMIT {look}) ON number = chosen ORDER BY name, number"));
+    query.push(format!(" ORDER BY identity, number LIMIT {look}) AS pending ON number = chosen ORDER BY name, number"));
 }
 
 /// The conditions that need no look at the text.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use sqlx::FromRow;
 
-use super::request_index::{self, Trait, Traits, json};
-use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on};
+use super::request_index::{self, Trait, Traits};
+use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on, row_number};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::SecretHash;
@@ -313,17 +313,9 @@ pub async fn find_sharing(
 }
 
 async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
-    let numbers = json(&numbers)?;
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT number, organisation, key_sha256, mac_address, host_name, identity
-             FROM requests WHERE number IN (SELECT value FROM json_each($1))",
-        )
-        .bind(&numbers)
-        .fetch_all(connection)
-        .await?
-    ))
+    let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number IN ", Traits::COLUMNS));
+    query.push_numbers(connection.engine(), &numbers)?;
+    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }
 
 /// The request before this one of the same machine that was approved.
@@ -333,23 +325,14 @@ pub async fn find_predecessor(
 ) -> Result<Option<RequestRow>, DatabaseError> {
     let identity = identity(&request.common_name);
     let having = request_index::having(connection, &[(Trait::Identity, &identity)], SHARING_LIMIT).await?.concat();
-    let having = json(&having)?;
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT * FROM requests WHERE number IN (SELECT value FROM json_each($1)) AND number < $2
-                 AND identity = $3 AND organisation = $4 AND kind = $5
-                 AND state IN ('approved', 'installed', 'downloaded', 'revoked')
-             ORDER BY number DESC LIMIT 1",
-        )
-        .bind(&having)
-        .bind(request.number)
-        .bind(&identity)
-        .bind(&request.organisation)
-        .bind(request.kind.as_str())
-        .fetch_optional(connection)
-        .await?
-    ))
+    let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
+    query.push_numbers(connection.engine(), &having)?;
+    query.push(" AND number < ").push_bind(row_number(request.number.0));
+    query.push(" AND identity = ").push_bind(identity);
+    query.push(" AND organisation = ").push_bind(request.organisation.as_str());
+    query.push(" AND kind = ").push_bind(request.kind.as_str());
+    query.push(" AND state IN ('approved', 'installed', 'downloaded', 'revoked') ORDER BY number DESC LIMIT 1");
+    Ok(on!(connection, query.query_as().fetch_optional(connection).await?))
 }
 
 /// How many requests there are of a kind in a state.
@@ -368,7 +351,7 @@ pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> 
     Ok(on!(
         connection,
         sqlx::query_as(
-            "SELECT kind, state, sum(requests) AS requests FROM request_counts
+            "SELECT kind, state, CAST(sum(requests) AS BIGINT) AS requests FROM request_counts
              WHERE $1 IS NULL OR organisation = $1 GROUP BY kind, state HAVING sum(requests) > 0",
         )
         .bind(organisation)

@@ -23,7 +23,7 @@ const READERS: u32 = 4;
 
 /// Opens the file, or makes it, and brings its schema up to date.
 pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, DatabaseError> {
-    let unusable = |cause| DatabaseError::Unusable { path: path.to_owned(), cause };
+    let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
     // FULL, because with NORMAL a power cut may take back what was acknowledged (sqlite.org/pragma.html).
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -43,11 +43,11 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, 
         .await
         .map_err(|error| unusable(error.into()))?;
     if !create && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
-        return Err(DatabaseError::Empty { path: path.to_owned() });
+        return Err(DatabaseError::Empty { place: path.display().to_string() });
     }
     MIGRATIONS.run(&writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-            DatabaseError::Newer { path: path.to_owned() }
+            DatabaseError::Newer { place: path.display().to_string() }
         }
         error => unusable(error.into()),
     })?;

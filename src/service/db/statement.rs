@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::fmt::{Display, Write};
 
+use serde::Serialize;
 use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Type};
 
-use super::Moment;
 use super::columns::row_number;
+use super::{DatabaseError, Engine, Moment};
 use crate::protocol::request::RequestNumber;
 
 /// A statement that is put together, for either database. Whatever comes from outside is bound, never part of the text.
@@ -43,6 +44,25 @@ impl<'a> Statement<'a> {
         self.values.push(value.into());
         let position = self.values.len();
         self.push(format_args!("${position}"))
+    }
+
+    /// Adds the condition that a text holds another one; both are in lower case.
+    pub(super) fn push_contains(&mut self, column: &str, part: &str) -> &mut Self {
+        let pattern = format!("%{}%", part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
+        self.push(column).push(" LIKE ").push_bind(pattern).push(r" ESCAPE '\'")
+    }
+
+    /// Adds a query for many numbers, as one parameter whose text does not depend on how many they are.
+    pub(super) fn push_numbers(
+        &mut self,
+        engine: Engine,
+        numbers: &impl Serialize,
+    ) -> Result<&mut Self, DatabaseError> {
+        let (before, after) = match engine {
+            Engine::Sqlite => ("(SELECT value FROM json_each(", "))"),
+            Engine::Postgres => ("(SELECT value::bigint FROM json_array_elements_text(", "::json) AS item (value))"),
+        };
+        Ok(self.push(before).push_bind(json_text(numbers)?).push(after))
     }
 
     /// Adds rows of values, at least one: `VALUES ($1, $2), ($3, $4)`.
@@ -91,6 +111,11 @@ impl<'a> Statement<'a> {
             Value::Bytes(bytes) => query.bind(*bytes),
         })
     }
+}
+
+/// What one parameter carries many values in.
+pub(super) fn json_text(values: &impl Serialize) -> Result<String, DatabaseError> {
+    Ok(serde_json::to_string(values).map_err(|error| sqlx::Error::Encode(error.into()))?)
 }
 
 macro_rules! values {

@@ -1,13 +1,12 @@
 //! Lanes: one to the mail server and one to each webhook, so that one that is down holds up no other.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
-use zeroize::Zeroizing;
 
 use super::mail::Mailer;
 use super::webhook::Hook;
@@ -18,11 +17,12 @@ use crate::service::config::host;
 use crate::service::db::Moment;
 use crate::service::db::outbox::{self, Channel, EntryRow};
 use crate::service::error::Failure;
-use crate::service::files::{self, FileError};
+use crate::service::files::FileError;
 use crate::service::server::ROUND;
 
-/// How many entries are read at once.
-const BATCH: u32 = 50;
+/// Longer than any attempt takes: a mail server has a minute for each of about ten answers.
+const MAIL_TIME: Duration = Duration::from_secs(15 * 60);
+const WEBHOOK_TIME: Duration = Duration::from_secs(60);
 /// After how many attempts an entry is given up: with [`pause`], after about three days.
 const ATTEMPTS: u32 = 20;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(60);
@@ -36,11 +36,6 @@ const ERROR_LIMIT: usize = 500;
 pub enum LaneError {
     /// A secret cannot be read.
     File(#[from] FileError),
-    /// A secret is not text.
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
     /// A webhook's secret could be found by trying.
     ShortSecret {
         /// The file.
@@ -55,7 +50,6 @@ impl LaneError {
     pub fn text(&self) -> Text {
         match self {
             Self::File(error) => error.text(),
-            Self::Malformed { path } => Text::new("notice-secret-malformed").with("path", path.display()),
             Self::ShortSecret { path } => Text::new("notice-secret-short").with("path", path.display()),
             Self::Mail(cause) => Text::new("notice-mail-tls").with("cause", cause),
         }
@@ -69,6 +63,9 @@ pub(super) enum Undelivered {
     /// The other side takes nothing now.
     Unanswered(String),
 }
+
+/// What was tried to be sent, what became of it, and when.
+type Sent = (EntryRow, Result<(), Undelivered>, Moment);
 
 /// A way on which notices leave, one after the other.
 #[derive(Debug)]
@@ -93,6 +90,7 @@ pub fn lanes(app: &App) -> Result<Vec<Lane>, LaneError> {
 impl Lane {
     /// Sends what is due until the service stops: at once what an earlier run left, then whatever comes.
     pub async fn run(self, app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+        let mut sent = None;
         let mut woken = app.outbox.subscribe();
         let mut ticks = interval(ROUND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -102,41 +100,70 @@ impl Lane {
                 _ = woken.changed() => {}
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
-            if let Err(error) = self.send_due(&app, &stopped).await {
+            if let Err(error) = self.send_due(&app, &mut sent, &stopped).await {
                 log::error!(what = "send notices", cause:% = error; "not done, will be tried again");
             }
         }
     }
 
     /// Sends what is due. What is under way when the service stops is finished, so that it is not sent again.
-    async fn send_due(&self, app: &App, stopped: &watch::Receiver<bool>) -> Result<(), Failure> {
+    ///
+    /// What was sent and not noted, because the database did not answer, is noted first.
+    async fn send_due(
+        &self,
+        app: &App,
+        sent: &mut Option<Sent>,
+        stopped: &watch::Receiver<bool>,
+    ) -> Result<(), Failure> {
         loop {
-            let due = self.due(app).await?;
-            let last = due.len() < BATCH as usize;
-            for entry in due {
-                if *stopped.borrow() || !self.deliver(app, entry).await? {
-                    return Ok(());
-                }
-            }
-            if last {
-                return Ok(());
-            }
+            let go_on = !*stopped.borrow() && !matches!(sent, Some((_, Err(Undelivered::Unanswered(_)), _)));
+            let next = self.next(app, sent.as_ref(), go_on).await?;
+            *sent = None;
+            let Some(entry) = next else { return Ok(()) };
+            let (way, now) = (self.0.clone(), app.clock.now());
+            let attempt = {
+                let entry = entry.clone();
+                spawn_blocking(move || match &*way {
+                    Way::Mail(mailer) => mailer.send(&entry),
+                    Way::Webhook(hook) => hook.send(&entry, now),
+                })
+            };
+            let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
+            app.metrics.notice(self.channel(), result.is_ok());
+            *sent = Some((entry, result, app.now()));
         }
     }
 
-    /// What is due now.
+    /// Notes what became of an entry, and takes the next one that is due, in one step. Another process does not send what
+    /// this one has taken, unless this one dies on the way.
     ///
     /// Whoever wrote an entry woke this lane before the commit: waiting for the right to write, which is given back
     /// before anything is sent, means to see what was committed.
-    async fn due(&self, app: &App) -> Result<Vec<EntryRow>, Failure> {
-        let receiver = match &*self.0 {
-            Way::Mail(_) => None,
-            Way::Webhook(hook) => Some(hook.url.as_str()),
-        };
+    async fn next(&self, app: &App, sent: Option<&Sent>, go_on: bool) -> Result<Option<EntryRow>, Failure> {
         let mut transaction = app.database.write().await?;
-        let due = outbox::due(&mut transaction, self.channel(), receiver, app.now(), BATCH).await?;
+        if let Some((EntryRow { id, attempts, .. }, result, at)) = sent {
+            let (id, attempts, at) = (*id, attempts + 1, *at);
+            match result {
+                Ok(()) => outbox::sent(&mut transaction, id, at).await?,
+                Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
+                    let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
+                    log::warn!(notice = id, attempts, cause; "notice not sent");
+                    let next = (attempts < ATTEMPTS).then(|| Moment(at.0 + pause(attempts)));
+                    outbox::not_sent(&mut transaction, id, at, next, &cause).await?;
+                }
+            }
+        }
+        let (receiver, time) = match &*self.0 {
+            Way::Mail(_) => (None, MAIL_TIME),
+            Way::Webhook(hook) => (Some(hook.url.as_str()), WEBHOOK_TIME),
+        };
+        let now = app.now();
+        let next = match go_on {
+            true => outbox::claim(&mut transaction, self.channel(), receiver, now, Moment(now.0 + time)).await?,
+            false => None,
+        };
         transaction.commit().await?;
-        Ok(due)
+        Ok(next)
     }
 
     fn channel(&self) -> Channel {
@@ -145,43 +172,11 @@ impl Lane {
             Way::Webhook(_) => Channel::Webhook,
         }
     }
-
-    /// Sends an entry and notes what became of it. Returns whether it is worth trying the next one now.
-    async fn deliver(&self, app: &App, entry: EntryRow) -> Result<bool, Failure> {
-        let (id, attempts) = (entry.id, entry.attempts + 1);
-        let (way, now) = (self.0.clone(), app.clock.now());
-        let attempt = spawn_blocking(move || match &*way {
-            Way::Mail(mailer) => mailer.send(&entry),
-            Way::Webhook(hook) => hook.send(&entry, now),
-        });
-        let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
-        app.metrics.notice(self.channel(), result.is_ok());
-        let now = app.now();
-        let mut transaction = app.database.write().await?;
-        match &result {
-            Ok(()) => outbox::sent(&mut transaction, id, now).await?,
-            Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
-                let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
-                log::warn!(notice = id, attempts, cause; "notice not sent");
-                let next = (attempts < ATTEMPTS).then(|| Moment(now.0 + pause(attempts)));
-                outbox::not_sent(&mut transaction, id, now, next, &cause).await?;
-            }
-        }
-        transaction.commit().await?;
-        Ok(!matches!(result, Err(Undelivered::Unanswered(_))))
-    }
 }
 
 /// How long to wait after so many attempts: twice as long each time.
 fn pause(attempts: u32) -> Duration {
     SHORTEST_PAUSE.saturating_mul(1 << (attempts - 1).min(16)).min(LONGEST_PAUSE)
-}
-
-/// Reads a secret that is one line of text.
-pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, LaneError> {
-    let bytes = files::read_secret(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| LaneError::Malformed { path: path.to_owned() })?;
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use lettre::transport::smtp::response::Category;
 use lettre::transport::smtp::{PoolConfig, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT, SmtpTransport};
 use lettre::{Message, Transport};
 
-use super::lane::{LaneError, Undelivered, read_text};
+use super::lane::{LaneError, Undelivered};
 use super::letter::Letter;
 use super::settings::{Mail, Security};
 use crate::service::db::outbox::EntryRow;
+use crate::service::files::read_secret_text;
 
 /// How long the server may take for each answer: some look into a letter before they take it, and a letter that was taken
 /// after we gave up would come twice. A service that stops waits that long at most.
@@ -47,7 +48,7 @@ impl Mailer {
             .timeout(Some(PATIENCE))
             .pool_config(PoolConfig::new().max_size(1).idle_timeout(IDLE));
         if let (Some(user), Some(file)) = (&mail.user, &mail.password_file) {
-            let password = read_text(&home.join(file))?;
+            let password = read_secret_text(&home.join(file))?;
             builder = builder.credentials(Credentials::new(user.clone(), password.to_string()));
         }
         Ok(Self { transport: builder.build(), from: mail.from.clone(), host: host.to_owned() })

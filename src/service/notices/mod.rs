@@ -111,7 +111,7 @@ impl App {
         let urls: Vec<&str> = self.settings.webhooks.iter().map(|webhook| webhook.url.as_str()).collect();
         let now = self.now();
         let mut transaction = self.database.write().await?;
-        outbox::give_up_others(&mut transaction, self.settings.mail.is_some(), &as_json(&urls)?, now).await?;
+        outbox::give_up_others(&mut transaction, self.settings.mail.is_some(), &urls, now).await?;
         outbox::forget(&mut transaction, Moment(now.0 - KEPT)).await?;
         Ok(transaction.commit().await?)
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use ureq::http::Uri;
 
 use crate::locales::{Language, Text};
-use crate::service::config::{SettingsError, host};
+use crate::service::config::{SettingsError, host, is_loopback};
 
 /// How people are written to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,12 +103,6 @@ pub fn check(mail: Option<&Mail>, webhooks: &[Webhook]) -> Result<(), SettingsEr
         }
     }
     Ok(())
-}
-
-/// Whether a host is this computer, whatever the network does.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn is_webhook(url: &str) -> bool {

@@ -10,12 +10,14 @@ use time::OffsetDateTime;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
-use super::lane::{LaneError, Undelivered, read_text};
-use super::settings::{Webhook, is_loopback};
+use super::lane::{LaneError, Undelivered};
+use super::settings::Webhook;
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::hex;
+use crate::service::config::is_loopback;
 use crate::service::db::outbox::EntryRow;
 use crate::service::db::requests::RequestRow;
+use crate::service::files::read_secret_text;
 
 /// The header with time and signature: `t=<seconds since 1970>,v1=<HMAC-SHA256 of "t.body" in hexadecimal digits>`.
 pub const SIGNATURE: &str = "Ptc-Enroll-Signature";
@@ -66,7 +68,7 @@ impl Hook {
     /// A way to a webhook of the settings.
     pub(super) fn new(webhook: &Webhook, home: &Path) -> Result<Self, LaneError> {
         let path = home.join(&webhook.secret_file);
-        let secret = read_text(&path)?;
+        let secret = read_secret_text(&path)?;
         if secret.len() < SECRET_LENGTH {
             return Err(LaneError::ShortSecret { path });
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::issuing::{Planned, Recorded, Signed};
-use super::{check_length, check_stored_csr, found, record, record_all, row_object};
+use super::{check_stored, check_stored_csr, found, record, record_all, row_object};
 use crate::locales::{self, Text};
 use crate::parallel;
 use crate::protocol::messages::{Approval, Organisation, REASON_LIMIT, Rejection};
@@ -155,7 +155,7 @@ impl App {
         if rejection.reason.trim().is_empty() {
             return Err(Refusal::invalid_field("reason", Text::new("expected-reason")).into());
         }
-        check_length("reason", &rejection.reason, REASON_LIMIT)?;
+        check_stored("reason", &rejection.reason, REASON_LIMIT)?;
         self.expire().await?;
 
         let mut transaction = self.database.write().await?;

@@ -7,6 +7,7 @@ use crate::protocol::messages::ServiceInfo;
 use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
+use crate::service::db;
 use crate::service::db::crls::{self, CrlDates};
 use crate::service::db::outbox::{self, LaneRow};
 use crate::service::db::request_list::{self, Filter};
@@ -27,7 +28,7 @@ pub struct Health {
     pub oldest_pending: Option<OffsetDateTime>,
     /// The notices that wait, by the way that they go.
     pub outbox: Vec<LaneRow>,
-    /// The size of the database's file.
+    /// The size of the database.
     pub database_bytes: u64,
     /// The disk on which it lies.
     pub disk: Option<Disk>,
@@ -77,7 +78,7 @@ impl App {
             counts,
             oldest_pending: oldest.map(|request| request.submitted_at),
             outbox: outbox::waiting(&mut connection).await?,
-            database_bytes: std::fs::metadata(self.home.database()).map_or(0, |metadata| metadata.len()),
+            database_bytes: db::size(&mut connection).await?,
             disk: self.disk(),
             issuer_ends: self.issuer_ends(),
             root_ends: end_of(self.ca.root()),
@@ -95,7 +96,7 @@ impl App {
         Ok(crls::dates(&mut *self.database.read().await?).await?)
     }
 
-    /// The disk on which the database lies, where the system tells.
+    /// The disk on which the home lies, with the database where that is a file; where the system tells.
     #[cfg(unix)]
     pub(in crate::service) fn disk(&self) -> Option<Disk> {
         let disk = rustix::fs::statvfs(self.home.folder()).ok()?;

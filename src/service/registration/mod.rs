@@ -184,6 +184,16 @@ fn check_length(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
     }
 }
 
+/// The same for a text that is to be stored: not every database can store NUL
+/// (postgresql.org/docs/current/datatype-character.html).
+fn check_stored(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+    check_length(field, text, limit)?;
+    match text.contains('\0') {
+        true => Err(Refusal::invalid_field(field, Text::new("expected-no-nul"))),
+        false => Ok(()),
+    }
+}
+
 /// Adds an audit entry in a change's own transaction.
 async fn record(
     app: &App,

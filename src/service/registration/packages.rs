@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::directory::known_organisation;
-use super::{as_json, check_length, days_from, found, record};
+use super::{as_json, check_stored, days_from, found, record};
 use crate::locales::Text;
 use crate::protocol::messages::{
     DESCRIPTION_LIMIT, GRACE_LIMIT, NewPackage, Organisation, PackageSummary, TELEPHONE_LIMIT,
@@ -193,6 +193,6 @@ fn check_defaults(defaults: &Defaults) -> Result<(), Refusal> {
     if defaults.key.as_ref().is_some_and(|key| !KEYS.contains(&key.as_str())) {
         return Err(Refusal::invalid_field("defaults.key", Text::new("expected-key").with("keys", KEYS.join(", "))));
     }
-    check_length("defaults.telephone", defaults.telephone.as_deref().unwrap_or_default(), TELEPHONE_LIMIT)?;
-    check_length("defaults.description", defaults.description.as_deref().unwrap_or_default(), DESCRIPTION_LIMIT)
+    check_stored("defaults.telephone", defaults.telephone.as_deref().unwrap_or_default(), TELEPHONE_LIMIT)?;
+    check_stored("defaults.description", defaults.description.as_deref().unwrap_or_default(), DESCRIPTION_LIMIT)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{certificate_object, check_length, found, inert, record};
+use super::{certificate_object, check_stored, found, inert, record};
 use crate::locales::Text;
 use crate::protocol::messages::{CertificateSummary, REASON_LIMIT, Revocation};
 use crate::protocol::request::State;
@@ -23,7 +23,7 @@ impl App {
         revocation: &Revocation,
     ) -> Result<CertificateSummary, Failure> {
         let serial = &self.reach_certificate(actor, Action::Revoke, serial).await?.serial;
-        check_length("reason", &revocation.reason, REASON_LIMIT)?;
+        check_stored("reason", &revocation.reason, REASON_LIMIT)?;
 
         let mut transaction = self.database.write().await?;
         let row = found(certificates::find(&mut transaction, serial).await?)?;

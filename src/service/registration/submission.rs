@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::intake::{Accepted, Arrival, New, check_same_body};
 use super::issuing::{Recorded, Signed};
-use super::{as_json, check_length, days_from, record, request_object};
+use super::{as_json, check_stored, days_from, record, request_object};
 use crate::locales::Text;
 use crate::protocol::batch::KeyedSubmission;
 use crate::protocol::messages::{
@@ -272,10 +272,10 @@ fn check_details(machine: &MachineDetails, contact: &Contact) -> Result<(), Refu
         ("machine.os_version", &machine.os_version),
         ("machine.os_type", &machine.os_type),
     ] {
-        check_length(field, text, MACHINE_FIELD_LIMIT)?;
+        check_stored(field, text, MACHINE_FIELD_LIMIT)?;
     }
-    check_length("contact.telephone", &contact.telephone, TELEPHONE_LIMIT)?;
-    check_length("contact.description", &contact.description, DESCRIPTION_LIMIT)?;
+    check_stored("contact.telephone", &contact.telephone, TELEPHONE_LIMIT)?;
+    check_stored("contact.description", &contact.description, DESCRIPTION_LIMIT)?;
     if !contact.email.is_empty() && check_email(&contact.email).is_err() {
         return Err(Refusal::invalid_field("contact.email", Text::new("expected-email")));
     }

@@ -1,0 +1,128 @@
+//! Why a database does not answer.
+
+use sqlx::error::ErrorKind;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
+
+use crate::locales::Text;
+
+/// Why the database does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum DatabaseError {
+    /// There is no database.
+    Missing {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// There is nothing of this service in it.
+    Empty {
+        /// The database.
+        place: String,
+    },
+    /// There is something in it that is not this installation's.
+    Occupied {
+        /// The database.
+        place: String,
+    },
+    /// A later version of the program made the database.
+    Newer {
+        /// The database.
+        place: String,
+    },
+    /// The server cannot do what is needed.
+    Unfit {
+        /// The database.
+        place: String,
+        /// What it lacks.
+        what: Text,
+    },
+    /// The database cannot be opened or brought up to date.
+    Unusable {
+        /// The database.
+        place: String,
+        /// What went wrong.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Others hold the database, the disk is full, or the server is down: later it may work. Nothing was changed.
+    Unavailable {
+        /// What went wrong.
+        cause: sqlx::Error,
+    },
+    /// The connection broke while a change was made to last: nobody knows whether it does.
+    Unconfirmed {
+        /// What went wrong.
+        cause: sqlx::Error,
+    },
+    /// A query failed.
+    Query {
+        /// What went wrong.
+        cause: sqlx::Error,
+    },
+}
+
+impl DatabaseError {
+    /// The error with its fix, for a person.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Missing { place } => Text::new("database-missing").with("path", place),
+            Self::Empty { place } => Text::new("database-empty").with("path", place),
+            Self::Occupied { place } => Text::new("database-occupied").with("path", place),
+            Self::Newer { place } => Text::new("database-newer").with("path", place),
+            Self::Unfit { place, what } => {
+                Text::new("database-unfit").with("path", place).with_text("what", what.clone())
+            }
+            Self::Unusable { place, cause } => Text::new("database-unusable").with("path", place).with("cause", cause),
+            Self::Unavailable { cause } => Text::new("database-unavailable").with("cause", cause),
+            Self::Unconfirmed { cause } => Text::new("database-unconfirmed").with("cause", cause),
+            Self::Query { cause } => Text::new("database-query").with("cause", cause),
+        }
+    }
+
+    /// Whether a row with the same unique value is there already.
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Query { cause: sqlx::Error::Database(error) } if error.kind() == ErrorKind::UniqueViolation)
+    }
+
+    /// The failure of a commit, which may have come about all the same where the connection broke meanwhile.
+    pub(super) fn of_commit(cause: sqlx::Error) -> Self {
+        let decided = cause.as_database_error().is_some_and(|error| match error.try_downcast_ref() {
+            // Class 57P: the server stops, or ended the connection (postgresql.org/docs/current/errcodes-appendix.html).
+            Some(error) => !PgDatabaseError::code(error).starts_with("57P"),
+            None => true,
+        });
+        if decided { cause.into() } else { Self::Unconfirmed { cause } }
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(cause: sqlx::Error) -> Self {
+        let passing = match &cause {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            sqlx::Error::Database(error) => {
+                is_sqlite_passing(error.try_downcast_ref()) || is_postgres_passing(error.try_downcast_ref())
+            }
+            _ => false,
+        };
+        if passing { Self::Unavailable { cause } } else { Self::Query { cause } }
+    }
+}
+
+/// The primary result codes SQLITE_BUSY, SQLITE_LOCKED and SQLITE_FULL; extended ones add higher bits
+/// (sqlite.org/rescode.html).
+fn is_sqlite_passing(error: Option<&SqliteError>) -> bool {
+    use sqlx::error::DatabaseError as _;
+    let code = error.and_then(|error| error.code()?.parse::<i32>().ok());
+    matches!(code.map(|code| code & 0xff), Some(5 | 6 | 13))
+}
+
+/// What another moment or another server mends (postgresql.org/docs/current/errcodes-appendix.html): connections (08),
+/// a standby (25006), transactions that stood still (25P03), conflicts (40), resources, a full disk among them (53), locks
+/// (55P03), operators (57, with statements that took too long), the system (58).
+fn is_postgres_passing(error: Option<&PgDatabaseError>) -> bool {
+    error.is_some_and(|error| {
+        let code = error.code();
+        matches!(code, "25006" | "25P03" | "55P03")
+            || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+    })
+}

@@ -1,0 +1,207 @@
+//! A database on a PostgreSQL server: where it is, how its connections are set up, its schema.
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, Postgres};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::DatabaseError;
+use super::database::Pools;
+use crate::locales::Text;
+use crate::service::config::is_loopback;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/postgres");
+
+/// Takes the right to write, for which the writers of all processes queue: what is read from then on stays true until
+/// the transaction ends, and all that was committed before is seen (READ COMMITTED: each statement looks anew). The
+/// number says nothing; it is the one that every version takes.
+pub(super) const TAKE_THE_RIGHT_TO_WRITE: &str = "SELECT pg_advisory_xact_lock(5928239741)";
+
+/// How long a write waits for other processes to finish their own.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one statement may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a transaction may stand still: the process that holds the right to write hangs, and all others wait for it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may lie unused before it is tried before its next use.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// Connections of one process to read with; there is one more to write with.
+const READERS: u32 = 8;
+
+/// The first version with all that is used here, among them trusted extensions.
+const OLDEST_VERSION: i32 = 13_00_00;
+
+/// A database on a server, and the account to reach it with. Shows no password.
+#[derive(Clone)]
+pub struct Server(Box<PgConnectOptions>);
+
+/// Why a text names no database on a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerError {
+    /// It is not of the form `postgres://…`.
+    Malformed,
+    /// It holds a password.
+    Password,
+    /// The server is another computer, and nothing makes sure that it is the right one.
+    Unprotected,
+}
+
+impl ServerError {
+    /// What is expected instead, for a person.
+    pub fn text(self) -> Text {
+        Text::new(match self {
+            Self::Malformed => "expected-database",
+            Self::Password => "expected-no-password",
+            Self::Unprotected => "expected-protected-database",
+        })
+    }
+}
+
+impl Server {
+    /// The server that a URL names (postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING). What it does not say
+    /// comes from the variables `PGHOST`, `PGUSER`, …; a password also from the file that `PGPASSFILE` names, or `~/.pgpass`.
+    pub fn parse(url: &str) -> Result<Self, ServerError> {
+        let Some((scheme, rest)) = url.split_once("://") else { return Err(ServerError::Malformed) };
+        if !matches!(scheme, "postgres" | "postgresql") || rest.contains(char::is_whitespace) {
+            return Err(ServerError::Malformed);
+        }
+        let (authority, parameters) = (rest.split(['/', '?']).next().unwrap_or_default(), rest.split_once('?'));
+        let account = authority.rsplit_once('@').map_or("", |(account, _)| account);
+        if account.contains(':') || parameters.is_some_and(|(_, parameters)| parameters.contains("password=")) {
+            return Err(ServerError::Password);
+        }
+        let options: PgConnectOptions = url.parse().map_err(|_| ServerError::Malformed)?;
+        let local = options.get_socket().is_some() || options.get_host().starts_with('/');
+        let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        if !local && !is_loopback(options.get_host()) && !verified {
+            return Err(ServerError::Unprotected);
+        }
+        Ok(Self(Box::new(options.application_name("ptc-enrollment").disable_statement_logging())))
+    }
+
+    /// The same with a password.
+    pub fn with_password(self, password: &Zeroizing<String>) -> Self {
+        Self(Box::new(self.0.password(password)))
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = &self.0;
+        let database = options.get_database().unwrap_or(options.get_username());
+        match options.get_socket() {
+            Some(socket) => write!(formatter, "postgres:///{database}?host={}", socket.display()),
+            None => write!(formatter, "postgres://{}:{}/{database}", options.get_host(), options.get_port()),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Server({self})")
+    }
+}
+
+/// Connects to a server, checks that it is fit, and brings the schema up to date.
+pub(super) async fn connect(server: &Server, create: bool) -> Result<Pools<Postgres>, DatabaseError> {
+    prepare(server, create).await?;
+    let milliseconds = |duration: Duration| duration.as_millis().to_string();
+    let options = (*server.0).clone().options([
+        ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
+        ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
+        ("idle_in_transaction_session_timeout", milliseconds(IDLE_TIMEOUT)),
+        // Compiling a query is for those that take seconds.
+        ("jit", "off".to_owned()),
+    ]);
+    let pool = |connections| {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(LOCK_TIMEOUT * 2)
+            // A round trip before each use would tell no more: a connection can also break a moment later.
+            .test_before_acquire(false)
+            .before_acquire(|connection, state| {
+                Box::pin(async move {
+                    if state.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+    };
+    // Whatever the server or the account is set to: what is acknowledged is on disk.
+    let writer = pool(1).connect_lazy_with(options.clone().options([("synchronous_commit", "on")]));
+    let readers = pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")]));
+    Ok(Pools::new(writer, readers))
+}
+
+/// What a server says of itself and of the database.
+#[derive(sqlx::FromRow)]
+struct Found {
+    version: i32,
+    encoding: String,
+    durable: bool,
+    searchable: bool,
+    has_schema: bool,
+    has_other_tables: bool,
+}
+
+const FIND: &str = "
+    SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
+           current_setting('fsync')::bool AS durable,
+           EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm') AS searchable,
+           to_regclass('_sqlx_migrations') IS NOT NULL AS has_schema,
+           EXISTS (SELECT 1 FROM pg_class
+                   WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+                       AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
+           ) AS has_other_tables";
+
+/// Over a connection without limits of time: a migration takes what it takes, and who starts meanwhile waits for it.
+async fn prepare(server: &Server, create: bool) -> Result<(), DatabaseError> {
+    let place = || server.to_string();
+    let unusable = |error: sqlx::Error| match DatabaseError::from(error) {
+        DatabaseError::Query { cause } => DatabaseError::Unusable { place: place(), cause: cause.into() },
+        error => error,
+    };
+    // An address where nobody answers would be waited for longer than anybody wants to.
+    let connected = timeout(LOCK_TIMEOUT, server.0.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let mut connection = connected.map_err(unusable)?;
+    let found: Found = sqlx::query_as(FIND).fetch_one(&mut connection).await.map_err(unusable)?;
+    let unfit = |what| Err(DatabaseError::Unfit { place: place(), what });
+    if found.version < OLDEST_VERSION {
+        return unfit(Text::new("database-too-old").with("version", found.version / 10_000));
+    }
+    if found.encoding != "UTF8" {
+        return unfit(Text::new("database-encoding").with("encoding", found.encoding));
+    }
+    if !found.searchable {
+        return unfit(Text::new("database-no-search"));
+    }
+    if !found.durable {
+        log::warn!("the database server may lose what was acknowledged: fsync=off database={server}");
+    }
+    match (create, found.has_schema) {
+        (true, true) if holds_installation(&mut connection).await.map_err(unusable)? => {
+            return Err(DatabaseError::Occupied { place: place() });
+        }
+        (true, false) if found.has_other_tables => return Err(DatabaseError::Occupied { place: place() }),
+        (false, false) => return Err(DatabaseError::Empty { place: place() }),
+        _ => {}
+    }
+    MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => DatabaseError::Newer { place: place() },
+        error => DatabaseError::Unusable { place: place(), cause: error.into() },
+    })?;
+    connection.close().await.map_err(unusable)
+}
+
+/// Whether somebody's record began here.
+async fn holds_installation(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let has_record: bool =
+        sqlx::query_scalar("SELECT to_regclass('audit') IS NOT NULL").fetch_one(&mut *connection).await?;
+    Ok(has_record && sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM audit)").fetch_one(&mut *connection).await?)
+}

@@ -1,0 +1,154 @@
+//! An installation on a PostgreSQL server: who may have it, what is refused, and that no password is told.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sqlx::Connection;
+use tempfile::TempDir;
+
+use crate::support::postgres::{PostgresServer, psql};
+use crate::support::serving::{PROGRAM, Serving};
+use crate::support::site::Run;
+
+/// An account that may connect with its password only, and is no more than the owner of its database.
+const ACCOUNT: &str = "enroll";
+const PASSWORD: &str = "correct horse battery staple";
+
+fn init(folder: &Path, home: &str, database: &[&str]) -> Run {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--lang=en", "--home"]).arg(folder.join(home)).args(["init", "--environment=test"]);
+    command.args(["--public-url=https://127.0.0.1:8443", "--secure-url=https://127.0.0.1:8444"]);
+    command.args(["--public-listen=127.0.0.1:0", "--secure-listen=127.0.0.1:0"]);
+    command.args(["--manager-name=Perrine Centrale", "--manager-email=perrine@ptc.example", "--manager-out"]);
+    Run::of(command.arg(folder.join(format!("{home}-manager"))).args(database))
+}
+
+fn run(folder: &Path, home: &str, arguments: &[&str]) -> Run {
+    Run::of(Command::new(PROGRAM).args(["--lang=en", "--home"]).arg(folder.join(home)).args(arguments))
+}
+
+fn password_file(folder: &TempDir) -> PathBuf {
+    let path = folder.path().join("password");
+    fs::write(&path, format!("{PASSWORD}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+#[test]
+fn an_account_with_a_password_and_nothing_more_is_enough() {
+    let server = PostgresServer::start();
+    psql(&server.url("postgres"), &format!("CREATE ROLE {ACCOUNT} LOGIN PASSWORD '{PASSWORD}'"));
+    psql(&server.url("postgres"), &format!("CREATE DATABASE installation OWNER {ACCOUNT}"));
+    server.ask_for_password(ACCOUNT);
+    let folder = tempfile::tempdir().unwrap();
+    let password = password_file(&folder);
+    let database = format!("--database={}", server.url_of(ACCOUNT, "installation"));
+    let without = init(folder.path(), "home", &[&database]);
+    assert_ne!(without.code, 0);
+    assert!(without.stderr.contains("password"), "{}", without.stderr);
+
+    let file = format!("--database-password-file={}", password.display());
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = init(folder.path(), "home", &[&database, &file]).exits(3);
+    assert!(open.stderr.contains("chmod 600"), "{}", open.stderr);
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    init(folder.path(), "home", &[&database, &file]).exits(0);
+    assert!(!folder.path().join("home/enrollment.db").exists());
+
+    // The commands work beside the service, and none of them tells the password.
+    let log = folder.path().join("log");
+    let serving = Serving::start(&folder.path().join("home"), &[], &log);
+    run(folder.path(), "home", &["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
+    let listed = run(folder.path(), "home", &["org", "list"]).exits(0);
+    assert!(listed.stdout.contains("FRANCE LA POSTE"), "{}", listed.stdout);
+    let verified = run(folder.path(), "home", &["audit", "verify"]).exits(0);
+    assert_eq!(serving.stop(), 0);
+    let settings = fs::read_to_string(folder.path().join("home/enrollment.toml")).unwrap();
+    for text in [&without.stderr, &listed.stderr, &verified.stdout, &fs::read_to_string(log).unwrap(), &settings] {
+        assert!(!text.contains(PASSWORD), "{text}");
+    }
+    // A database that is gone is said so, with its place.
+    server.stop();
+    let gone = run(folder.path(), "home", &["org", "list"]).exits(6);
+    assert!(!gone.stderr.contains(PASSWORD), "{}", gone.stderr);
+}
+
+#[test]
+fn what_is_no_database_for_an_installation_is_refused() {
+    let server = PostgresServer::start();
+    let create = |name: &str, with: &str| psql(&server.url("postgres"), &format!("CREATE DATABASE {name} {with}"));
+    for name in ["used", "others", "newer", "unmade"] {
+        create(name, "");
+    }
+    create("latin", "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    psql(&server.url("others"), "CREATE TABLE theirs (id INTEGER)");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("--database={}", server.url(name));
+    init(folder.path(), "used", &[&at("used")]).exits(0);
+    init(folder.path(), "newer", &[&at("newer")]).exits(0);
+    psql(&server.url("newer"), "INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)");
+    for (database, says) in [
+        (at("used"), "holds something already"),
+        (at("others"), "holds something already"),
+        (at("latin"), "UTF8"),
+        ("--database=mysql://localhost/enroll".to_owned(), "postgres://"),
+        ("--database=postgres://enroll:secret-word@localhost/enroll".to_owned(), "without a password"),
+        ("--database=postgres:///enroll?host=/tmp&password=secret-word".to_owned(), "without a password"),
+        ("--database=postgres://enroll@db.ptc.example/enroll".to_owned(), "sslmode=verify-full"),
+        ("--database=postgres://enroll@db.ptc.example/enroll?sslmode=require".to_owned(), "sslmode=verify-full"),
+    ] {
+        let refused = init(folder.path(), "refused", &[&database]).exits(3);
+        assert!(refused.stderr.contains(says), "{database}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("secret-word"), "{}", refused.stderr);
+        assert!(!folder.path().join("refused").exists(), "{database}");
+    }
+    let newer = run(folder.path(), "newer", &["org", "list"]).exits(3);
+    assert!(newer.stderr.contains("later version"), "{}", newer.stderr);
+    // An installation does not start on a database that is not its own.
+    let settings = folder.path().join("used/enrollment.toml");
+    let change = |from: &str, to: &str| {
+        let text = fs::read_to_string(&settings).unwrap();
+        fs::write(&settings, text.replace(from, to)).unwrap();
+    };
+    change("/used?", "/unmade?");
+    let empty = run(folder.path(), "used", &["org", "list"]).exits(3);
+    assert!(empty.stderr.contains("nothing of this service"), "{}", empty.stderr);
+    psql(&server.url("newer"), "DELETE FROM _sqlx_migrations WHERE version = 9999");
+    change("/unmade?", "/newer?");
+    let foreign = run(folder.path(), "used", &["org", "list"]).exits(3);
+    assert!(foreign.stderr.contains("does not belong to the CA"), "{}", foreign.stderr);
+}
+
+#[test]
+fn both_databases_have_the_same_columns() {
+    let server = PostgresServer::start();
+    psql(&server.url("postgres"), "CREATE DATABASE same");
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path(), "server", &[&format!("--database={}", server.url("same"))]).exits(0);
+    init(folder.path(), "file", &[]).exits(0);
+    // The index of searches is each one's own.
+    let other = "NOT LIKE 'requests_search%'";
+    let of_server = psql(
+        &server.url("same"),
+        &format!(
+            "SELECT table_name || '.' || column_name FROM information_schema.columns
+             WHERE table_schema = 'public' AND table_name {other}"
+        ),
+    );
+    let of_file = format!(
+        "SELECT tables.name || '.' || columns.name FROM sqlite_schema AS tables, pragma_table_xinfo(tables.name) AS columns
+         WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite%' AND tables.name {other}"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let of_file: Vec<String> = runtime.block_on(async {
+        let url = format!("sqlite://{}", folder.path().join("file/enrollment.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(of_file)).fetch_all(&mut connection).await.unwrap()
+    });
+    let of_file: BTreeSet<&str> = of_file.iter().map(String::as_str).collect();
+    assert!(of_file.len() > 80, "{of_file:?}");
+    assert_eq!(of_server.lines().collect::<BTreeSet<_>>(), of_file);
+}
