@@ -418,18 +418,16 @@ pub async fn link_replacement(
     Ok(())
 }
 
+/// Most often nothing that is pending is so old; by the state alone, all that is would be looked at.
+const PENDING_BY_TIME: &str = "INDEXED BY requests_pending_by_time";
+
 /// The pending requests that came before a time, and that nobody was reminded of since.
 pub async fn unattended(connection: &mut Connection, before: Moment) -> Result<Vec<RequestRow>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT * FROM requests WHERE state = 'pending' AND coalesce(reminded_at, submitted_at) < $1
-             ORDER BY number",
-        )
-        .bind(before)
-        .fetch_all(connection)
-        .await?
-    ))
+    let mut query = Statement::new("SELECT * FROM requests ");
+    query.push(connection.engine().indexed_by(PENDING_BY_TIME));
+    query.push(" WHERE state = 'pending' AND submitted_at < ").push_bind(before);
+    query.push(" AND coalesce(reminded_at, submitted_at) < ").push_bind(before).push(" ORDER BY number");
+    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }
 
 /// Notes that the managers concerned were reminded of a request.
@@ -451,14 +449,8 @@ pub async fn overdue(
     connection: &mut Connection,
     before: Moment,
 ) -> Result<Vec<(RequestNumber, String, Kind)>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT number, organisation, kind FROM requests WHERE state = 'pending' AND submitted_at < $1
-             ORDER BY number",
-        )
-        .bind(before)
-        .fetch_all(connection)
-        .await?
-    ))
+    let mut query = Statement::new("SELECT number, organisation, kind FROM requests ");
+    query.push(connection.engine().indexed_by(PENDING_BY_TIME));
+    query.push(" WHERE state = 'pending' AND submitted_at < ").push_bind(before).push(" ORDER BY number");
+    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }

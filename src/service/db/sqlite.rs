@@ -21,6 +21,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Enough to read while a write goes on; each one costs a thread and a page cache.
 const READERS: u32 = 4;
 
+/// 64 MiB, in the unit of sqlite.org/pragma.html: writing goes to a page of every index, and what was dropped from the cache
+/// is read again.
+const WRITER_CACHE: &str = "-65536";
+
+/// How long the log grows before it is moved into the file, 64 MiB: pages that change again and again move once.
+const WAL_PAGES: &str = "16384";
+
 /// Opens the file, or makes it, and brings its schema up to date.
 pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, DatabaseError> {
     let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
@@ -37,9 +44,10 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, 
     // Where the disk is full or fails, SQLite itself ends the transaction (sqlite.org/lang_transaction.html) and sqlx
     // goes on counting it: such a connection could never begin one again. The pool has let it finish what it had to
     // do (`test_before_acquire`), so that what is counted here is over, and opens another one in its place.
+    let writing = options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
     let writer = pool(1)
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_with(options.clone())
+        .connect_with(writing)
         .await
         .map_err(|error| unusable(error.into()))?;
     if !create && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
