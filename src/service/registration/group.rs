@@ -2,8 +2,8 @@
 //!
 //! Whoever wants a change waits until the commit that holds it. While one group is being written, the next one gathers.
 
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{iter, mem};
 
 use tokio::sync::oneshot;
 
@@ -13,111 +13,135 @@ use crate::service::app::App;
 use crate::service::db::DatabaseError;
 use crate::service::error::{Failure, Refusal};
 
-/// The most changes in one transaction: nobody waits for more than these.
+/// The most changes of a kind in one transaction: nobody waits for more than these.
 const GROUP_LIMIT: usize = 500;
 
-/// The most changes that wait. What is beyond is told to come again, before it takes memory.
+/// The most changes of a kind that wait. What is beyond is told to come again, before it takes memory.
 const WAITING_LIMIT: usize = 10_000;
 
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]
-pub struct Group(Mutex<Waiting>);
+pub struct Group(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Waiting {
-    changes: Vec<Change>,
+struct State {
+    waiting: Changes,
     /// Whether somebody is writing, who will take these too.
     writing: bool,
 }
 
+/// Changes to be made together.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Submissions into the queue.
+    arrivals: Vec<Wanted<Arrival, Accepted>>,
+    /// Signatures to certificates on record.
+    signed: Vec<Wanted<Signed, Signed>>,
+}
+
+/// A change, and who waits for what becomes of it.
+#[derive(Debug)]
+struct Wanted<T, R> {
+    change: T,
+    waiting: oneshot::Sender<Result<R, Failure>>,
+}
+
+impl<T, R> Wanted<T, R> {
+    fn answer(self, outcome: Result<R, Failure>) {
+        // Who has left in the meantime finds the change when they come back.
+        let _ = self.waiting.send(outcome);
+    }
+}
+
 impl Group {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic happens while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A change, and who waits for it.
-#[derive(Debug)]
-pub(super) enum Change {
-    /// A submission into the queue.
-    Accept(Box<Arrival>, oneshot::Sender<Result<Accepted, Failure>>),
-    /// A signature to the certificate on record.
-    Complete(Signed, oneshot::Sender<Result<Signed, Failure>>),
-}
-
-/// What became of a change.
-enum Outcome {
-    Accepted(Result<Accepted, Failure>),
-    Completed(Result<Signed, Failure>),
-}
-
-impl Change {
-    fn answer(self, outcome: Outcome) {
-        // Who has left in the meantime finds the change when they come back.
-        match (self, outcome) {
-            (Self::Accept(_, waiting), Outcome::Accepted(accepted)) => drop(waiting.send(accepted)),
-            (Self::Complete(_, waiting), Outcome::Completed(completed)) => drop(waiting.send(completed)),
-            (Self::Accept(..), Outcome::Completed(_)) | (Self::Complete(..), Outcome::Accepted(_)) => {}
-        }
+impl Changes {
+    /// The next group, without the rest; none where nothing waits.
+    fn take(&mut self) -> Option<Self> {
+        let group = Self { arrivals: first(&mut self.arrivals), signed: first(&mut self.signed) };
+        (!group.arrivals.is_empty() || !group.signed.is_empty()).then_some(group)
     }
 
+    fn len(&self) -> usize {
+        self.arrivals.len() + self.signed.len()
+    }
+
+    /// Each change as a group of its own.
+    fn split(self) -> impl Iterator<Item = Self> {
+        let arrivals = self.arrivals.into_iter().map(|wanted| Self { arrivals: vec![wanted], ..Self::default() });
+        arrivals.chain(self.signed.into_iter().map(|wanted| Self { signed: vec![wanted], ..Self::default() }))
+    }
+
+    /// Tells the first one what happened, to be logged with its request, and the others what they may know of it.
     fn fail(self, failure: Failure) {
-        match self {
-            Self::Accept(_, waiting) => drop(waiting.send(Err(failure))),
-            Self::Complete(_, waiting) => drop(waiting.send(Err(failure))),
-        }
+        let refusal = failure.refusal();
+        let mut failures = iter::once(failure).chain(iter::repeat_with(|| refusal.clone().into()));
+        self.arrivals.into_iter().zip(&mut failures).for_each(|(wanted, failure)| wanted.answer(Err(failure)));
+        self.signed.into_iter().zip(failures).for_each(|(wanted, failure)| wanted.answer(Err(failure)));
     }
+}
+
+fn first<T>(waiting: &mut Vec<T>) -> Vec<T> {
+    let rest = waiting.split_off(waiting.len().min(GROUP_LIMIT));
+    mem::replace(waiting, rest)
 }
 
 impl App {
     /// Takes a submission into the queue. When this returns, it is on disk.
     pub(super) async fn accept(self: &Arc<Self>, arrival: Arrival) -> Result<Accepted, Failure> {
-        self.change(|waiting| Change::Accept(Box::new(arrival), waiting)).await
+        self.change(arrival, |changes| &mut changes.arrivals).await
     }
 
     /// Adds a signature to the record, and gives what the record has now.
     pub(super) async fn complete(self: &Arc<Self>, signed: Signed) -> Result<Signed, Failure> {
-        self.change(|waiting| Change::Complete(signed, waiting)).await
+        self.change(signed, |changes| &mut changes.signed).await
     }
 
-    async fn change<T>(
+    async fn change<T, R>(
         self: &Arc<Self>,
-        change: impl FnOnce(oneshot::Sender<Result<T, Failure>>) -> Change,
-    ) -> Result<T, Failure> {
-        let (sender, receiver) = oneshot::channel();
+        change: T,
+        kind: impl FnOnce(&mut Changes) -> &mut Vec<Wanted<T, R>>,
+    ) -> Result<R, Failure> {
+        let (waiting, outcome) = oneshot::channel();
         {
-            let mut waiting = self.group.lock();
-            if waiting.changes.len() >= WAITING_LIMIT {
+            let mut state = self.group.lock();
+            let changes = kind(&mut state.waiting);
+            if changes.len() >= WAITING_LIMIT {
                 return Err(Refusal::unavailable().into());
             }
-            waiting.changes.push(change(sender));
-            if !mem::replace(&mut waiting.writing, true) {
+            changes.push(Wanted { change, waiting });
+            if !mem::replace(&mut state.writing, true) {
                 // A task of its own: who waits may leave, and takes nobody's change along.
                 tokio::spawn(write(Writer { app: self.clone(), idle: false }));
             }
         }
-        receiver.await.unwrap_or_else(|_| Err(Failure::Inconsistent { what: "the outcome of a change" }))
+        outcome.await.unwrap_or_else(|_| Err(Failure::Inconsistent { what: "the outcome of a change" }))
     }
 
-    /// Makes all changes of a group, or none.
-    async fn make(self: &Arc<Self>, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
-        let (mut arrivals, mut signed) = (Vec::new(), Vec::new());
-        for change in changes {
-            match change {
-                Change::Accept(arrival, _) => arrivals.push(&**arrival),
-                Change::Complete(certificate, _) => signed.push(certificate),
+    /// Makes all changes of a group, or none: what was not made is given back.
+    async fn make(&self, changes: Changes) -> Result<(), (Failure, Changes)> {
+        let made = async {
+            let arrivals: Vec<&Arrival> = changes.arrivals.iter().map(|wanted| &wanted.change).collect();
+            let signed: Vec<&Signed> = changes.signed.iter().map(|wanted| &wanted.change).collect();
+            let mut transaction = self.database.write().await?;
+            let accepted = self.accept_within(&mut transaction, &arrivals).await?;
+            let completed = self.complete_within(&mut transaction, &signed).await?;
+            transaction.commit().await?;
+            Ok((accepted, completed))
+        };
+        match made.await {
+            Ok((accepted, completed)) => {
+                changes.arrivals.into_iter().zip(accepted).for_each(|(wanted, outcome)| wanted.answer(outcome));
+                changes.signed.into_iter().zip(completed).for_each(|(wanted, signed)| wanted.answer(Ok(signed)));
+                Ok(())
             }
+            Err(failure) => Err((failure, changes)),
         }
-        let mut transaction = self.database.write().await?;
-        let mut accepted = self.accept_within(&mut transaction, &arrivals).await?.into_iter();
-        let mut completed = self.complete_within(&mut transaction, &signed).await?.into_iter();
-        transaction.commit().await?;
-        let outcomes = changes.iter().map(|change| match change {
-            Change::Accept(..) => accepted.next().map(Outcome::Accepted),
-            Change::Complete(..) => completed.next().map(|signed| Outcome::Completed(Ok(signed))),
-        });
-        outcomes.collect::<Option<_>>().ok_or(Failure::Inconsistent { what: "the outcome of a change" })
     }
 }
 
@@ -138,36 +162,34 @@ impl Drop for Writer {
 /// Writes group after group until nothing waits.
 async fn write(mut writer: Writer) {
     loop {
-        let changes = {
-            let mut waiting = writer.app.group.lock();
-            if waiting.changes.is_empty() {
+        let group = {
+            let mut state = writer.app.group.lock();
+            let group = state.waiting.take();
+            if group.is_none() {
                 // Within the lock: for who comes next, somebody else begins.
-                waiting.writing = false;
-                writer.idle = true;
-                return;
+                state.writing = false;
             }
-            let group = waiting.changes.len().min(GROUP_LIMIT);
-            let rest = waiting.changes.split_off(group);
-            mem::replace(&mut waiting.changes, rest)
+            group
         };
-        match writer.app.make(&changes).await {
-            Ok(outcomes) => changes.into_iter().zip(outcomes).for_each(|(change, outcome)| change.answer(outcome)),
-            // Where the database does not answer, it answers none of them.
-            Err(failure @ Failure::Database(DatabaseError::Unavailable { .. })) => {
-                log::error!(changes = changes.len(), cause:% = failure; "changes not made");
-                changes.into_iter().for_each(|change| change.fail(Refusal::unavailable().into()));
+        let Some(group) = group else {
+            writer.idle = true;
+            return;
+        };
+        let Err((failure, group)) = writer.app.make(group).await else { continue };
+        if group.len() == 1 || !is_of_one(&failure) {
+            group.fail(failure);
+            continue;
+        }
+        for change in group.split() {
+            if let Err((failure, change)) = writer.app.make(change).await {
+                change.fail(failure);
             }
-            Err(_) => one_by_one(&writer.app, changes).await,
         }
     }
 }
 
-/// Makes each change in a transaction of its own: one that cannot be made does not hold up the others.
-async fn one_by_one(app: &Arc<App>, changes: Vec<Change>) {
-    for change in changes {
-        match app.make(std::slice::from_ref(&change)).await {
-            Ok(mut outcomes) => outcomes.pop().map_or((), |outcome| change.answer(outcome)),
-            Err(failure) => change.fail(failure),
-        }
-    }
+/// Whether a failure may come from one of the changes, so that the others are worth another try. Where the database does not
+/// answer, it answers none; and what perhaps lasts already is not made again.
+const fn is_of_one(failure: &Failure) -> bool {
+    !matches!(failure, Failure::Database(DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. }))
 }
