@@ -156,6 +156,16 @@ fn a_token_in_a_batch_opens_its_own_request_only() {
 }
 
 #[test]
+fn a_request_that_is_asked_about_twice_has_its_certificate_twice() {
+    let service = Service::start();
+    let approved = service.approved(A);
+    let twice = vec![held(approved.number, &approved.draft.token); 2];
+    let statuses: Vec<RequestStatus> = results(&status(&service, &twice)).iter().map(request).collect();
+    assert_eq!(statuses[0], statuses[1]);
+    assert!(statuses[0].issued.is_some());
+}
+
+#[test]
 fn outcomes_are_noted_each_by_itself() {
     let service = Service::start();
     let [approved, pending] = [service.approved(A), service.pending(A)];

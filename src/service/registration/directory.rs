@@ -193,7 +193,7 @@ impl App {
         let mut connection = self.database.read().await?;
         let manager = found(managers::find(&mut connection, id).await?)?;
         let row = found(certificates::find(&mut connection, &serial.to_string()).await?)?;
-        let issued = self.issued(row).ok_or(Failure::Inconsistent { what: "a certificate that was just signed" })?;
+        let issued = self.issued(&row).ok_or(Failure::Inconsistent { what: "a certificate that was just signed" })?;
         Ok(IssuedManager { manager, issued })
     }
 

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::{found, row_object};
+use super::{found, record_all, row_object};
 use crate::locales::{self, Text};
 use crate::protocol::batch::{HeldOutcome, HeldRequest};
 use crate::protocol::messages::{Outcome, RequestStatus};
 use crate::protocol::request::{RequestNumber, State};
 use crate::protocol::secret::Secret;
 use crate::service::app::App;
-use crate::service::audit::{self, Event};
+use crate::service::audit::Event;
 use crate::service::auth::{Action, Actor};
 use crate::service::db::certificates;
 use crate::service::db::requests::{self, RequestRow};
@@ -54,9 +54,8 @@ impl App {
             self.sign_recorded().await?;
             certificates = certificates::of_requests(&mut *self.database.read().await?, &issued).await?;
         }
-        let status = |row: &RequestRow| self.status_with(row, certificates.remove(&row.number));
-        let mut status = status;
-        Ok(outcomes.into_iter().map(|outcome| outcome.map(&mut status)).collect())
+        let status = |row: &RequestRow| self.status_with(row, certificates.get(&row.number));
+        Ok(outcomes.into_iter().map(|outcome| outcome.map(status)).collect())
     }
 
     /// Notes that the client holds its certificate. Reporting it again changes nothing.
@@ -115,14 +114,14 @@ impl App {
             object: row_object(row),
             detail: json!({ "state": row.state }),
         });
-        audit::record_all(&mut transaction, self.now(), events).await?;
+        record_all(self, &mut transaction, events.collect()).await?;
         let issued: Vec<RequestNumber> = rows.keys().copied().collect();
-        let mut certificates = certificates::of_requests(&mut transaction, &issued).await?;
+        let certificates = certificates::of_requests(&mut transaction, &issued).await?;
         transaction.commit().await?;
         let statuses = reported.iter().zip(outcomes).map(|(HeldOutcome { held, .. }, outcome)| {
             outcome.and_then(|()| {
                 let row = found(rows.get(&held.number))?;
-                Ok(self.status_with(row, certificates.remove(&row.number)))
+                Ok(self.status_with(row, certificates.get(&row.number)))
             })
         });
         Ok(statuses.collect())

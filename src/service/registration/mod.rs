@@ -97,11 +97,11 @@ impl App {
             true => certificates::find_by_request(connection, row.number).await?,
             false => None,
         };
-        Ok(self.status_with(row, certificate))
+        Ok(self.status_with(row, certificate.as_ref()))
     }
 
     /// The same with the certificate that answers it, which counts as long as it is valid.
-    fn status_with(&self, row: &RequestRow, certificate: Option<CertificateRow>) -> RequestStatus {
+    fn status_with(&self, row: &RequestRow, certificate: Option<&CertificateRow>) -> RequestStatus {
         let certificate = certificate.filter(|_| row.state.has_valid_certificate());
         RequestStatus {
             number: row.number,
@@ -119,8 +119,8 @@ impl App {
     }
 
     /// A certificate with its chain, once it is signed.
-    fn issued(&self, row: CertificateRow) -> Option<Issued> {
-        row.der.map(|der| self.issued_as(row.serial, der))
+    fn issued(&self, row: &CertificateRow) -> Option<Issued> {
+        row.der.as_ref().map(|der| self.issued_as(row.serial.clone(), der.clone()))
     }
 
     fn issued_as(&self, serial: String, der: Vec<u8>) -> Issued {
