@@ -22,7 +22,7 @@ use crate::service::db::{Connection, organisations};
 use crate::service::error::{Failure, Refusal};
 
 /// How many certificates are worth a thread of their own.
-const PART: usize = 4;
+const LEAST: usize = 4;
 
 impl App {
     /// Says yes to exactly the CSR that was shown.
@@ -44,7 +44,7 @@ impl App {
         self.expire().await?;
         let candidates = self.candidates(actor, asked).await?;
         let planned =
-            parallel::map(&candidates, PART, |candidate| candidate.as_ref().ok().map(|it| it.plan(self, actor)));
+            parallel::map(&candidates, LEAST, |candidate| candidate.as_ref().ok().map(|it| it.plan(self, actor)));
         let planned = candidates.into_iter().zip(planned).map(|(candidate, planned)| match (candidate, planned) {
             (Err(failure), _) => Err(failure),
             (Ok(_), Some(planned)) => planned,
@@ -138,7 +138,7 @@ impl App {
 
     /// Signs what was just recorded, and adds the signatures to the record.
     async fn sign_all(&self, recorded: Vec<Recorded<'_>>) -> Result<(), Failure> {
-        let signed = parallel::map(&recorded, PART, |recorded| Signed::new(&self.ca, recorded));
+        let signed = parallel::map(&recorded, LEAST, |recorded| Signed::new(&self.ca, recorded));
         let signed = signed.into_iter().filter_map(|signed| {
             // One that cannot be signed (any more) does not hold up the others.
             signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()

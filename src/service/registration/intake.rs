@@ -126,12 +126,12 @@ impl App {
         let identities: Vec<Waiting> = wave.iter().map(|(_, arrival)| arrival.waiting.clone()).collect();
         let older = requests::find_pending(transaction, &identities).await?;
         let mut number = requests::last(transaction).await?.0;
-        let mut new: Vec<New> = wave
+        let mut new: Vec<New> = identities
             .iter()
-            .map(|(_, arrival)| {
+            .map(|identity| {
                 number += 1;
-                let replaces = older.get(&arrival.waiting).copied();
-                New { number: RequestNumber(number), submitted_at: now, replaces, planned: arrival.planned.clone() }
+                let replaces = older.get(identity).copied();
+                New { number: RequestNumber(number), submitted_at: now, replaces, planned: None }
             })
             .collect();
         for ((_, arrival), new) in wave.iter().zip(&new) {
@@ -143,12 +143,12 @@ impl App {
         }
         let by = Actor::AutoApproval.to_string();
         let rows: Vec<(RequestNumber, NewRequest<'_>)> =
-            wave.iter().zip(&new).map(|((_, arrival), new)| (new.number, self.row(arrival, new, &by))).collect();
+            wave.iter().zip(&new).map(|((_, arrival), new)| (new.number, arrival.row(new, &by))).collect();
         requests::insert(transaction, &rows).await?;
-        let serials = self.record_planned(transaction, wave, &mut new).await?;
+        self.record_planned(transaction, wave, &mut new).await?;
 
         let mut events = Vec::new();
-        for (((_, arrival), new), serial) in wave.iter().zip(&new).zip(&serials) {
+        for ((_, arrival), new) in wave.iter().zip(&new) {
             let Waiting { organisation, kind, .. } = &arrival.waiting;
             let object = request_object(new.number, organisation, *kind);
             let mut event = |actor, action, object, detail| events.push(Event { actor, action, object, detail });
@@ -158,9 +158,9 @@ impl App {
                 let object = request_object(older, organisation, *kind);
                 event(&arrival.actor, Action::Cancel, object, json!({ "replaced_by": new.number }));
             }
-            if let Some(serial) = serial {
+            if let Some(planned) = &new.planned {
                 authorize(&Actor::AutoApproval, Action::Approve, &object)?;
-                let detail = json!({ "csr_sha256": arrival.csr_sha256, "serial": serial });
+                let detail = json!({ "csr_sha256": arrival.csr_sha256, "serial": planned.serial().to_string() });
                 event(&Actor::AutoApproval, Action::Approve, object, detail);
             }
         }
@@ -171,59 +171,60 @@ impl App {
         Ok(new)
     }
 
-    fn row<'a>(&self, arrival: &'a Arrival, new: &New, by: &'a str) -> NewRequest<'a> {
+    /// Records the certificates of those that are approved as they come.
+    async fn record_planned(
+        &self,
+        transaction: &mut Connection,
+        wave: &[(usize, &Arrival)],
+        new: &mut [New],
+    ) -> Result<(), Failure> {
+        let planned =
+            wave.iter().zip(new).filter_map(|((_, arrival), new)| Some((arrival.planned.as_ref()?, arrival, new)));
+        let (mut recorded, places): (Vec<Recorded<'_>>, Vec<&mut New>) = planned
+            .map(|(planned, arrival, new)| {
+                let Waiting { organisation, kind, .. } = &arrival.waiting;
+                let holder = Holder::Request(new.number, *kind);
+                ((planned.clone(), holder, Some(organisation.as_str())), new)
+            })
+            .unzip();
+        if !recorded.is_empty() {
+            self.issuer().record(transaction, &mut recorded).await?;
+        }
+        for (new, (planned, ..)) in places.into_iter().zip(recorded) {
+            new.planned = Some(planned);
+        }
+        Ok(())
+    }
+}
+
+impl Arrival {
+    /// What enters the record; where it is approved as it comes, by whom.
+    fn row<'a>(&'a self, new: &New, by: &'a str) -> NewRequest<'a> {
         NewRequest {
-            organisation: &arrival.waiting.organisation,
-            package: arrival.package,
-            kind: arrival.waiting.kind,
-            common_name: &arrival.common_name,
-            identity: &arrival.waiting.identity,
-            csr: &arrival.submission.csr.0,
-            csr_sha256: &arrival.csr_sha256,
-            key_sha256: &arrival.key_sha256,
-            token_sha256: &arrival.submission.token_sha256,
-            idempotency_key: arrival.idempotency_key.as_deref(),
-            body_sha256: &arrival.body_sha256,
-            machine: &arrival.machine,
-            contact: &arrival.contact,
-            mac_address: &arrival.mac_address,
-            search: &arrival.search,
+            organisation: &self.waiting.organisation,
+            package: self.package,
+            kind: self.waiting.kind,
+            common_name: &self.common_name,
+            identity: &self.waiting.identity,
+            csr: &self.submission.csr.0,
+            csr_sha256: &self.csr_sha256,
+            key_sha256: &self.key_sha256,
+            token_sha256: &self.submission.token_sha256,
+            idempotency_key: self.idempotency_key.as_deref(),
+            body_sha256: &self.body_sha256,
+            machine: &self.machine,
+            contact: &self.contact,
+            mac_address: &self.mac_address,
+            search: &self.search,
             submitted_at: new.submitted_at,
             replaces: new.replaces,
-            decision: new.planned.as_ref().map(|_| Decision {
+            decision: self.planned.as_ref().map(|_| Decision {
                 state: State::Approved,
                 at: new.submitted_at,
                 by,
                 reason: None,
             }),
         }
-    }
-
-    /// Records the certificates of those that are approved as they come, and gives their serial numbers.
-    async fn record_planned(
-        &self,
-        transaction: &mut Connection,
-        wave: &[(usize, &Arrival)],
-        new: &mut [New],
-    ) -> Result<Vec<Option<String>>, Failure> {
-        let mut recorded: Vec<Recorded<'_>> = Vec::new();
-        for ((_, arrival), new) in wave.iter().zip(&mut *new) {
-            let holder = Holder::Request(new.number, arrival.waiting.kind);
-            let organisation = Some(arrival.waiting.organisation.as_str());
-            recorded.extend(new.planned.take().map(|planned| (planned, holder, organisation)));
-        }
-        if recorded.is_empty() {
-            return Ok(new.iter().map(|_| None).collect());
-        }
-        self.issuer().record(transaction, &mut recorded).await?;
-        let mut recorded = recorded.into_iter();
-        let planned = wave.iter().map(|(_, arrival)| arrival.planned.as_ref().and_then(|_| recorded.next()));
-        let mut serials = Vec::with_capacity(new.len());
-        for (new, planned) in new.iter_mut().zip(planned) {
-            new.planned = planned.map(|(planned, ..)| planned);
-            serials.push(new.planned.as_ref().map(|planned| planned.serial().to_string()));
-        }
-        Ok(serials)
     }
 }
 

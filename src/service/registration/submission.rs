@@ -8,18 +8,19 @@ use time::format_description::well_known::Rfc3339;
 
 use super::intake::{Accepted, Arrival, New, check_same_body};
 use super::issuing::{Recorded, Signed};
-use super::{as_json, check_stored, days_from, record, request_object};
+use super::{as_json, check_stored, days_from, record_all, request_object};
 use crate::locales::Text;
 use crate::protocol::batch::KeyedSubmission;
 use crate::protocol::messages::{
     Contact, DESCRIPTION_LIMIT, IDEMPOTENCY_KEY, Issued, MACHINE_FIELD_LIMIT, MachineDetails, Organisation,
     RequestStatus, Submission, TELEPHONE_LIMIT,
 };
-use crate::protocol::request::{Kind, State};
+use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::{CheckedCsr, Expectation, check_csr};
 use crate::protocol::secret::{Secret, sha256_hex};
 use crate::protocol::subject::{check_email, identity};
 use crate::service::app::App;
+use crate::service::audit::Event;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::Holder;
 use crate::service::db::packages::PackageRow;
@@ -219,15 +220,21 @@ impl App {
 
     /// The same in a transaction of the caller's.
     pub(super) async fn expire_overdue(&self, transaction: &mut Connection) -> Result<(), Failure> {
-        let actor = Actor::Service;
-        for (number, organisation, kind) in requests::overdue(transaction, self.oldest_alive()).await? {
-            let by = actor.to_string();
-            let expired = Decision { state: State::Expired, at: self.now(), by: &by, reason: None };
-            requests::decide(transaction, &[number], &expired).await?;
-            let object = request_object(number, &organisation, kind);
-            record(self, transaction, &actor, Action::Expire, &object, json!({})).await?;
+        let overdue = requests::overdue(transaction, self.oldest_alive()).await?;
+        if overdue.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let by = Actor::Service.to_string();
+        let expired = Decision { state: State::Expired, at: self.now(), by: &by, reason: None };
+        let numbers: Vec<RequestNumber> = overdue.iter().map(|(number, ..)| *number).collect();
+        requests::decide(transaction, &numbers, &expired).await?;
+        let events = overdue.iter().map(|(number, organisation, kind)| Event {
+            actor: &Actor::Service,
+            action: Action::Expire,
+            object: request_object(*number, organisation, *kind),
+            detail: json!({}),
+        });
+        record_all(self, transaction, events.collect()).await
     }
 
     pub(super) fn oldest_alive(&self) -> Moment {
