@@ -247,14 +247,10 @@ pub async fn of_requests(
     connection: &mut Connection,
     numbers: &[RequestNumber],
 ) -> Result<HashMap<RequestNumber, CertificateRow>, DatabaseError> {
-    let mut found = HashMap::new();
-    for numbers in numbers.chunks(ROWS_AT_ONCE) {
-        let mut statement = Statement::new("SELECT * FROM certificates WHERE request IN (");
-        statement.push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
-        let rows: Vec<CertificateRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
-        found.extend(rows.into_iter().filter_map(|row| Some((row.request?, row))));
-    }
-    Ok(found)
+    let mut query = Statement::new("SELECT * FROM certificates WHERE request IN ");
+    query.push_numbers(connection.engine(), numbers)?;
+    let rows: Vec<CertificateRow> = on!(connection, query.query_as().fetch_all(connection).await?);
+    Ok(rows.into_iter().filter_map(|row| Some((row.request?, row))).collect())
 }
 
 /// The serial numbers of a manager's certificates that are not revoked.
@@ -367,7 +363,7 @@ fn push_search<'a>(
     if let Ok(number) = search.parse::<u64>() {
         query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
     }
-    query.push(" UNION SELECT id FROM certificates WHERE request IN ").push_numbers(engine, &requests)?.push(")");
+    query.push(" UNION SELECT id FROM certificates WHERE request IN ").push_numbers(engine, requests)?.push(")");
     Ok(())
 }
 

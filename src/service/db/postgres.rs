@@ -182,7 +182,7 @@ async fn prepare(server: &Server, create: bool) -> Result<(), DatabaseError> {
         return unfit(Text::new("database-no-search"));
     }
     if !found.durable {
-        log::warn!("the database server may lose what was acknowledged: fsync=off database={server}");
+        log::warn!(database:% = server; "the database server may lose what was acknowledged: fsync is off");
     }
     match (create, found.has_schema) {
         (true, true) if holds_installation(&mut connection).await.map_err(unusable)? => {

@@ -183,9 +183,9 @@ pub(super) async fn hits(
     connection: &mut Connection,
     question: &Question<'_>,
     descending: bool,
-    after: Option<i64>,
+    after: Option<RequestNumber>,
     limit: usize,
-) -> Result<Vec<i64>, DatabaseError> {
+) -> Result<Vec<RequestNumber>, DatabaseError> {
     let number = match connection.engine() {
         Engine::Sqlite => "rowid",
         Engine::Postgres => "number",
@@ -209,7 +209,7 @@ pub(super) async fn hits(
         query.push(format_args!(" AND {number} {} ", if descending { '<' } else { '>' })).push_bind(after);
     }
     query.push(format_args!(" ORDER BY {number} {} LIMIT {limit}", if descending { "DESC" } else { "ASC" }));
-    let hits: Vec<(i64,)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let hits: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
     Ok(hits.into_iter().map(|(number,)| number).collect())
 }
 
@@ -248,15 +248,10 @@ fn words_of(text: &str, organisation: &str) -> String {
     for word in text.split_whitespace() {
         let characters: Vec<char> = word.chars().collect();
         for length in [SHORT, LONG] {
-            parts.extend(characters.windows(length).map(word_of_part));
+            parts.extend(characters.windows(length).map(hash));
         }
     }
-    let mut words = word_of_organisation(organisation);
-    for part in parts {
-        words.push(' ');
-        words.push_str(&part);
-    }
-    words
+    parts.into_iter().fold(word_of_organisation(organisation), |words, part| words + " " + &word_of_part(part))
 }
 
 /// The parts by which a word is looked for: no more than what tells it apart.
@@ -266,18 +261,22 @@ fn parts_of_question(word: &str) -> Vec<String> {
     let Some(last) = characters.len().checked_sub(length) else { return Vec::new() };
     // Neighbours overlap: every second one covers the word, with the last.
     let starts = (0..last).step_by(2).chain([last]).take(PARTS_LIMIT);
-    starts.filter_map(|start| characters.get(start..start + length).map(word_of_part)).collect()
+    starts.filter_map(|start| characters.get(start..start + length).map(hash)).map(word_of_part).collect()
 }
 
-/// A part as a word of digits (FNV-1a), whatever characters it holds. It must stay the same from release to release.
-fn word_of_part(part: &[char]) -> String {
+/// A part as a number (FNV-1a), whatever characters it holds. It must stay the same from release to release.
+fn hash(part: &[char]) -> u32 {
     let mut buffer = [0; 4];
-    let hash = part.iter().fold(0x811c_9dc5_u32, |hash, character| {
+    part.iter().fold(0x811c_9dc5_u32, |hash, character| {
         character
             .encode_utf8(&mut buffer)
             .bytes()
             .fold(hash, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-    });
+    })
+}
+
+/// A part as a word of the index.
+fn word_of_part(hash: u32) -> String {
     format!("{hash:08x}")
 }
 

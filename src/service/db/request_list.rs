@@ -82,7 +82,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
     };
 
     let descending = filter.order == Order::Newest;
-    let mut after = filter.after.map(row_number);
+    let mut after = filter.after.map(RequestNumber);
     for look in [FIRST_LOOK, LOOK_LIMIT - FIRST_LOOK] {
         let hits = request_index::hits(connection, &question, descending, after, look).await?;
         let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
@@ -99,7 +99,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Pa
             return Ok(part.last_page());
         }
         after = hits.last().copied();
-        part.last = after.map(i64::unsigned_abs);
+        part.last = after.map(|number| number.0);
     }
     Ok(part.page())
 }

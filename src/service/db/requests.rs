@@ -156,14 +156,10 @@ pub async fn find_all(
     connection: &mut Connection,
     numbers: &[RequestNumber],
 ) -> Result<HashMap<RequestNumber, RequestRow>, DatabaseError> {
-    let mut found = HashMap::new();
-    for numbers in numbers.chunks(ROWS_AT_ONCE) {
-        let mut statement = Statement::new("SELECT * FROM requests WHERE number IN (");
-        statement.push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
-        let rows: Vec<RequestRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
-        found.extend(rows.into_iter().map(|row| (row.number, row)));
-    }
-    Ok(found)
+    let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
+    query.push_numbers(connection.engine(), numbers)?;
+    let rows: Vec<RequestRow> = on!(connection, query.query_as().fetch_all(connection).await?);
+    Ok(rows.into_iter().map(|row| (row.number, row)).collect())
 }
 
 /// The request that was submitted with a package under an idempotency key.
@@ -314,7 +310,7 @@ pub async fn find_sharing(
 
 async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
     let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number IN ", Traits::COLUMNS));
-    query.push_numbers(connection.engine(), &numbers)?;
+    query.push_numbers(connection.engine(), numbers)?;
     Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }
 
@@ -379,24 +375,19 @@ pub async fn decide(
     numbers: &[RequestNumber],
     decision: &Decision<'_>,
 ) -> Result<(), DatabaseError> {
-    for numbers in numbers.chunks(ROWS_AT_ONCE) {
-        let mut statement = Statement::new("UPDATE requests SET state = ");
-        statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
-        statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
-        statement.push(" WHERE number IN (").push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
-        on!(connection, statement.query().execute(connection).await?.rows_affected());
-    }
+    let mut statement = Statement::new("UPDATE requests SET state = ");
+    statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
+    statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
+    statement.push(" WHERE number IN ").push_numbers(connection.engine(), numbers)?;
+    on!(connection, statement.query().execute(connection).await?.rows_affected());
     Ok(())
 }
 
 /// Writes the clients' reports into requests; the decisions stay as they are.
 pub async fn report(connection: &mut Connection, numbers: &[RequestNumber], state: State) -> Result<(), DatabaseError> {
-    for numbers in numbers.chunks(ROWS_AT_ONCE) {
-        let mut statement = Statement::new("UPDATE requests SET state = ");
-        statement.push_bind(state.as_str()).push(" WHERE number IN (");
-        statement.push_rows(numbers.iter().map(|number| [(*number).into()])).push(")");
-        on!(connection, statement.query().execute(connection).await?.rows_affected());
-    }
+    let mut statement = Statement::new("UPDATE requests SET state = ");
+    statement.push_bind(state.as_str()).push(" WHERE number IN ").push_numbers(connection.engine(), numbers)?;
+    on!(connection, statement.query().execute(connection).await?.rows_affected());
     Ok(())
 }
 

@@ -52,17 +52,18 @@ impl<'a> Statement<'a> {
         self.push(column).push(" LIKE ").push_bind(pattern).push(r" ESCAPE '\'")
     }
 
-    /// Adds a query for many numbers, as one parameter whose text does not depend on how many they are.
+    /// Adds a query for many requests' numbers, as one parameter whose text does not depend on how many they are.
     pub(super) fn push_numbers(
         &mut self,
         engine: Engine,
-        numbers: &impl Serialize,
+        numbers: &[RequestNumber],
     ) -> Result<&mut Self, DatabaseError> {
+        let numbers: Vec<i64> = numbers.iter().map(|number| row_number(number.0)).collect();
         let (before, after) = match engine {
             Engine::Sqlite => ("(SELECT value FROM json_each(", "))"),
             Engine::Postgres => ("(SELECT value::bigint FROM json_array_elements_text(", "::json) AS item (value))"),
         };
-        Ok(self.push(before).push_bind(json_text(numbers)?).push(after))
+        Ok(self.push(before).push_bind(json_text(&numbers)?).push(after))
     }
 
     /// Adds rows of values, at least one: `VALUES ($1, $2), ($3, $4)`.
