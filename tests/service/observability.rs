@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use ptc_enroll::protocol::messages::API;
 use ptc_enroll::protocol::problem::ProblemCode;
@@ -16,6 +17,9 @@ use time::Duration;
 
 use crate::support::service::{A, B, Draft, Enrolled, Service};
 use crate::support::site::{Run, Site};
+
+/// How long a service may take to do what it does at once.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A service after everything that is counted happened once.
 fn busy() -> Service {
@@ -222,13 +226,17 @@ fn a_service_that_stops_is_not_ready_until_it_has() {
     let mut stream = service.public_connection();
     begin_submission(&mut stream, &secret, body.len(), first);
     // It is counted where its head was read.
-    while value(&scrape(&service), "ptc_enrollment_connections{listener=\"public\"}") < 1.0 {}
+    let deadline = Instant::now() + PATIENCE;
+    while value(&scrape(&service), "ptc_enrollment_connections{listener=\"public\"}") < 1.0 {
+        assert!(Instant::now() < deadline, "the connection is not counted");
+    }
     let stopped = service.begin_to_stop();
     let reply = loop {
         let reply = operations.send_to("GET", "/readyz", &[], None);
         if reply.status != 200 {
             break reply;
         }
+        assert!(Instant::now() < deadline, "a service that stops stays ready");
     };
     assert_eq!((reply.status, reply.text().lines().next()), (503, Some("[-]stop failed: the service stops")));
     assert_eq!(operations.send_to("GET", "/livez", &[], None).status, 200);

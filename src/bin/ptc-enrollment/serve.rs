@@ -29,6 +29,9 @@ pub(crate) async fn run(context: &Context, arguments: ServeArguments) -> Result<
     if let Some(plain) = running.plain {
         writeln!(stdout, "plain listener ready on http://{plain}")?;
     }
+    if let Some(operations) = running.operations {
+        writeln!(stdout, "operations listener ready on http://{operations}")?;
+    }
     stdout.flush()?;
     stop.await;
     log::info!("stopping");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::issuing::{Planned, Recorded, Signed};
+use super::issuing::{LEAST, Planned, Recorded};
 use super::{check_stored, check_stored_csr, found, record, record_all, row_object};
 use crate::locales::{self, Text};
 use crate::parallel;
@@ -20,9 +20,6 @@ use crate::service::db::certificates::Holder;
 use crate::service::db::requests::{self, Decision, RequestRow};
 use crate::service::db::{Connection, organisations};
 use crate::service::error::{Failure, Refusal};
-
-/// How many certificates are worth a thread of their own.
-const LEAST: usize = 4;
 
 impl App {
     /// Says yes to exactly the CSR that was shown.
@@ -92,7 +89,7 @@ impl App {
         transaction.commit().await?;
 
         // From here on the requests are approved, whatever happens; what is not signed now is signed later.
-        if let Err(error) = self.sign_all(recorded).await {
+        if let Err(error) = self.sign_all(&recorded).await {
             log::error!(cause:% = error; "certificates not signed yet");
         }
         drop(held);
@@ -134,19 +131,6 @@ impl App {
             }));
         }
         Ok(candidates)
-    }
-
-    /// Signs what was just recorded, and adds the signatures to the record.
-    async fn sign_all(&self, recorded: Vec<Recorded<'_>>) -> Result<(), Failure> {
-        let signed = parallel::map(&recorded, LEAST, |recorded| Signed::new(&self.ca, recorded));
-        let signed = signed.into_iter().filter_map(|signed| {
-            // One that cannot be signed (any more) does not hold up the others.
-            signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
-        });
-        let signed: Vec<Signed> = signed.collect();
-        let mut transaction = self.database.write().await?;
-        self.complete_within(&mut transaction, &signed.iter().collect::<Vec<_>>()).await?;
-        Ok(transaction.commit().await?)
     }
 
     /// Says no, and why.

@@ -7,6 +7,7 @@ use serde_json::json;
 use x509_parser::certificate::TbsCertificate;
 use x509_parser::prelude::FromDer;
 
+use crate::parallel;
 use crate::protocol::request::Kind;
 use crate::protocol::subject::NameFormat;
 use crate::service::app::App;
@@ -20,6 +21,9 @@ use crate::service::metrics::Metrics;
 
 /// With 126 random bits one collision is a wonder; several are a broken source of random numbers.
 const SERIAL_ATTEMPTS: usize = 8;
+
+/// How many certificates are worth a thread of their own.
+pub(super) const LEAST: usize = 4;
 
 /// What recording and signing need of an installation, which is not complete while it is being made.
 pub struct Issuer<'a> {
@@ -249,6 +253,20 @@ impl App {
             return Ok(());
         }
         sign_others(&self.ca, &self.database, self.now(), &self.signing, Some(&self.metrics)).await
+    }
+
+    /// Signs what was just recorded, adds the signatures to the record, and gives what the record has now.
+    pub(super) async fn sign_all(&self, recorded: &[Recorded<'_>]) -> Result<Vec<Signed>, Failure> {
+        let signed = parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded));
+        let signed = signed.into_iter().filter_map(|signed| {
+            // One that cannot be signed (any more) does not hold up the others.
+            signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
+        });
+        let signed: Vec<Signed> = signed.collect();
+        let mut transaction = self.database.write().await?;
+        let signed = self.complete_within(&mut transaction, &signed.iter().collect::<Vec<_>>()).await?;
+        transaction.commit().await?;
+        Ok(signed)
     }
 
     /// Adds signatures to the record; see [`complete`].

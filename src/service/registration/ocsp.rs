@@ -8,13 +8,13 @@ use std::sync::Arc;
 use rcgen::PublicKeyData;
 use time::{Duration, OffsetDateTime};
 
-use super::{found, record_certificate};
+use super::issuing::Signed;
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::subject::Subject;
 use crate::service::app::App;
 use crate::service::ca::ocsp::{CertId, Form, NONCE_LIMIT, Request, Responder, Single, Standing, Unsuccessful};
 use crate::service::ca::{Profile, Serial, Template};
-use crate::service::db::certificates::{self, Holder};
+use crate::service::db::certificates::Holder;
 use crate::service::db::revocations;
 use crate::service::error::Failure;
 use crate::service::publication::Response;
@@ -24,7 +24,7 @@ const UNKNOWN: Duration = Duration::minutes(5);
 
 impl App {
     /// Answers an OCSPRequest (DER).
-    pub async fn ocsp(&self, request: &[u8]) -> Response {
+    pub async fn ocsp(self: &Arc<Self>, request: &[u8]) -> Response {
         match self.answer(request).await {
             Ok(response) => response,
             Err(failure) if failure.refusal().code() == ProblemCode::Unavailable => {
@@ -38,7 +38,7 @@ impl App {
         }
     }
 
-    async fn answer(&self, request: &[u8]) -> Result<Response, Failure> {
+    async fn answer(self: &Arc<Self>, request: &[u8]) -> Result<Response, Failure> {
         let Ok(Request { certificates, nonce }) = Request::read(request) else {
             return Ok(Unsuccessful::MalformedRequest.into());
         };
@@ -62,7 +62,7 @@ impl App {
     }
 
     /// A response about one certificate that serves everybody who asks.
-    async fn lasting(&self, id: &CertId, form: Form) -> Result<Response, Failure> {
+    async fn lasting(self: &Arc<Self>, id: &CertId, form: Form) -> Result<Response, Failure> {
         let now = self.now().0;
         let serial = Serial::try_from(id.serial());
         let kept = serial.as_ref().ok().and_then(|serial| self.publication.responses.find(form, *serial, now));
@@ -86,7 +86,7 @@ impl App {
     }
 
     /// A response for whoever asked this very question.
-    async fn fresh(&self, certificates: &[CertId], nonce: Option<&[u8]>) -> Result<Response, Failure> {
+    async fn fresh(self: &Arc<Self>, certificates: &[CertId], nonce: Option<&[u8]>) -> Result<Response, Failure> {
         let now = self.now().0;
         let standings = self.standings(certificates).await?;
         let (response, _) = self.sign_response(certificates, &standings, nonce, now).await?;
@@ -117,7 +117,7 @@ impl App {
 
     /// The signed response, and until when it is good: no longer than its responder.
     async fn sign_response(
-        &self,
+        self: &Arc<Self>,
         certificates: &[CertId],
         standings: &[Standing],
         nonce: Option<&[u8]>,
@@ -143,16 +143,20 @@ impl App {
     }
 
     /// The responder, which is certified when it is first needed, and again when its certificate is over.
-    async fn responder(&self) -> Result<Arc<Responder>, Failure> {
-        let good = || self.publication.responder().filter(|responder| responder.is_good(self.now().0));
-        if let Some(responder) = good() {
+    async fn responder(self: &Arc<Self>) -> Result<Arc<Responder>, Failure> {
+        if let Some(responder) = self.publication.responder().filter(|responder| responder.is_good(self.now().0)) {
             return Ok(responder);
         }
-        let _turn = self.publication.certifying.lock().await;
-        match good() {
-            Some(responder) => Ok(responder),
-            None => self.certify_responder().await,
-        }
+        let app = self.clone();
+        // A task of its own: who asked may leave, and the certificate that was recorded meanwhile has its key.
+        let certified = tokio::spawn(async move {
+            let _turn = app.publication.certifying.lock().await;
+            match app.publication.responder().filter(|responder| responder.is_good(app.now().0)) {
+                Some(responder) => Ok(responder),
+                None => app.certify_responder().await,
+            }
+        });
+        certified.await.unwrap_or(Err(Failure::Inconsistent { what: "the OCSP responder" }))
     }
 
     /// Has another responder certified where half of this one's time is over.
@@ -175,13 +179,15 @@ impl App {
             public_key: key.subject_public_key_info(),
             places: None,
         };
+        let mut recorded = [(self.issuer().plan(template)?, Holder::Service, None)];
         let mut transaction = self.database.write().await?;
-        let serial =
-            record_certificate(&self.issuer(), &mut transaction, &template, Holder::Service, None).await?.to_string();
+        self.issuer().record(&mut transaction, &mut recorded).await?;
+        let serial = recorded.each_ref().map(|(planned, ..)| planned.serial().to_string());
+        let _held = self.signing.hold(serial);
         transaction.commit().await?;
-        self.sign_recorded().await?;
-        let row = found(certificates::find(&mut *self.database.read().await?, &serial).await?)?;
-        let certificate = row.der.ok_or(Failure::Inconsistent { what: "a certificate that was just signed" })?;
+        let signed = self.sign_all(&recorded).await?.pop();
+        let Signed { serial, der: certificate, .. } =
+            signed.ok_or(Failure::Inconsistent { what: "the OCSP responder's certificate" })?;
         let responder = Arc::new(Responder::new(key, certificate)?);
         self.publication.set_responder(responder.clone());
         log::info!(serial:% = serial, ends:% = responder.ends(); "OCSP responder certified");

@@ -38,16 +38,22 @@ impl App {
 
     /// Makes a new revocation list where there is none, half the time of the last one is over, or it lacks a revocation.
     pub async fn refresh_crl(&self) -> Result<(), Failure> {
-        self.look_again().await?;
-        let now = self.now().0;
-        let good = self.publication.list().is_some_and(|list| {
-            let middle = list.this_update + (list.next_update - list.this_update) / 2;
-            list.this_update <= now && now < middle && Some(list.revocation) == self.publication.responses.revocation()
-        });
-        if !good {
-            self.publish_crl(&Actor::Service).await?;
+        let _turn = self.publication.making.lock().await;
+        loop {
+            // Whoever had the turn before, here or in another process, may have made it.
+            self.look_again().await?;
+            let now = self.now().0;
+            let good = self.publication.list().is_some_and(|list| {
+                let middle = list.this_update + (list.next_update - list.this_update) / 2;
+                list.this_update <= now
+                    && now < middle
+                    && Some(list.revocation) >= self.publication.responses.revocation()
+            });
+            if good {
+                return Ok(());
+            }
+            self.make_list(&Actor::Service).await?;
         }
-        Ok(())
     }
 
     /// Sees to it that OCSP and the newest list say what was revoked and committed before. What fails is tried again in
