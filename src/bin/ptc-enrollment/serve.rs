@@ -23,16 +23,18 @@ pub(crate) async fn run(context: &Context, arguments: ServeArguments) -> Result<
     }
     let running = server::serve(Arc::new(app), Limits::default()).await?;
     // Not translated: scripts wait for these lines.
-    let mut stdout = io::stdout();
-    writeln!(stdout, "public listener ready on https://{}", running.public)?;
-    writeln!(stdout, "secure listener ready on https://{}", running.secure)?;
-    if let Some(plain) = running.plain {
-        writeln!(stdout, "plain listener ready on http://{plain}")?;
+    let mut ready = format!(
+        "public listener ready on https://{}\nsecure listener ready on https://{}\n",
+        running.public, running.secure
+    );
+    for (listener, address) in [("plain", running.plain), ("operations", running.operations)] {
+        if let Some(address) = address {
+            ready += &format!("{listener} listener ready on http://{address}\n");
+        }
     }
-    if let Some(operations) = running.operations {
-        writeln!(stdout, "operations listener ready on http://{operations}")?;
-    }
-    stdout.flush()?;
+    // At once: a script that has read what it waited for may close its end.
+    io::stdout().write_all(ready.as_bytes())?;
+    io::stdout().flush()?;
     stop.await;
     log::info!("stopping");
     running.stop().await;
