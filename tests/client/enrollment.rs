@@ -256,6 +256,27 @@ fn bad_fields_are_named_with_the_form_that_is_expected() {
 }
 
 #[test]
+fn a_revoked_certificate_leaves_when_another_one_comes() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let enroll = |number| {
+        assert_eq!(machine.submit(), number);
+        site.approve(number);
+    };
+    enroll(1);
+    machine.run(["fetch"]).exits(0);
+    let serial =
+        machine.run(["--output=json", "test"]).exits(0).json()["result"]["serial"].as_str().unwrap().to_owned();
+    site.admin(["certificate", "revoke", &serial, "--code=keyCompromise"]).exits(0);
+    machine.run(["fetch"]).exits(4);
+    let compromised = machine.keys();
+    enroll(2);
+    machine.run(["fetch", "--replaced=remove"]).exits(0);
+    assert_eq!(machine.keys().len(), 1);
+    assert_ne!(machine.keys(), compromised);
+}
+
+#[test]
 fn the_newest_certificate_becomes_the_current_one() {
     let site = Site::start();
     let machine = site.workstation("pc");

@@ -44,12 +44,11 @@ pub(super) fn run(config: &Config, arguments: &FetchArguments) -> Result<FetchRe
     let mut lines: Vec<Line> = Vec::new();
     loop {
         let (pass, retry_after) = pass(config, &api, replaced)?;
-        let earlier = std::mem::take(&mut lines);
-        lines = pass;
         // What happened in an earlier pass of this run is still news.
+        let news: HashSet<String> = lines.into_iter().filter(|line| line.news).map(|line| line.id).collect();
+        lines = pass;
         for line in &mut lines {
-            let before = earlier.iter().find(|before| before.id == line.id);
-            line.news |= before.is_some_and(|before| before.news);
+            line.news |= news.contains(&line.id);
         }
         let waiting = lines.iter().any(|line| matches!(line.exit(), Exit::Pending | Exit::Unavailable));
         let left = deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()));
@@ -68,6 +67,8 @@ fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Op
     records.retain(|record| pending::is_ours(config, record));
     let newest = newest_of_identities(&records);
     let mut lines: Vec<Line> = records.iter().map(|record| Line::new(record, newest.contains(&record.id))).collect();
+    // Also what was revoked and closed since: it still lies in the store.
+    let holders = records.iter().filter_map(Holder::of).collect();
     // Oldest first, so that the newest certificate is the last that becomes the current one.
     let mut open: Vec<Open<'_>> = records
         .iter_mut()
@@ -76,7 +77,6 @@ fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Op
         .map(|(record, line)| Open { record, line })
         .collect();
     let progress = Progress::of(open.len(), &Text::new("fetching"), config.language);
-    let holders = open.iter().filter_map(|open| Holder::of(open.record)).collect();
     let mut work =
         Work { config, journal: &journal, api, replaced, holders, progress, unanswered: None, retry_after: None };
     for part in open.chunks_mut(SUBMISSIONS_LIMIT) {
