@@ -40,6 +40,8 @@ pub const MOST_CONNECTIONS: usize = 16;
 const TRIES: u32 = 5;
 /// The longest time between two tries, whatever the service asks for: a person or a batch file waits.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The same where the service is well and says when our turn comes: a limit by the minute.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
 
 /// Why a call did not bring the answer that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +148,11 @@ impl ApiError {
             Self::Untrusted { .. } | Self::UntrustedClock { .. } | Self::ClientCertificateRefused { .. } => false,
         };
         let growing = Duration::from_millis(200) * 2_u32.pow(attempt);
-        passing.then(|| retry_after.unwrap_or(growing).max(growing).min(LONGEST_PAUSE))
+        let longest = match self {
+            Self::Problem(problem) if problem.status == 429 => LONGEST_TURN,
+            _ => LONGEST_PAUSE,
+        };
+        passing.then(|| retry_after.unwrap_or(growing).max(growing).min(longest))
     }
 }
 

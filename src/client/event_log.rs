@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -47,6 +48,9 @@ impl EventLog {
     }
 
     fn append(&self, line: &[u8]) -> std::io::Result<()> {
+        // One at a time: of two that find it too large, the second would put aside what the first has just begun.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() > LIMIT) {
             fs::rename(&self.path, self.path.with_extension("log.1"))?;
         }

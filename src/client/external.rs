@@ -67,8 +67,11 @@ fn fitting(pattern: &str) -> Result<Vec<PathBuf>, ConfigError> {
 
 /// Whether a file can be written where it is wanted, known before the work whose result it is.
 pub fn check_place(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        // A device or a link would be replaced, not written to.
+        Ok(metadata) if !metadata.is_file() => return Err(io::ErrorKind::AlreadyExists.into()),
+        _ => {}
     }
     let path = std::path::absolute(path)?;
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
@@ -114,17 +117,19 @@ pub fn write(folder: &Path, downloads: &[Download<'_>]) -> Vec<Result<PathBuf, I
     for (download, prepared) in downloads.iter().zip(prepared) {
         placed.push(match (&synced, prepared) {
             (Ok(()), Ok((content, file))) => place(folder, &download.name(), &content, file),
-            (Err(error), Ok(_)) => Err(failed(folder.to_owned())(error.kind().into())),
+            (Err(error), Ok(_)) => Err(failed(folder.to_owned())(again(error))),
             (_, Err(error)) => Err(error),
         });
     }
     match sync_folder(folder) {
         Ok(()) => placed,
-        Err(error) => {
-            let kind = error.kind();
-            placed.into_iter().map(|path| path.and_then(|path| Err(failed(path)(kind.into())))).collect()
-        }
+        Err(error) => placed.into_iter().map(|path| path.and_then(|path| Err(failed(path)(again(&error))))).collect(),
     }
+}
+
+/// The same error once more, with what the system said.
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 impl Download<'_> {

@@ -268,7 +268,7 @@ impl Journal {
         loop {
             match lock.try_lock() {
                 Ok(()) => {
-                    self.remove_unfinished();
+                    remove_unfinished(&self.folder);
                     return Ok(LockedJournal { journal: self.clone(), turn: Mutex::new(()), _lock: lock });
                 }
                 Err(TryLockError::WouldBlock) if start.elapsed() < patience => {
@@ -283,17 +283,17 @@ impl Journal {
         }
     }
 
-    /// Takes away what a run that was killed had not yet put in its place; it holds a token.
-    fn remove_unfinished(&self) {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
-            // One that cannot be removed disturbs nobody, and is met again by the next run.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-
     fn file_error(&self, source: io::Error) -> JournalError {
         JournalError::File { path: self.folder.clone(), source }
+    }
+}
+
+/// Takes away what a run that was killed had not yet put in its place; in the journal, it holds a token.
+pub(in crate::client) fn remove_unfinished(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
+        // One that cannot be removed disturbs nobody, and is met again by the next run.
+        let _ = fs::remove_file(entry.path());
     }
 }
 

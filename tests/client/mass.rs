@@ -140,6 +140,9 @@ fn fetch_finishes_what_was_cut_off_and_downloads_once() {
     }
     machine.run(["fetch"]).exits(0);
     assert_eq!(downloads(&machine).len(), 20);
+    let folder = machine.home.join("config/test");
+    let names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with(".ptc-")), "{names:?}");
     let requests = site.requests();
     assert_eq!(requests.len(), 20);
     assert!(requests.iter().all(|request| request["state"] == "downloaded"), "{requests:?}");

@@ -23,7 +23,7 @@ const BATCH_ANSWER_LIMIT: u64 = 8 * 1024 * 1024;
 pub struct Answers {
     /// In the order of the items; fewer than those where nobody answered any more.
     pub results: Vec<Result<RequestStatus, ApiError>>,
-    /// Nobody answered any more: the last result says why, and other items would fare the same.
+    /// Nobody answered any more, or not to us: the last result says why, and other items would fare the same.
     pub unanswered: bool,
     /// `Retry-After`, where something is pending.
     pub retry_after: Option<Duration>,
@@ -32,7 +32,7 @@ pub struct Answers {
 impl Answers {
     /// Where all items met the same error, or the first one that nobody answered.
     fn of_error(error: ApiError, items: usize) -> Self {
-        let unanswered = error.is_no_answer();
+        let unanswered = is_of_all(&error);
         let mut results = Vec::new();
         if let ApiError::Problem(problem) = &error
             && !unanswered
@@ -44,12 +44,17 @@ impl Answers {
     }
 
     fn push(&mut self, result: Result<Answer<RequestStatus>, ApiError>) {
-        self.unanswered = matches!(&result, Err(error) if error.is_no_answer());
+        self.unanswered = matches!(&result, Err(error) if is_of_all(error));
         self.results.push(result.map(|answer| {
             self.retry_after = self.retry_after.or(answer.retry_after);
             answer.body
         }));
     }
+}
+
+/// Whether an error is no item's own: who does not answer, or does not talk to us, does so to every item.
+fn is_of_all(error: &ApiError) -> bool {
+    error.is_no_answer() || !matches!(error, ApiError::Problem(_))
 }
 
 impl Api {

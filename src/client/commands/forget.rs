@@ -1,5 +1,7 @@
 //! `forget`: drops the records of requests to which nothing more can happen, so that they no longer count.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::pending;
@@ -15,12 +17,13 @@ pub(super) fn run(config: &Config, arguments: &ForgetArguments) -> Result<Forget
     let journal = pending::lock(config)?;
     let records = journal.read().records()?;
     // All or nothing: every number is looked at before any record goes.
-    let closed = arguments.numbers.iter().map(|number| closed(&records, *number)).collect::<Result<Vec<_>, _>>()?;
+    let numbers: BTreeSet<RequestNumber> = arguments.numbers.iter().copied().collect();
+    let closed = numbers.iter().map(|number| closed(&records, *number)).collect::<Result<Vec<_>, _>>()?;
+    pending::forget(config, &journal, &closed)?;
     for record in closed {
-        pending::forget(config, &journal, record)?;
         config.events.record("forgotten", &[("record", &record.id)]);
     }
-    Ok(ForgetReport { numbers: arguments.numbers.clone() })
+    Ok(ForgetReport { numbers: numbers.into_iter().collect() })
 }
 
 fn closed(records: &[Record], number: RequestNumber) -> Result<&Record, ConfigError> {

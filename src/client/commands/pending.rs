@@ -31,6 +31,8 @@ pub(super) fn lock(config: &Config) -> Result<LockedJournal, JournalError> {
         .package
         .pin(locked.folder())
         .map_err(|source| journal::JournalError::File { path: locked.folder().to_owned(), source })?;
+    // Certificates that a run was killed before it put in their places.
+    journal::remove_unfinished(&config.package.folder);
     Ok(locked)
 }
 
@@ -85,7 +87,7 @@ pub(super) fn send(
             let error = Error::Api(error);
             config.events.record("submission-failed", &[("record", &record.id), ("message", &error)]);
             if refused_for_good(&error) {
-                forget(config, journal, record)?;
+                forget(config, journal, &[record])?;
             }
             Err(error)
         }
@@ -155,13 +157,13 @@ fn refused_for_good(error: &Error) -> bool {
 }
 
 /// Takes a record that came to nothing away, its key first, so that no key is ever without a record.
-pub(super) fn forget(config: &Config, journal: &LockedJournal, record: &Record) -> Result<(), Error> {
-    if let Some(scope) = record.store
-        && is_ours(config, record)
-    {
-        store_of(config, scope).discard(&record.id)?;
+pub(super) fn forget(config: &Config, journal: &LockedJournal, records: &[&Record]) -> Result<(), Error> {
+    for record in records.iter().filter(|record| is_ours(config, record)) {
+        if let Some(scope) = record.store {
+            store_of(config, scope).discard(&record.id)?;
+        }
     }
-    journal.remove([record])?;
+    journal.remove(records.iter().copied())?;
     Ok(())
 }
 
@@ -173,7 +175,7 @@ pub(super) fn still_whole(config: &Config, journal: &LockedJournal, record: &Rec
     };
     if !whole {
         config.events.record("unfinished-removed", &[("record", &record.id)]);
-        forget(config, journal, record)?;
+        forget(config, journal, &[record])?;
     }
     Ok(whole)
 }

@@ -8,8 +8,8 @@ mod report;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, sync_channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{fs, io, thread};
 
 use time::OffsetDateTime;
 
@@ -59,10 +59,16 @@ pub(super) fn run(
     let named = |server: &Server| server.fields.as_ref().is_some_and(|fields| !fields.contact.email.is_empty());
     let fields = ExternalFields::collect(config, arguments.fields, arguments.machine, servers.iter().all(named))?;
     if let Some(path) = &arguments.report {
-        external::check_place(path).map_err(|source| ConfigError::Report { path: path.clone(), source })?;
+        let unusable = |source| ConfigError::Report { path: path.clone(), source };
+        external::check_place(path).map_err(unusable)?;
+        let inputs = arguments.manifest.iter().chain(servers.iter().map(|server| &server.file));
+        if fs::canonicalize(path).is_ok_and(|place| is_among(&place, inputs)) {
+            return Err(unusable(io::ErrorKind::AlreadyExists.into()).into());
+        }
     }
     let journal = if arguments.dry_run { None } else { Some(pending::lock(config)?) };
-    let progress = Progress::of(servers.len(), &Text::new("sending"), config.language);
+    let doing = Text::new(if arguments.dry_run { "checking" } else { "sending" });
+    let progress = Progress::of(servers.len(), &doing, config.language);
     let mut results = Results::new(servers.iter().map(|server| server.file.clone()).collect(), lines, progress);
     let work = Work { config, servers: &servers, fields: &fields };
     match &journal {
@@ -75,6 +81,11 @@ pub(super) fn run(
     }
     printed.map_err(Error::Output)?;
     Ok(report)
+}
+
+/// Whether a file is one of those that are read.
+fn is_among<'a>(place: &Path, mut inputs: impl Iterator<Item = &'a PathBuf>) -> bool {
+    inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == place))
 }
 
 /// What it takes to submit.
@@ -136,11 +147,12 @@ impl Work<'_> {
         // stopped.
         let unanswered: OnceLock<Fault> = OnceLock::new();
         let (to_connections, batches) = sync_channel::<Batch>(1);
-        let batches = Mutex::new(batches);
+        // The connections' alone: where the last of them is gone, nothing more is handed over.
+        let batches = Arc::new(Mutex::new(batches));
         let (to_results, answers) = channel();
         thread::scope(|scope| {
             for _ in 0..connections.min(self.servers.len().div_ceil(SUBMISSIONS_LIMIT)) {
-                let (api, batches, unanswered, to_results) = (&api, &batches, &unanswered, to_results.clone());
+                let (api, unanswered, batches, to_results) = (&api, &unanswered, batches.clone(), to_results.clone());
                 scope.spawn(move || {
                     let next = || batches.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
                     while let Some(batch) = next() {
@@ -150,12 +162,12 @@ impl Work<'_> {
                     }
                 });
             }
-            drop(to_results);
+            drop((batches, to_results));
             let to_connections = to_connections;
             for start in (0..self.servers.len()).step_by(SUBMISSIONS_LIMIT) {
                 let batch = self.prepare(start, journal, &mut known, unanswered.get(), results)?;
                 if !batch.records.is_empty() {
-                    // The connections take batches for as long as they may be sent.
+                    // It fails where every connection panicked, which ends the run.
                     let _ = to_connections.send(batch);
                 }
                 answers.try_iter().for_each(|answer| settle(results, answer));
