@@ -16,7 +16,7 @@ use super::db::{Database, DatabaseError, Moment};
 use super::metrics::Metrics;
 use super::package::Signer;
 use super::publication::{Budget, Publication};
-use super::registration::{Group, Signing, Watchers};
+use super::registration::{Group, Signing, Submitters, Watchers};
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
 
@@ -107,6 +107,7 @@ pub struct App {
     pub(super) stopping: AtomicBool,
     pub(super) group: Group,
     pub(super) signing: Signing,
+    pub(super) submitters: Submitters,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
 }
@@ -144,6 +145,7 @@ impl App {
             stopping: AtomicBool::new(false),
             group: Group::default(),
             signing: Signing::default(),
+            submitters: Submitters::default(),
             outbox: watch::Sender::new(()),
         })
     }
