@@ -281,7 +281,8 @@ fn http_may_keep_what_get_answers() {
         ("If-None-Match", format!("\"other\", W/{tag}"), 304),
         ("If-None-Match", "*".to_owned(), 304),
         ("If-None-Match", "\"other\"".to_owned(), 200),
-        ("If-Modified-Since", since.to_owned(), 304),
+        // A response of the same second may have said something else.
+        ("If-Modified-Since", since.to_owned(), 200),
         ("If-Modified-Since", later, 304),
         ("If-Modified-Since", earlier, 200),
         ("If-Modified-Since", "yesterday".to_owned(), 200),
