@@ -25,6 +25,7 @@ pub use self::crl::Revoked;
 pub use self::issuer::Prepared;
 pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
+pub(in crate::service) use self::times::middle;
 pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError};
 use super::files::{self, FileError};

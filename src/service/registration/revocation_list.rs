@@ -12,7 +12,7 @@ use super::{days_from, inert, record};
 use crate::protocol::secret::sha256_hex;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::ca::{Revoked, Serial};
+use crate::service::ca::{Revoked, Serial, middle};
 use crate::service::db::crls::{self, CrlRow};
 use crate::service::db::revocations;
 use crate::service::error::Failure;
@@ -44,9 +44,8 @@ impl App {
             self.look_again().await?;
             let now = self.now().0;
             let good = self.publication.list().is_some_and(|list| {
-                let middle = list.this_update + (list.next_update - list.this_update) / 2;
                 list.this_update <= now
-                    && now < middle
+                    && now < middle(list.this_update, list.next_update)
                     && Some(list.revocation) >= self.publication.responses.revocation()
             });
             if good {
