@@ -401,6 +401,16 @@ fn pkilint_finds_nothing() {
     let (good, bad) = (serial(&service), serial(&service));
     revoke(&service, &bad);
     for (name, serials, options) in [
+#[test]
+fn many_certificates_cost_as_many_signatures() {
+    let service = Service::with(|app| app.with_ocsp_signatures(32));
+    let serials: Vec<String> = (0..16).map(|number| format!("4000000000000000000000000000{number:04x}")).collect();
+    let serials: Vec<&str> = serials.iter().map(String::as_str).collect();
+    let request = openssl_request(&service, &serials, &["-no_nonce"]);
+    let answered = (0..8).filter(|_| post(&service, &request).body != TRY_LATER).count();
+    assert!((1..8).contains(&answered), "{answered} of 8");
+}
+
         ("good", &[good.as_str()][..], &["-no_nonce"][..]),
         ("revoked, SHA-256", &[&bad], &["-sha256", "-no_nonce"]),
         ("unknown", &[NOBODY], &["-no_nonce"]),

@@ -54,7 +54,7 @@ impl App {
         };
         match (alone, nonce) {
             (Some((id, form)), None) => self.lasting(id, form).await,
-            (_, nonce) if self.publication.budget.take_for_one(1) => self.fresh(&certificates, nonce.as_deref()).await,
+            (_, nonce) if self.publication.budget.take_for_one(certificates.len()) => self.fresh(&certificates, nonce.as_deref()).await,
             // A responder may leave the nonce out (RFC 9654 §3.1, RFC 5019 §4).
             (Some((id, form)), Some(_)) => self.lasting(id, form).await,
             (None, _) => Ok(Unsuccessful::TryLater.into()),
