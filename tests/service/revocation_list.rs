@@ -11,6 +11,8 @@ use time::Duration;
 use crate::support::service::{A, Reply, Service, operator};
 use crate::support::verifiers::openssl;
 
+/// For how long an answer of the database's is shared.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 /// Far above what anything here takes, so that a wait that would never end does.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -115,6 +117,32 @@ fn the_list_is_sent_once_to_who_keeps_it() {
     let reply = again();
     assert_eq!(reply.status, 200);
     assert!(text(&reply.body).contains(&serials[0].to_uppercase()));
+}
+
+#[test]
+fn those_who_ask_while_the_database_is_away_share_the_answer() {
+    let service = Service::start();
+    let begun = Instant::now();
+    loop {
+        service.tamper("ALTER TABLE crls RENAME TO away");
+        // What is known is good for a second.
+        let mut asked = Instant::now();
+        while list(&service).status == 200 {
+            assert!(begun.elapsed() < PATIENCE, "the database is never missed");
+            asked = Instant::now();
+        }
+        service.tamper("ALTER TABLE away RENAME TO crls");
+        let status = list(&service).status;
+        // On a machine that was slow, the second may be over.
+        if asked.elapsed() < LOOK {
+            assert_ne!(status, 200, "asked the database again");
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never within a second");
+    }
+    while list(&service).status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "the answer lasts for ever");
+    }
 }
 
 #[test]

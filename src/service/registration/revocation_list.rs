@@ -127,13 +127,16 @@ impl App {
     ///
     /// [`LOOK`]: crate::service::publication::LOOK
     pub(super) async fn look(&self) -> Result<(), Failure> {
-        if !self.publication.is_fresh() {
-            let _turn = self.publication.looking.lock().await;
-            if !self.publication.is_fresh() {
-                self.look_within().await?;
-            }
+        if let Some(looked) = self.publication.looked() {
+            return Ok(looked?);
         }
-        Ok(())
+        let _turn = self.publication.looking.lock().await;
+        // Those who waited share what whoever had the turn before was told, also where that is nothing: one after the other
+        // would wait for a database that is away.
+        match self.publication.looked() {
+            Some(looked) => Ok(looked?),
+            None => self.look_within().await,
+        }
     }
 
     /// Makes sure that what is known here of revocations is what was committed by now.
@@ -142,8 +145,19 @@ impl App {
         self.look_within().await
     }
 
+    /// The caller has the turn.
     async fn look_within(&self) -> Result<(), Failure> {
         let begun = Instant::now();
+        let looked = self.take_over().await;
+        match &looked {
+            Ok(()) => self.publication.set_looked(begun, Ok(())),
+            Err(failure) => self.publication.set_looked(Instant::now(), Err(failure.refusal())),
+        }
+        looked
+    }
+
+    /// Takes over what was revoked and published since.
+    async fn take_over(&self) -> Result<(), Failure> {
         let mut connection = self.database.read().await?;
         let revocation = revocations::last(&mut connection).await?;
         let responses = &self.publication.responses;
@@ -160,7 +174,6 @@ impl App {
         {
             self.publication.set_list(Arc::new(row.into()));
         }
-        self.publication.looked(begun);
         Ok(())
     }
 }
