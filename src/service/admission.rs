@@ -91,12 +91,12 @@ impl Admission {
         self.submissions.take(organisation, count, Instant::now())
     }
 
-    /// Notes a wrong secret or token, or says how long to wait until the next one is told so.
+    /// Notes wrong secrets or tokens, or says how long to wait until the next ones are told so.
     ///
     /// Good credentials are never asked to wait: nobody finds 256 random bits by trying, and one machine must not shut out
     /// the thousands behind the same address.
-    pub fn wrong_credentials(&self, address: IpAddr) -> Result<(), Duration> {
-        self.wrong_credentials.take(&Source::from(address), 1, Instant::now())
+    pub fn wrong_credentials(&self, address: IpAddr, count: u32) -> Result<(), Duration> {
+        self.wrong_credentials.take(&Source::from(address), count, Instant::now())
     }
 
     /// Notes that somebody with a certificate reached for what is not theirs, which enters the audit record, or says how

@@ -275,6 +275,36 @@ fn an_ended_package_refuses_all_and_loses_none() {
 }
 
 #[test]
+fn one_that_is_told_to_wait_holds_up_no_other() {
+    let limits = "\n[limits]\nfailures_per_minute = 1\n";
+    let site = Site::builder().settings(limits).serve(&["--auto-approve"]).start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 2);
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    // Each has the other's token from now on, as after a mix-up of backups.
+    let journal = machine.home.join("state/test");
+    let path = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+    let path = path.into_iter().find(|path| path.extension().is_some_and(|name| name == "jsonl")).unwrap();
+    let tokens: Vec<String> =
+        machine.records().iter().map(|record| record["token"].as_str().unwrap().to_owned()).collect();
+    let text = fs::read_to_string(&path).unwrap();
+    let swapped = text.replace(&tokens[0], "first").replace(&tokens[1], &tokens[0]).replace("first", &tokens[1]);
+    fs::write(&path, swapped).unwrap();
+    let run = machine.run(["fetch", "--output=jsonl"]);
+    assert!(lines(&run).iter().all(|line| line["result"]["error"]["code"] == "not-found"), "{}", run.stdout);
+
+    for host in ["t000", "t001", "t002"] {
+        csr(&folder, host);
+    }
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    let run = machine.run(["fetch", "--output=jsonl"]).exits(6);
+    let waiting = lines(&run).iter().filter(|line| line["result"]["error"]["code"] == "too-many-requests").count();
+    assert_eq!((waiting, downloads(&machine).len()), (2, 3), "{}", run.stdout);
+    let downloaded = machine.records().iter().filter(|record| record["status"]["state"] == "downloaded").count();
+    assert_eq!(downloaded, 3, "{}", run.stdout);
+}
+
+#[test]
 fn waiting_asks_about_all_in_one_call() {
     let site = Site::builder().behind_proxy().start();
     let proxy = site.proxy.as_ref().unwrap();
