@@ -3,16 +3,12 @@
 //! Written by hand, because a list may have 100,000 entries, each of the one form that is allowed here.
 
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::verify::verify_signature;
-use x509_parser::x509::AlgorithmIdentifier;
 use yasna::models::ObjectIdentifier;
 use yasna::{DERWriter, Tag};
 
 use super::serial::Serial;
 use super::times::{push_time, whole_seconds};
 use super::{Ca, CaError, lint};
-use crate::protocol::der;
 use crate::protocol::messages::RevocationCode;
 
 /// The longest entry: serial number, GeneralizedTime and reason.
@@ -42,13 +38,12 @@ impl Ca {
         next_update: OffsetDateTime,
         revoked: &[Revoked],
     ) -> Result<Vec<u8>, CaError> {
-        let issuing = self.issuing_certificate()?;
         let to_be_signed = yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
                 // Version 2.
                 writer.next().write_u8(1);
                 self.write_algorithm(writer.next());
-                writer.next().write_der(issuing.subject().as_raw());
+                writer.next().write_der(&self.issuing.subject);
                 for time in [this_update, next_update] {
                     let mut encoded = Vec::new();
                     push_time(&mut encoded, whole_seconds(time));
@@ -62,9 +57,8 @@ impl Ca {
                     writer.write_sequence(|writer| {
                         write_extension(writer.next(), AUTHORITY_KEY_IDENTIFIER, |writer| {
                             writer.write_sequence(|writer| {
-                                let identifier = lint::subject_key_identifier(&issuing);
                                 writer.next().write_tagged_implicit(Tag::context(0), |writer| {
-                                    writer.write_bytes(identifier);
+                                    writer.write_bytes(&self.issuing.key_identifier);
                                 });
                             });
                         });
@@ -73,9 +67,8 @@ impl Ca {
                 });
             });
         });
-        lint::crl(&to_be_signed, &issuing)?;
-        let der = self.signed(&to_be_signed)?;
-        if is_signed(&der, &to_be_signed, &issuing) { Ok(der) } else { Err(CaError::Signature) }
+        lint::crl(&to_be_signed, &self.issuing)?;
+        self.signed(&to_be_signed)
     }
 }
 
@@ -117,16 +110,4 @@ fn write_extension(writer: DERWriter<'_>, oid: &[u64], write: impl FnOnce(DERWri
         writer.next().write_oid(&ObjectIdentifier::from_slice(oid));
         writer.next().write_bytes(&yasna::construct_der(write));
     });
-}
-
-/// Whether a list holds exactly these bytes, with the signature algorithm that they name and a signature that fits.
-fn is_signed(list: &[u8], to_be_signed: &[u8], issuing: &X509Certificate<'_>) -> bool {
-    let Ok((list, [])) = der::split(list) else { return false };
-    let Some(rest) = list.content.strip_prefix(to_be_signed) else { return false };
-    let Ok((rest, algorithm)) = AlgorithmIdentifier::from_der(rest) else { return false };
-    let Ok((signature, [])) = der::split(rest) else { return false };
-    let Some(signature) = signature.content.strip_prefix(&[0]).filter(|_| signature.tag == 0x03) else { return false };
-    let signature = x509_parser::der_parser::asn1_rs::BitString::new(0, signature);
-    lint::is_algorithm_of(&algorithm, issuing.public_key())
-        && verify_signature(issuing.public_key(), &algorithm, &signature, to_be_signed).is_ok()
 }

@@ -1,21 +1,19 @@
 //! From a template to a certificate, in the safe order: build, lint, (the caller records,) sign.
 
-use std::cell::RefCell;
-
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, CrlDistributionPoint, CustomExtension, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, PublicKeyData,
-    SanType, SerialNumber, SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
+    CertificateParams, CrlDistributionPoint, CustomExtension, IsCa, KeyPair, PublicKeyData, SanType, SerialNumber,
+    SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
 };
 use time::OffsetDateTime;
-use x509_parser::certificate::TbsCertificate;
-use x509_parser::prelude::{FromDer, X509Certificate};
 use yasna::models::ObjectIdentifier;
 use yasna::{DERWriter, Tag};
 
 use super::profile::{self, Places, Profile, Template};
 use super::serial::Serial;
 use super::{Ca, CaError, lint};
+use crate::protocol::der;
+use crate::protocol::subject::NameFormat;
 
 const AUTHORITY_INFORMATION_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
 const OCSP: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1];
@@ -28,8 +26,11 @@ const OCSP_NOCHECK: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
 pub struct Prepared {
     tbs: Vec<u8>,
     serial: Serial,
+    subject: String,
     not_before: OffsetDateTime,
     not_after: OffsetDateTime,
+    /// Key identifier of the CA that has checked it.
+    issuer: Vec<u8>,
 }
 
 impl Prepared {
@@ -41,6 +42,11 @@ impl Prepared {
     /// The serial number.
     pub fn serial(&self) -> Serial {
         self.serial
+    }
+
+    /// The subject (RFC 4514).
+    pub fn subject(&self) -> &str {
+        &self.subject
     }
 
     /// When the certificate starts.
@@ -57,12 +63,14 @@ impl Prepared {
 impl Ca {
     /// Builds and lints a certificate. Nothing is signed yet.
     pub fn prepare(&self, template: &Template, serial: Serial, now: OffsetDateTime) -> Result<Prepared, CaError> {
-        let issuer_end = self.issuing_certificate()?.validity().not_after.to_datetime();
-        let parameters = parameters(template, serial, now, issuer_end).map_err(CaError::Encoding)?;
-        let tbs = SubjectPublicKeyInfo::from_der(&template.public_key)
-            .and_then(|key| self.to_be_signed(|issuer| parameters.signed_by(&key, issuer).map(drop)))
+        let issuer_end = self.issuing.validity.not_after.to_datetime();
+        let certificate = parameters(template, serial, now, issuer_end)
+            .and_then(|parameters| {
+                parameters.signed_by(&SubjectPublicKeyInfo::from_der(&template.public_key)?, &self.issuer)
+            })
             .map_err(CaError::Encoding)?;
-        self.check(tbs, &[template.profile])
+        let tbs = to_be_signed(certificate.der()).ok_or(CaError::Signature)?;
+        self.check(tbs.to_vec(), &[template.profile])
     }
 
     /// Takes up bytes that were prepared and recorded before a crash. They are linted again, because what keeps the
@@ -73,54 +81,40 @@ impl Ca {
 
     /// Signs what was checked, and checks what was signed. Returns the DER certificate.
     pub fn sign(&self, prepared: &Prepared) -> Result<Vec<u8>, CaError> {
-        let der = self.signed(&prepared.tbs)?;
-        let issuing = self.issuing_certificate()?;
-        let (rest, certificate) = X509Certificate::from_der(&der).map_err(|_| CaError::Signature)?;
-        let sound = rest.is_empty()
-            && certificate.tbs_certificate.as_ref() == prepared.tbs
-            && certificate.signature_algorithm == certificate.tbs_certificate.signature
-            // A value that another CA prepared names another key.
-            && lint::names_key_of(certificate.extensions(), &issuing)
-            && certificate.verify_signature(Some(issuing.public_key())).is_ok();
-        if sound { Ok(der) } else { Err(CaError::Signature) }
+        // Another CA has checked other things.
+        if prepared.issuer != self.issuing.key_identifier {
+            return Err(CaError::Signature);
+        }
+        self.signed(&prepared.tbs)
     }
 
     fn check(&self, tbs: Vec<u8>, profiles: &[Profile]) -> Result<Prepared, CaError> {
-        lint::certificate(&tbs, &self.issuing_certificate()?, profiles)?;
-        let (_, read) = TbsCertificate::from_der(&tbs).map_err(|_| CaError::Signature)?;
+        let read = lint::certificate(&tbs, &self.issuing, profiles)?;
         let serial = Serial::try_from(read.raw_serial()).map_err(|_| CaError::Signature)?;
+        let subject = NameFormat::Rfc4514.print(&read.subject);
         let [not_before, not_after] =
             [read.validity().not_before, read.validity().not_after].map(|time| time.to_datetime());
-        Ok(Prepared { serial, not_before, not_after, tbs })
+        let issuer = self.issuing.key_identifier.clone();
+        Ok(Prepared { serial, subject, not_before, not_after, issuer, tbs })
     }
 
-    /// The bytes that rcgen would have the issuing key sign.
-    fn to_be_signed(
-        &self,
-        build: impl FnOnce(&Issuer<'_, Capture<'_>>) -> Result<(), rcgen::Error>,
-    ) -> Result<Vec<u8>, rcgen::Error> {
-        let capture = Capture { key: &self.key, message: RefCell::default() };
-        let issuer = Issuer::from_ca_cert_der(&self.issuing, capture)?;
-        build(&issuer)?;
-        Ok(issuer.key().message.take())
-    }
-
-    /// `SEQUENCE { to-be-signed, signatureAlgorithm, signature }` (RFC 5280 §4.1.1 and §5.1.1).
+    /// `SEQUENCE { to-be-signed, signatureAlgorithm, signature }` (RFC 5280 §4.1.1 and §5.1.1), checked once more.
     pub(super) fn signed(&self, to_be_signed: &[u8]) -> Result<Vec<u8>, CaError> {
         let signature = self.key.sign(to_be_signed).map_err(CaError::Encoding)?;
-        Ok(yasna::construct_der(|writer| {
+        let signed = yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
                 writer.next().write_der(to_be_signed);
                 self.write_algorithm(writer.next());
                 writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
             });
-        }))
+        });
+        if self.issuing.has_signed(&signed, to_be_signed) { Ok(signed) } else { Err(CaError::Signature) }
     }
 
     /// The AlgorithmIdentifier of the issuing key's signatures.
     pub(super) fn write_algorithm(&self, writer: DERWriter<'_>) {
         writer.write_sequence(|writer| {
-            if self.key.algorithm() == &PKCS_RSA_SHA256 {
+            if self.issuing.is_rsa {
                 // sha256WithRSAEncryption, with NULL (RFC 4055 §5).
                 writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 113_549, 1, 1, 11]));
                 writer.next().write_null();
@@ -132,27 +126,40 @@ impl Ca {
     }
 }
 
-/// Stands in for the issuing key: keeps what it is asked to sign, and signs nothing.
-struct Capture<'a> {
-    key: &'a KeyPair,
-    message: RefCell<Vec<u8>>,
+/// Stands in for the issuing key where rcgen builds a certificate: signs nothing.
+pub(super) struct StandIn {
+    public_key: Vec<u8>,
+    algorithm: &'static SignatureAlgorithm,
 }
 
-impl PublicKeyData for Capture<'_> {
+impl StandIn {
+    /// In the place of this key.
+    pub(super) fn of(key: &KeyPair) -> Self {
+        Self { public_key: key.der_bytes().to_vec(), algorithm: key.algorithm() }
+    }
+}
+
+impl PublicKeyData for StandIn {
     fn der_bytes(&self) -> &[u8] {
-        self.key.der_bytes()
+        &self.public_key
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        self.key.algorithm()
+        self.algorithm
     }
 }
 
-impl SigningKey for Capture<'_> {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.message.replace(message.to_vec());
+impl SigningKey for StandIn {
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         Ok(Vec::new())
     }
+}
+
+/// The TBSCertificate of a certificate: the first of its three parts (RFC 5280 §4.1.1).
+fn to_be_signed(certificate: &[u8]) -> Option<&[u8]> {
+    let (certificate, _) = der::split(certificate).ok()?;
+    let (_, rest) = der::split(certificate.content).ok()?;
+    certificate.content.strip_suffix(rest)
 }
 
 /// What the profile and the template say, as rcgen takes it.

@@ -11,13 +11,14 @@ use x509_parser::certificate::TbsCertificate;
 use x509_parser::der_parser::asn1_rs::Oid;
 use x509_parser::der_parser::oid;
 use x509_parser::extensions::{DistributionPointName, ExtendedKeyUsage, GeneralName, ParsedExtension, X509Extension};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::revocation_list::TbsCertList;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo, X509Version};
 
 use super::CaError;
+use super::issuing_certificate::IssuingCertificate;
 use super::profile::{Hosts, Profile};
 use super::serial::Serial;
 use crate::protocol::der;
@@ -37,7 +38,7 @@ const fn rule<T>(says: &'static str, clause: &'static str, holds: fn(&T) -> bool
 /// A certificate that is about to be signed.
 struct Certificate<'a> {
     tbs: &'a TbsCertificate<'a>,
-    issuing: &'a X509Certificate<'a>,
+    issuing: &'a IssuingCertificate,
     profile: Profile,
 }
 
@@ -48,10 +49,10 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
             Serial::try_from(given.tbs.raw_serial()).is_ok()
         }),
         rule("the signature algorithm is the issuing key's", "RFC 5280 §4.1.2.3", |given| {
-            is_algorithm_of(&given.tbs.signature, &given.issuing.subject_pki)
+            is_algorithm_of(&given.tbs.signature, given.issuing)
         }),
         rule("the issuer is the issuing certificate's subject, byte for byte", "RFC 5280 §4.1.2.4", |given| {
-            given.tbs.issuer.as_raw() == given.issuing.subject.as_raw()
+            given.tbs.issuer.as_raw() == given.issuing.subject
         }),
         rule("the times are UTCTime until 2049 and GeneralizedTime from 2050", "RFC 5280 §4.1.2.5", |given| {
             is_canonical(given.tbs.validity.not_before) && is_canonical(given.tbs.validity.not_after)
@@ -74,7 +75,7 @@ fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
             has_sound_subject(given.tbs)
         }),
         rule("the key is RSA 2048 to 4096, P-256 or P-384, and not the issuing key", "profile", |given| {
-            is_sound_key(&given.tbs.subject_pki) && given.tbs.subject_pki.raw != given.issuing.subject_pki.raw
+            is_sound_key(&given.tbs.subject_pki) && given.tbs.subject_pki.raw != given.issuing.public_key
         }),
         rule("there are no unique identifiers", "RFC 5280 §4.1.2.8", |given| {
             given.tbs.issuer_uid.is_none() && given.tbs.subject_uid.is_none()
@@ -175,17 +176,17 @@ struct List<'a> {
     /// All but the entries.
     tbs: &'a TbsCertList<'a>,
     entries: &'a [Entry],
-    issuing: &'a X509Certificate<'a>,
+    issuing: &'a IssuingCertificate,
 }
 
 fn list_rules<'a>() -> Vec<Rule<List<'a>>> {
     vec![
         rule("the version is 2", "RFC 5280 §5.1.2.1", |given| given.tbs.version == Some(X509Version::V2)),
         rule("the signature algorithm is the issuing key's", "RFC 5280 §5.1.2.2", |given| {
-            is_algorithm_of(&given.tbs.signature, &given.issuing.subject_pki)
+            is_algorithm_of(&given.tbs.signature, given.issuing)
         }),
         rule("the issuer is the issuing certificate's subject, byte for byte", "RFC 5280 §5.1.2.3", |given| {
-            given.tbs.issuer.as_raw() == given.issuing.subject.as_raw()
+            given.tbs.issuer.as_raw() == given.issuing.subject
         }),
         rule("the next update is after this one", "RFC 5280 §5.1.2.5", |given| {
             given.tbs.next_update.is_some_and(|next| given.tbs.this_update < next)
@@ -228,18 +229,23 @@ fn list_rules<'a>() -> Vec<Rule<List<'a>>> {
     ]
 }
 
-/// Checks a to-be-signed certificate against every rule and the first of the profiles that fits.
-pub(super) fn certificate(tbs: &[u8], issuing: &X509Certificate<'_>, profiles: &[Profile]) -> Result<(), CaError> {
+/// Reads a to-be-signed certificate, and checks it against every rule and the first of the profiles that fits.
+pub(super) fn certificate<'a>(
+    tbs: &'a [u8],
+    issuing: &IssuingCertificate,
+    profiles: &[Profile],
+) -> Result<TbsCertificate<'a>, CaError> {
     let (_, tbs) = der::check(tbs).ok().and_then(|()| TbsCertificate::from_der(tbs).ok()).ok_or_else(not_der)?;
     let broken = profiles
         .iter()
         .map(|profile| broken(&certificate_rules(), &Certificate { tbs: &tbs, issuing, profile: *profile }))
         .min_by_key(Vec::len);
-    verdict(broken.unwrap_or_default())
+    verdict(broken.unwrap_or_default())?;
+    Ok(tbs)
 }
 
 /// Checks a to-be-signed CRL against every rule.
-pub(super) fn crl(tbs: &[u8], issuing: &X509Certificate<'_>) -> Result<(), CaError> {
+pub(super) fn crl(tbs: &[u8], issuing: &IssuingCertificate) -> Result<(), CaError> {
     let (head, entries) = take_entries(tbs).ok_or_else(not_der)?;
     let (_, tbs) = der::check(&head).ok().and_then(|()| TbsCertList::from_der(&head).ok()).ok_or_else(not_der)?;
     verdict(broken(&list_rules(), &List { tbs: &tbs, entries: &entries, issuing }))
@@ -334,15 +340,6 @@ pub(super) fn is_rsa(public_key: &[u8]) -> bool {
     SubjectPublicKeyInfo::from_der(public_key).is_ok_and(|(_, info)| info.algorithm.algorithm == RSA_ENCRYPTION)
 }
 
-/// A CA certificate's subject key identifier; empty where it has none.
-pub(super) fn subject_key_identifier<'a>(certificate: &'a X509Certificate<'_>) -> &'a [u8] {
-    find(certificate.extensions(), |parsed| match parsed {
-        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
-        _ => None,
-    })
-    .unwrap_or_default()
-}
-
 const RSA_ENCRYPTION: Oid<'static> = oid!(1.2.840.113549.1.1.1);
 const SHA256_WITH_RSA: Oid<'static> = oid!(1.2.840.113549.1.1.11);
 const EC_PUBLIC_KEY: Oid<'static> = oid!(1.2.840.10045.2.1);
@@ -389,16 +386,17 @@ fn are_sound(extensions: &[X509Extension<'_>], known: impl Fn(&ParsedExtension<'
 }
 
 /// Whether the authority key identifier is that of the issuing certificate.
-pub(super) fn names_key_of(extensions: &[X509Extension<'_>], issuing: &X509Certificate<'_>) -> bool {
+fn names_key_of(extensions: &[X509Extension<'_>], issuing: &IssuingCertificate) -> bool {
     let named = find(extensions, |parsed| match parsed {
         ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
         _ => None,
     });
-    named.is_some_and(|identifier| identifier.0 == subject_key_identifier(issuing))
+    named.is_some_and(|identifier| identifier.0 == issuing.key_identifier)
 }
 
-pub(super) fn is_algorithm_of(algorithm: &AlgorithmIdentifier<'_>, key: &SubjectPublicKeyInfo<'_>) -> bool {
-    if key.algorithm.algorithm == RSA_ENCRYPTION {
+/// Whether signatures of the issuing key are of this algorithm.
+pub(super) fn is_algorithm_of(algorithm: &AlgorithmIdentifier<'_>, issuing: &IssuingCertificate) -> bool {
+    if issuing.is_rsa {
         // RFC 4055 §5: the parameters are NULL.
         let null = algorithm.parameters.as_ref().is_some_and(|parameters| parameters.as_null().is_ok());
         algorithm.algorithm == SHA256_WITH_RSA && null

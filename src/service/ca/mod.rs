@@ -6,6 +6,7 @@
 
 mod crl;
 mod issuer;
+mod issuing_certificate;
 mod lint;
 pub mod ocsp;
 mod profile;
@@ -23,6 +24,8 @@ use zeroize::Zeroizing;
 
 pub use self::crl::Revoked;
 pub use self::issuer::Prepared;
+use self::issuer::StandIn;
+use self::issuing_certificate::IssuingCertificate;
 pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
 pub(in crate::service) use self::times::middle;
@@ -84,7 +87,9 @@ impl From<FileError> for CaError {
 /// The root and issuing certificates with the issuing key, in memory. `Debug` hides the key.
 pub struct Ca {
     root: CertificateDer<'static>,
-    issuing: CertificateDer<'static>,
+    issuing: IssuingCertificate,
+    /// What rcgen writes into certificates of their issuer.
+    issuer: Issuer<'static, StandIn>,
     key: Zeroizing<KeyPair>,
 }
 
@@ -113,7 +118,8 @@ impl Ca {
             credential::write(folder, ISSUING, &key, &[issuing.der()])
         })?;
         log::info!(folder:% = folder.display(), algorithm:% = algorithm; "CA created");
-        Ok(Self { root: root_certificate.into(), issuing: issuing.into(), key })
+        Self::new(root_certificate.into(), issuing.into(), key)
+            .ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
     }
 
     /// Reads what [`Ca::create`] wrote. The root's key is not needed and may be kept elsewhere; where it is present, it
@@ -135,10 +141,16 @@ impl Ca {
         };
         match (root, issuing.chain().first().cloned()) {
             (Some(root), Some(certificate)) if issued(&root, &certificate).is_some() => {
-                Ok(Self { root, issuing: certificate, key: issuing.into_key() })
+                Self::new(root, certificate, issuing.into_key())
             }
-            _ => Err(CaError::Chain { folder: folder.to_owned() }),
+            _ => None,
         }
+        .ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
+    }
+
+    fn new(root: CertificateDer<'static>, issuing: CertificateDer<'static>, key: Zeroizing<KeyPair>) -> Option<Self> {
+        let issuer = Issuer::from_ca_cert_der(&issuing, StandIn::of(&key)).ok()?;
+        Some(Self { root, issuing: IssuingCertificate::read(issuing)?, issuer, key })
     }
 
     /// The root certificate, DER.
@@ -148,15 +160,7 @@ impl Ca {
 
     /// The issuing certificate, DER.
     pub fn issuing(&self) -> &[u8] {
-        &self.issuing
-    }
-
-    /// The issuing certificate, read. It was read before, when this CA was made.
-    fn issuing_certificate(&self) -> Result<X509Certificate<'_>, CaError> {
-        match X509Certificate::from_der(&self.issuing) {
-            Ok((_, certificate)) => Ok(certificate),
-            Err(_) => Err(CaError::Signature),
-        }
+        &self.issuing.der
     }
 }
 

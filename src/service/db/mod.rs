@@ -30,7 +30,4 @@ pub use postgres::{Server, ServerError};
 
 use columns::row_number;
 use connection::on;
-use statement::Statement;
-
-/// How many rows one statement writes. The parameters of the widest stay within what both databases take (32,766).
-const ROWS_AT_ONCE: usize = 250;
+use statement::{Statement, parts};

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::DatabaseError;
 use super::database::Pools;
+use super::statement::STATEMENTS;
 use crate::locales::Text;
 use crate::service::config::is_loopback;
 
@@ -81,7 +82,8 @@ impl Server {
         if !local && !is_loopback(options.get_host()) && !verified {
             return Err(ServerError::Unprotected);
         }
-        Ok(Self(Box::new(options.application_name("ptc-enrollment").disable_statement_logging())))
+        let options = options.application_name("ptc-enrollment").statement_cache_capacity(STATEMENTS);
+        Ok(Self(Box::new(options.disable_statement_logging())))
     }
 
     /// The same with a password.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::FromRow;
 
 use super::request_index::{self, Trait, Traits};
-use super::{Connection, DatabaseError, Moment, ROWS_AT_ONCE, Statement, on, row_number};
+use super::{Connection, DatabaseError, Moment, Statement, on, parts, row_number};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::SecretHash;
@@ -107,7 +107,7 @@ pub async fn insert(
     connection: &mut Connection,
     requests: &[(RequestNumber, NewRequest<'_>)],
 ) -> Result<(), DatabaseError> {
-    for requests in requests.chunks(ROWS_AT_ONCE) {
+    for requests in parts(requests) {
         let mut statement = Statement::new(
             "INSERT INTO requests (number, organisation, package, kind, common_name, identity, state, csr, csr_sha256,
                                    key_sha256, token_sha256, idempotency_key, body_sha256, machine, contact,
@@ -185,7 +185,7 @@ pub async fn find_by_idempotency_keys<'a>(
     }
     let keys: Vec<(i64, &str)> = keys.into_iter().collect();
     let mut found = HashMap::new();
-    for keys in keys.chunks(ROWS_AT_ONCE) {
+    for keys in parts(&keys) {
         let mut statement = Statement::new("SELECT * FROM requests WHERE (package, idempotency_key) IN (");
         statement.push_rows(keys.iter().map(|(package, key)| [(*package).into(), (*key).into()])).push(")");
         let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
@@ -217,7 +217,7 @@ pub async fn find_pending(
         waiting: Waiting,
     }
     let mut found = HashMap::new();
-    for waiting in waiting.chunks(ROWS_AT_ONCE) {
+    for waiting in parts(waiting) {
         let mut statement = Statement::new(
             "SELECT number, organisation, kind, identity FROM requests
              WHERE state = 'pending' AND (organisation, kind, identity) IN (",

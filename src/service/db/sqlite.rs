@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection as _, Sqlite};
 
 use super::DatabaseError;
 use super::database::Pools;
+use super::statement::STATEMENTS;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/sqlite");
 
@@ -39,6 +40,7 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, 
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
     let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
     // Where the disk is full or fails, SQLite itself ends the transaction (sqlite.org/lang_transaction.html) and sqlx

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write};
+use std::iter;
 
 use serde::Serialize;
 use sqlx::query::{Query, QueryAs};
@@ -112,6 +113,22 @@ impl<'a> Statement<'a> {
             Value::Bytes(bytes) => query.bind(*bytes),
         })
     }
+}
+
+/// The most rows of one statement. The parameters of the widest stay within what both databases take (32,766).
+const ROWS_LIMIT: usize = 256;
+
+/// How many prepared statements a connection keeps: those that [`parts`] make, of every size, and all others.
+pub(super) const STATEMENTS: usize = 256;
+
+/// Rows in parts of 256, 128, 64 … rows: statements of few different texts, each of which is prepared once.
+pub(super) fn parts<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    iter::from_fn(move || {
+        let length = 1 << rows.len().min(ROWS_LIMIT).checked_ilog2()?;
+        let (part, rest) = rows.split_at(length);
+        rows = rest;
+        Some(part)
+    })
 }
 
 /// What one parameter carries many values in.

@@ -4,12 +4,9 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
-use x509_parser::certificate::TbsCertificate;
-use x509_parser::prelude::FromDer;
 
 use crate::parallel;
 use crate::protocol::request::Kind;
-use crate::protocol::subject::NameFormat;
 use crate::service::app::App;
 use crate::service::audit::{self, Event};
 use crate::service::auth::{Action, Actor, Object};
@@ -40,7 +37,6 @@ pub struct Issuer<'a> {
 pub struct Planned {
     template: Template,
     prepared: Prepared,
-    subject: String,
 }
 
 impl Planned {
@@ -57,10 +53,7 @@ impl Issuer<'_> {
     /// Builds and checks a certificate, with a serial number that is most likely free.
     pub fn plan(&self, template: Template) -> Result<Planned, Failure> {
         let prepared = self.ca.prepare(&template, (self.serials)()?, self.now.0)?;
-        let (_, tbs) = TbsCertificate::from_der(prepared.tbs())
-            .map_err(|_| Failure::Inconsistent { what: "a certificate that is to be signed" })?;
-        let subject = NameFormat::Rfc4514.print(&tbs.subject);
-        Ok(Planned { template, prepared, subject })
+        Ok(Planned { template, prepared })
     }
 
     /// Records certificates that are to be signed once the transaction is committed. Where a serial number is taken, the
@@ -79,7 +72,7 @@ impl Issuer<'_> {
                         serial,
                         holder: *holder,
                         organisation: *organisation,
-                        subject: &planned.subject,
+                        subject: planned.prepared.subject(),
                         tbs: planned.prepared.tbs(),
                         not_before: Moment(planned.prepared.not_before()),
                         not_after: Moment(planned.prepared.not_after()),
@@ -128,7 +121,7 @@ impl Signed {
         Ok(Self {
             serial: planned.serial().to_string(),
             der: ca.sign(&planned.prepared)?,
-            subject: planned.subject.clone(),
+            subject: planned.prepared.subject().to_owned(),
             organisation: organisation.map(str::to_owned),
             kind: holder.kind(),
         })

@@ -60,13 +60,12 @@ impl Issuer {
     pub fn new(ca: &Ca) -> Result<Self, CaError> {
         const SHA1_OID: &[u8] = &[43, 14, 3, 2, 26];
         const SHA256_OID: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
-        let issuing = ca.issuing_certificate()?;
         let digests = [(SHA1_OID, &SHA1_FOR_LEGACY_USE_ONLY), (SHA256_OID, &SHA256)];
         let forms = digests.into_iter().flat_map(|(oid, algorithm)| {
             let hash = |content: &[u8]| digest(algorithm, content).as_ref().to_vec();
-            let name = hash(issuing.subject().as_raw());
+            let name = hash(&ca.issuing.subject);
             // Of the BIT STRING without its header (RFC 6960 §4.1.1).
-            let key = hash(&issuing.public_key().subject_public_key.data);
+            let key = hash(&ca.issuing.subject_public_key);
             [[0x05, 0].as_slice(), &[]].map(|parameters| {
                 [[&[OBJECT_IDENTIFIER, oid.len() as u8], oid, parameters].concat(), name.clone(), key.clone()]
             })
