@@ -21,7 +21,7 @@ use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-pub use self::batch::Answers;
+pub use self::batch::{Answers, Keyed};
 use super::exit::Exit;
 use super::proxy;
 use super::store::Identity;

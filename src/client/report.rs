@@ -1,7 +1,6 @@
 //! Results, printed once: as text in a language, or as JSON of a versioned schema.
 
 use std::io::{self, IsTerminal};
-use std::iter;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,17 +30,26 @@ pub trait Report {
     /// For people.
     fn text(&self, language: Language) -> String;
 
-    /// For programs, as one value.
-    fn json(&self, language: Language) -> Value;
-
-    /// For programs, one value a request, where the command is about requests.
-    fn lines(&self, language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
-        Box::new(iter::once(self.json(language)))
-    }
+    /// For programs.
+    fn json(&self, language: Language) -> Json<'_>;
 
     /// The exit code that goes with it.
     fn exit(&self) -> Exit {
         Exit::Done
+    }
+}
+
+/// A result for programs.
+pub enum Json<'a> {
+    /// One value.
+    Value(Value),
+    /// The name of a list, and a value a request, made when it is printed: thousands at once are much memory.
+    List(&'static str, Box<dyn Iterator<Item = Value> + 'a>),
+}
+
+impl From<Value> for Json<'_> {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
     }
 }
 
@@ -106,15 +114,20 @@ impl Printer {
             object["result"] = result;
             ascii_line(&object)
         };
-        let printed = match self.output {
-            Output::Text => print(&format!(
+        let printed = if self.output == Output::Text {
+            print(&format!(
                 "{}{}",
                 outcome.place.as_ref().map(|place| self.header(place)).unwrap_or_default(),
                 outcome.report.text(self.language)
-            )),
-            Output::Json => print(&envelope(outcome.report.json(self.language))),
-            // One by one: thousands of values at once are much memory.
-            Output::Jsonl => outcome.report.lines(self.language).map(envelope).try_for_each(|line| print(&line)),
+            ))
+        } else {
+            match outcome.report.json(self.language) {
+                Json::Value(value) => print(&envelope(value)),
+                Json::List(name, items) if self.output == Output::Json => {
+                    print_list(&envelope(json!({ name: [] })), name, items)
+                }
+                Json::List(_, mut items) => items.try_for_each(|item| print(&envelope(item))),
+            }
         };
         match printed {
             Ok(()) => exit,
@@ -199,6 +212,21 @@ impl Lines<'_> {
 
 fn print(text: &str) -> io::Result<()> {
     console::write(io::stdout().lock(), text)
+}
+
+/// Prints a line of JSON with items in its list of that name, which stands there empty.
+fn print_list(line: &str, name: &str, items: impl Iterator<Item = Value>) -> io::Result<()> {
+    // Quotation marks in a string would be escaped, so this is the list.
+    let empty = format!("\"{name}\":[]");
+    let place = line.find(&empty).map_or(line.len(), |start| start + empty.len() - 1);
+    let (before, after) = line.split_at(place);
+    print(before)?;
+    let mut separator = "";
+    for item in items {
+        print(&format!("{separator}{}", ascii_line(&item).trim_end()))?;
+        separator = ",";
+    }
+    print(after)
 }
 
 /// A sign of life on long work: on a terminal only, on stderr, gone when dropped.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Actor;
+use super::rate::Rate;
 
 /// In this time an empty bucket fills up.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -90,12 +91,12 @@ impl Admission {
         self.submissions.take(organisation, count, Instant::now())
     }
 
-    /// Notes a wrong secret or token, or says how long to wait until the next one is told so.
+    /// Notes wrong secrets or tokens, or says how long to wait until the next ones are told so.
     ///
     /// Good credentials are never asked to wait: nobody finds 256 random bits by trying, and one machine must not shut out
     /// the thousands behind the same address.
-    pub fn wrong_credentials(&self, address: IpAddr) -> Result<(), Duration> {
-        self.wrong_credentials.take(&Source::from(address), 1, Instant::now())
+    pub fn wrong_credentials(&self, address: IpAddr, count: u32) -> Result<(), Duration> {
+        self.wrong_credentials.take(&Source::from(address), count, Instant::now())
     }
 
     /// Notes that somebody with a certificate reached for what is not theirs, which enters the audit record, or says how
@@ -105,12 +106,11 @@ impl Admission {
     }
 }
 
-/// Token buckets by key, as the generic cell rate algorithm (ITU-T I.371) counts them: of each one, only the moment is kept
-/// at which it is full again.
+/// Token buckets by key.
 #[derive(Debug)]
 pub struct Buckets<K> {
-    /// How long one token takes to come back; none where nothing is limited.
-    interval: Option<Duration>,
+    /// None where nothing is limited.
+    rate: Option<Rate>,
     remembered: usize,
     state: Mutex<State<K>>,
 }
@@ -132,7 +132,7 @@ impl<K: Hash + Eq> Buckets<K> {
     /// The same with another bound on memory.
     pub fn remembering(per_minute: u32, remembered: usize) -> Self {
         let state = State { full_at: HashMap::new(), others_full_at: None, swept_at: None };
-        Self { interval: PERIOD.checked_div(per_minute), remembered, state: Mutex::new(state) }
+        Self { rate: Rate::new(per_minute, PERIOD), remembered, state: Mutex::new(state) }
     }
 
     /// Takes tokens out of a bucket, or says how long it takes until they are there. More than a bucket holds are there
@@ -142,22 +142,21 @@ impl<K: Hash + Eq> Buckets<K> {
         K: std::borrow::Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let Some(interval) = self.interval else { return Ok(()) };
-        let cost = interval.saturating_mul(count).min(PERIOD);
+        let Some(rate) = self.rate else { return Ok(()) };
+        let take = |full_at| rate.take(full_at, count, Duration::ZERO, now);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(full_at) = state.full_at.get_mut(key) {
-            *full_at = spent(*full_at, cost, now)?;
+            *full_at = take(Some(*full_at))?;
             return Ok(());
         }
         if state.full_at.len() >= self.remembered && state.swept_at.is_none_or(|at| now - at >= SWEEP) {
             state.full_at.retain(|_, full_at| *full_at > now);
             state.swept_at = Some(now);
         }
-        // A new bucket is full; of tokens that it holds, all can be taken.
         if state.full_at.len() < self.remembered {
-            state.full_at.insert(key.to_owned(), now + cost);
+            state.full_at.insert(key.to_owned(), take(None)?);
         } else {
-            state.others_full_at = Some(spent(state.others_full_at.unwrap_or(now), cost, now)?);
+            state.others_full_at = Some(take(state.others_full_at)?);
         }
         Ok(())
     }
@@ -170,14 +169,5 @@ impl<K: Hash + Eq> Buckets<K> {
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// When a bucket is full again after something was taken, or how long to wait.
-fn spent(full_at: Instant, cost: Duration, now: Instant) -> Result<Instant, Duration> {
-    let full_at = full_at.max(now) + cost;
-    match (full_at - now).checked_sub(PERIOD) {
-        None | Some(Duration::ZERO) => Ok(full_at),
-        Some(wait) => Err(wait),
     }
 }

@@ -1,8 +1,8 @@
 //! The running installation: what everything else in the service is given.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -105,6 +105,8 @@ pub struct App {
     pub(super) admission: Admission,
     pub(super) metrics: Metrics,
     pub(super) stopping: AtomicBool,
+    /// When the certificate ends that the listeners have loaded, where there are listeners.
+    pub(super) listeners_end: OnceLock<OffsetDateTime>,
     pub(super) group: Group,
     pub(super) signing: Signing,
     pub(super) submitters: Submitters,
@@ -143,6 +145,7 @@ impl App {
             admission,
             metrics,
             stopping: AtomicBool::new(false),
+            listeners_end: OnceLock::new(),
             group: Group::default(),
             signing: Signing::default(),
             submitters: Submitters::default(),

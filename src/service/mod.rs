@@ -19,6 +19,7 @@ pub mod notices;
 pub mod package;
 pub mod pkcs12;
 pub mod publication;
+mod rate;
 pub mod readiness;
 pub mod registration;
 pub mod request_scope;

@@ -106,6 +106,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
     let credential = tls::load(&app.home().tls())?;
     let public_tls = tls::public_config(&credential)?;
     let secure_tls = tls::secure_config(&credential, &[app.ca().issuing()])?;
+    app.listen_with(&credential);
     let lanes = notices::lanes(&app)?;
     let (public_listener, public) = bind(app.settings().public_listen).await?;
     let (secure_listener, secure) = bind(app.settings().secure_listen).await?;

@@ -275,6 +275,83 @@ fn an_ended_package_refuses_all_and_loses_none() {
 }
 
 #[test]
+fn one_that_is_told_to_wait_holds_up_no_other() {
+    let limits = "\n[limits]\nfailures_per_minute = 1\n";
+    let site = Site::builder().settings(limits).serve(&["--auto-approve"]).start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 2);
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    // Each has the other's token from now on, as after a mix-up of backups.
+    let journal = machine.home.join("state/test");
+    let path = fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+    let path = path.into_iter().find(|path| path.extension().is_some_and(|name| name == "jsonl")).unwrap();
+    let tokens: Vec<String> =
+        machine.records().iter().map(|record| record["token"].as_str().unwrap().to_owned()).collect();
+    let text = fs::read_to_string(&path).unwrap();
+    let swapped = text.replace(&tokens[0], "first").replace(&tokens[1], &tokens[0]).replace("first", &tokens[1]);
+    fs::write(&path, swapped).unwrap();
+    let run = machine.run(["fetch", "--output=jsonl"]);
+    assert!(lines(&run).iter().all(|line| line["result"]["error"]["code"] == "not-found"), "{}", run.stdout);
+
+    for host in ["t000", "t001", "t002"] {
+        csr(&folder, host);
+    }
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    let run = machine.run(["fetch", "--output=jsonl"]).exits(6);
+    let waiting = lines(&run).iter().filter(|line| line["result"]["error"]["code"] == "too-many-requests").count();
+    assert_eq!((waiting, downloads(&machine).len()), (2, 3), "{}", run.stdout);
+    let downloaded = machine.records().iter().filter(|record| record["status"]["state"] == "downloaded").count();
+    assert_eq!(downloaded, 3, "{}", run.stdout);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn one_document_takes_no_more_memory_than_lines() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    submit(&machine, &[csrs(&site, 1).to_str().unwrap()]).exits(0);
+    let mut record = machine.records().remove(0);
+    let of_many: String = (0..10_000)
+        .map(|index| {
+            record["id"] = json!(format!("20270101T000000.{index:06}Z-000000000000"));
+            record["status"]["number"] = json!(index + 2);
+            record["common_name"] = json!(format!("é{index}.poste.example"));
+            format!("{record}\n")
+        })
+        .collect();
+    fs::write(machine.home.join("state/test/20270101T000000.000000Z-000000000000.jsonl"), of_many).unwrap();
+    // The most memory that a run had, by what it said of itself while it printed.
+    let run = |output: &str| {
+        let mut child = machine.command(["status", output]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::with_capacity(64 * 1024, child.stdout.take().unwrap());
+        let (mut said, mut most) = (Vec::new(), 0);
+        loop {
+            let part = stdout.fill_buf().unwrap();
+            let length = part.len();
+            said.extend_from_slice(part);
+            stdout.consume(length);
+            let state = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let peak = state.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+            most = most.max(peak.map_or(0, |peak| peak.trim().parse::<u64>().unwrap()));
+            if length == 0 {
+                break;
+            }
+        }
+        assert!(child.wait().unwrap().success());
+        (String::from_utf8(said).unwrap(), most)
+    };
+    let (lines, of_lines) = run("--output=jsonl");
+    let (document, of_document) = run("--output=json");
+    let [before, ..] = lines.split("\"result\":").collect::<Vec<_>>()[..] else { panic!("{lines}") };
+    assert!(document.starts_with(before) && document.is_ascii() && document.lines().count() == 1);
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let items: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["result"].clone()).collect();
+    assert_eq!((items.len(), &document["result"]["requests"]), (10_001, &json!(items)));
+    assert!(of_document < of_lines + 4 * 1024, "{of_document} KiB, {of_lines} KiB in lines");
+}
+
+#[test]
 fn waiting_asks_about_all_in_one_call() {
     let site = Site::builder().behind_proxy().start();
     let proxy = site.proxy.as_ref().unwrap();

@@ -197,11 +197,11 @@ fn batches_have_bounds() {
     let service = Service::start();
     let secret = service.package(A);
     let draft = Draft::workstation(A, "PC-1");
-    let number = service.pending(A).number;
+    let Enrolled { number, draft: pending } = service.pending(A);
     let submissions = |count: usize| submit(&service, &secret, &vec![("key", &draft); count]);
-    let statuses = |count: usize| status(&service, &vec![held(number, &draft.token); count]);
+    let statuses = |count: usize| status(&service, &vec![held(number, &pending.token); count]);
     let outcomes = |count: usize| {
-        let mut outcome = held(number, &draft.token);
+        let mut outcome = held(number, &pending.token);
         outcome["state"] = json!("installed");
         service.public().post("/requests/outcomes", &json!({ "outcomes": vec![outcome; count] }))
     };

@@ -9,6 +9,7 @@ use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::admission::{Admission, Buckets, LimitSettings, Source};
 use ptc_enroll::service::audit::{self, Verdict};
+use serde_json::{Value, json};
 
 use super::observability::begin_submission;
 use crate::support::service::{A, B, Draft, Reply, Service};
@@ -74,6 +75,33 @@ fn a_flood_of_wrong_secrets_grows_nothing_and_stops_nobody() {
     let reply = public.submit(&service.package(A), None, &draft);
     assert_eq!(reply.status, 201, "{}", reply.text());
     assert_eq!(public.get_as(&draft.token, "/requests/1").status, 200);
+}
+
+#[test]
+fn every_wrong_token_of_a_call_counts_and_holds_up_no_right_one() {
+    let service = limited(|limits| limits.failures_per_minute = 5);
+    let right = service.pending(A);
+    // Of so many requests each is asked about with the token of one.
+    let ask = |numbers: &[u64]| {
+        let held: Vec<_> =
+            numbers.iter().map(|number| json!({ "number": number, "token": right.draft.token.expose() })).collect();
+        service.public().post("/requests/status", &json!({ "requests": held }))
+    };
+    let told = |numbers: &[u64]| -> Vec<u64> {
+        let reply = ask(numbers);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let results = reply.json::<Value>()["results"].as_array().unwrap().clone();
+        results.iter().map(|result| result["problem"]["status"].as_u64().unwrap_or(200)).collect()
+    };
+    let number = right.number.0;
+    assert_eq!(told(&[101, 102, number, 103]), [404, 404, 200, 404]);
+    assert_eq!(told(&[104, number, 105]), [404, 200, 404]);
+    // Now it is too much, beside a right one and alone, in whatever call.
+    assert_eq!(told(&[106, number]), [429, 200]);
+    is_told_to_wait(&ask(&[107, 108]), 24);
+    is_told_to_wait(&service.public().get_as(&Secret::random().unwrap(), "/requests/1"), 12);
+    assert_eq!(counted(&service, "wrong-credentials"), 3);
+    assert_eq!(told(&[number]), [200]);
 }
 
 #[test]

@@ -132,6 +132,65 @@ fn a_real_enrollment_leaves_no_figure_missing() {
 }
 
 #[test]
+fn what_was_not_committed_is_not_counted() {
+    let service = Service::start();
+    let number = service.pending(A).number;
+    let manager = service.secure(Some(&service.manager(A)));
+    let reject = || manager.post(&format!("/manager/requests/{number}/reject"), &json!({ "reason": "no" })).status;
+    let secret = service.package(A);
+    let submit = || service.public().submit(&secret, None, &Draft::workstation(A, "PC-next")).status;
+    let counted = || {
+        let scrape = scrape(&service);
+        let of = |series: &str| value(&scrape, &format!("ptc_enrollment_{series}"));
+        [
+            of("requests_accepted_total{kind=\"workstation\"}"),
+            of("requests_decided_total{kind=\"workstation\",outcome=\"rejected\"}"),
+        ]
+    };
+    // Everything works but the commit itself.
+    service.tamper(match service.on_a_server() {
+        true => {
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+             CREATE CONSTRAINT TRIGGER no_commit AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION fail()"
+        }
+        false => {
+            "CREATE TABLE doomed (id INTEGER REFERENCES managers (id) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER no_commit AFTER INSERT ON audit BEGIN INSERT INTO doomed VALUES (-1); END"
+        }
+    });
+    assert!(reject() >= 500 && submit() >= 500);
+    assert_eq!(counted(), [1.0, 0.0]);
+    service.tamper(match service.on_a_server() {
+        true => "DROP TRIGGER no_commit ON audit",
+        false => "DROP TRIGGER no_commit",
+    });
+    assert_eq!((reject(), submit()), (200, 201));
+    assert_eq!(counted(), [2.0, 1.0]);
+}
+
+#[test]
+fn probes_are_no_writes() {
+    let service = Service::start();
+    let writes = || value(&scrape(&service), "ptc_enrollment_database_write_transaction_duration_seconds_count");
+    let before = writes();
+    for _ in 0..5 {
+        assert_eq!(ready(&service, "/readyz").0, 200);
+    }
+    assert_eq!(writes(), before);
+}
+
+#[test]
+fn the_end_told_is_that_of_the_certificate_in_use() {
+    let service = Service::start();
+    let end = || value(&scrape(&service), "ptc_enrollment_certificate_expiry_seconds{certificate=\"listeners\"}");
+    let loaded = end();
+    // Somebody puts another one there, or takes it away: until the restart the listeners go on with theirs.
+    fs::remove_file(service.home().join("tls/service.crt.pem")).unwrap();
+    assert!((loaded - end()).abs() < 60.0);
+}
+
+#[test]
 fn what_dashboard_and_alerts_name_exists() {
     let scrape = scrape(&busy());
     let names: BTreeSet<&str> = scrape

@@ -1,13 +1,20 @@
 //! The revocation list between revocation and reader: nothing is missing on it, whoever revokes, and whatever stops.
 
 use std::thread;
+use std::time::Instant;
 
 use ptc_enroll::protocol::messages::{Revocation, RevocationCode};
 use ptc_enroll::service::app::App;
 use serde_json::json;
+use time::Duration;
 
 use crate::support::service::{A, Reply, Service, operator};
 use crate::support::verifiers::openssl;
+
+/// For how long an answer of the database's is shared.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+/// Far above what anything here takes, so that a wait that would never end does.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 const REVOCATION: Revocation = Revocation { code: RevocationCode::Superseded, reason: String::new() };
 
@@ -110,4 +117,55 @@ fn the_list_is_sent_once_to_who_keeps_it() {
     let reply = again();
     assert_eq!(reply.status, 200);
     assert!(text(&reply.body).contains(&serials[0].to_uppercase()));
+}
+
+#[test]
+fn those_who_ask_while_the_database_is_away_share_the_answer() {
+    let service = Service::start();
+    let begun = Instant::now();
+    loop {
+        service.tamper("ALTER TABLE crls RENAME TO away");
+        // What is known is good for a second.
+        let mut asked = Instant::now();
+        while list(&service).status == 200 {
+            assert!(begun.elapsed() < PATIENCE, "the database is never missed");
+            asked = Instant::now();
+        }
+        service.tamper("ALTER TABLE away RENAME TO crls");
+        let status = list(&service).status;
+        // On a machine that was slow, the second may be over.
+        if asked.elapsed() < LOOK {
+            assert_ne!(status, 200, "asked the database again");
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never within a second");
+    }
+    while list(&service).status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "the answer lasts for ever");
+    }
+}
+
+#[test]
+fn a_date_hides_no_list_of_the_same_second() {
+    let service = Service::start();
+    let since = |date: &str| service.public().send("GET", "/ca/crl", &[("If-Modified-Since", date)], None);
+    let begun = Instant::now();
+    let date = loop {
+        let [first, second] = [(); 2].map(|()| {
+            service.run(service.app.publish_crl(&operator())).unwrap();
+            list(&service)
+        });
+        let date = first.header("last-modified").unwrap().to_owned();
+        if second.header("last-modified") == Some(&date) {
+            break date;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never two lists in a second");
+    };
+    assert_eq!(since(&date).status, 200);
+    // In another second the next one is alone, and does not go twice to who knows dates only.
+    service.advance(Duration::minutes(1));
+    service.run(service.app.publish_crl(&operator())).unwrap();
+    let next = list(&service);
+    assert_eq!(since(&date).status, 200);
+    assert_eq!(since(next.header("last-modified").unwrap()).status, 304);
 }

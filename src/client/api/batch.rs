@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use super::{Answer, Api, ApiError, bearer};
 use crate::protocol::batch::{
-    BATCH_BODY_LIMIT, HeldOutcome, HeldRequest, KeyedSubmission, OutcomeBatch, StatusQuery, StatusResult,
-    StatusResults, SubmissionBatch, SubmissionResult, SubmissionResults,
+    BATCH_BODY_LIMIT, HeldOutcome, HeldRequest, OutcomeBatch, StatusQuery, StatusResult, StatusResults,
+    SubmissionResult, SubmissionResults,
 };
-use crate::protocol::messages::RequestStatus;
+use crate::protocol::messages::{RequestStatus, Submission};
 use crate::protocol::secret::Secret;
 
 /// No answer about a batch is longer: 500 certificates, or the findings on 250 CSRs.
@@ -57,15 +57,32 @@ fn is_of_all(error: &ApiError) -> bool {
     error.is_no_answer() || !matches!(error, ApiError::Problem(_))
 }
 
+/// A [`KeyedSubmission`](crate::protocol::batch::KeyedSubmission) as it is sent.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Keyed<'a> {
+    /// Its idempotency key.
+    pub idempotency_key: &'a str,
+    /// The request.
+    #[serde(flatten)]
+    pub submission: &'a Submission,
+}
+
 impl Api {
     /// Submits requests, at most [`SUBMISSIONS_LIMIT`](crate::protocol::batch::SUBMISSIONS_LIMIT); the same keys and
     /// bodies again bring the same answers.
-    pub fn submit_all(&self, secret: &Secret, submissions: &[KeyedSubmission]) -> Answers {
+    pub fn submit_all(&self, secret: &Secret, submissions: &[Keyed<'_>]) -> Answers {
         let mut answers = Answers::default();
         let mut rest = submissions;
         while !rest.is_empty() && !answers.unanswered {
-            let (now, later) = rest.split_at(fitting(rest));
-            let part = self.submit_fitting(secret, now);
+            let (body, count) = match fitting(rest) {
+                Ok(fitting) => fitting,
+                Err(error) => {
+                    answers.push(Err(not_json(self.url_of("batch"), error)));
+                    break;
+                }
+            };
+            let (now, later) = rest.split_at(count);
+            let part = self.submit_fitting(secret, now, &body);
             answers.results.extend(part.results);
             answers.unanswered = part.unanswered;
             rest = later;
@@ -73,18 +90,17 @@ impl Api {
         answers
     }
 
-    fn submit_fitting(&self, secret: &Secret, submissions: &[KeyedSubmission]) -> Answers {
+    fn submit_fitting(&self, secret: &Secret, submissions: &[Keyed<'_>], body: &[u8]) -> Answers {
         let all = || {
-            let batch = SubmissionBatch { submissions: submissions.to_vec() };
-            let answer: Answer<SubmissionResults> = self.post("batch", Some(secret), &batch)?;
+            let answer: Answer<SubmissionResults> = self.post("batch", Some(secret), body)?;
             let results = answer.body.results.into_iter().map(|result| match result {
                 SubmissionResult::Accepted { request, .. } => Ok(*request),
                 SubmissionResult::Refused { problem } => Err(ApiError::Problem(problem)),
             });
             Ok(Answers { results: results.collect(), ..Answers::default() })
         };
-        let one = |item: &KeyedSubmission| {
-            let answer = self.submit(secret, &item.idempotency_key, &item.submission);
+        let one = |item: &Keyed<'_>| {
+            let answer = self.submit(secret, item.idempotency_key, item.submission);
             answer.map(|body| Answer { body, retry_after: None })
         };
         self.together("batch", submissions, all, one)
@@ -94,7 +110,7 @@ impl Api {
     pub fn follow_all(&self, requests: &[HeldRequest]) -> Answers {
         let all = || {
             let query = StatusQuery { requests: requests.to_vec() };
-            self.post("status", None, &query).map(statuses)
+            self.post("status", None, &self.body("status", &query)?).map(statuses)
         };
         self.together("status", requests, all, |held| self.status(held.number, &held.token))
     }
@@ -104,7 +120,7 @@ impl Api {
     pub fn report_all(&self, outcomes: &[HeldOutcome]) -> Answers {
         let all = || {
             let batch = OutcomeBatch { outcomes: outcomes.to_vec() };
-            self.post("outcomes", None, &batch).map(statuses)
+            self.post("outcomes", None, &self.body("outcomes", &batch)?).map(statuses)
         };
         self.together("outcomes", outcomes, all, |HeldOutcome { held, state }| {
             let answer = self.report(held.number, &held.token, *state);
@@ -147,24 +163,27 @@ impl Api {
         answers
     }
 
+    /// A body that holds request tokens, which is cleared after use.
+    fn body(&self, route: &str, content: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+        let mut body = Zeroizing::new(Vec::with_capacity(BATCH_BODY_LIMIT));
+        serde_json::to_writer(&mut *body, content).map_err(|error| not_json(self.url_of(route), error))?;
+        Ok(body)
+    }
+
     fn post<T: serde::de::DeserializeOwned>(
         &self,
         route: &str,
         secret: Option<&Secret>,
-        body: &impl Serialize,
+        body: &[u8],
     ) -> Result<Answer<T>, ApiError> {
         let url = self.url_of(route);
-        // Request tokens are in it, so the buffer is cleared after use.
-        let mut content = Zeroizing::new(Vec::with_capacity(BATCH_BODY_LIMIT));
-        serde_json::to_writer(&mut *content, body)
-            .map_err(|error| ApiError::Unreachable { url: url.clone(), source: ureq::Error::Json(error) })?;
         self.call(&url, BATCH_ANSWER_LIMIT, || {
             let request = self.agent.post(&url).header(header::CONTENT_TYPE, "application/json");
             let request = match secret {
                 Some(secret) => request.header(header::AUTHORIZATION, bearer(secret)),
                 None => request,
             };
-            request.header(header::ACCEPT_LANGUAGE, self.language.as_str()).send(content.as_slice())
+            request.header(header::ACCEPT_LANGUAGE, self.language.as_str()).send(body)
         })
     }
 
@@ -173,17 +192,32 @@ impl Api {
     }
 }
 
-/// How many submissions fit into the body of one call; at least one.
-fn fitting(submissions: &[KeyedSubmission]) -> usize {
-    /// What stands around them.
-    const FRAME: usize = 64;
-    let mut length = FRAME;
-    let fits = |submission: &&KeyedSubmission| {
-        length += 1 + serde_json::to_vec(submission).map_or(BATCH_BODY_LIMIT, |json| json.len());
-        length <= BATCH_BODY_LIMIT
-    };
-    submissions.iter().take_while(fits).count().max(1)
+fn not_json(url: String, error: serde_json::Error) -> ApiError {
+    ApiError::Unreachable { url, source: ureq::Error::Json(error) }
 }
+
+/// The body of one call with as many of the submissions as fit, at least one; and how many these are.
+fn fitting(submissions: &[Keyed<'_>]) -> serde_json::Result<(Vec<u8>, usize)> {
+    let mut body = br#"{"submissions":["#.to_vec();
+    let mut count = 0;
+    for submission in submissions {
+        let before = body.len();
+        if count > 0 {
+            body.push(b',');
+        }
+        serde_json::to_writer(&mut body, submission)?;
+        if count > 0 && body.len() + END.len() > BATCH_BODY_LIMIT {
+            body.truncate(before);
+            break;
+        }
+        count += 1;
+    }
+    body.extend_from_slice(END);
+    Ok((body, count))
+}
+
+/// What ends the body of a [`SubmissionBatch`](crate::protocol::batch::SubmissionBatch).
+const END: &[u8] = b"]}";
 
 /// Each result, with the issuers' chain back in the place that it has in the answer about a single request.
 fn statuses(answer: Answer<StatusResults>) -> Answers {
@@ -198,4 +232,35 @@ fn statuses(answer: Answer<StatusResults>) -> Answers {
         StatusResult::Refused { problem } => Err(ApiError::Problem(problem)),
     });
     Answers { results: results.collect(), retry_after, unanswered: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::batch::SubmissionBatch;
+    use crate::protocol::messages::{Contact, Der, MachineDetails};
+    use crate::protocol::request::Kind;
+
+    #[test]
+    fn a_body_holds_what_fits_and_at_least_one() {
+        let of = |length: usize| Submission {
+            kind: Kind::ExternalServer,
+            csr: Der(vec![0; length]),
+            token_sha256: Secret::random().unwrap().fingerprint(),
+            machine: MachineDetails::default(),
+            contact: Contact::default(),
+        };
+        for (lengths, expected) in
+            [(&[100, 100, 100][..], 3), (&[300 * 1024, 300 * 1024, 300 * 1024], 2), (&[1024 * 1024, 100], 1)]
+        {
+            let submissions: Vec<Submission> = lengths.iter().copied().map(of).collect();
+            let keyed: Vec<Keyed<'_>> =
+                submissions.iter().map(|submission| Keyed { idempotency_key: "key", submission }).collect();
+            let (body, count) = fitting(&keyed).unwrap();
+            let batch: SubmissionBatch = serde_json::from_slice(&body).unwrap();
+            let sent: Vec<&Submission> = batch.submissions.iter().map(|keyed| &keyed.submission).collect();
+            assert_eq!((count, sent), (expected, submissions.iter().take(expected).collect()));
+            assert!(count == 1 || body.len() <= BATCH_BODY_LIMIT, "{}", body.len());
+        }
+    }
 }

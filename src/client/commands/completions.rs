@@ -2,11 +2,11 @@
 
 use clap::CommandFactory;
 use clap_complete::Shell;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::cli::Arguments;
 use crate::client::error::Error;
-use crate::client::report::Report;
+use crate::client::report::{Json, Report};
 use crate::locales::Language;
 
 struct Completions {
@@ -24,7 +24,7 @@ impl Report for Completions {
         self.script.clone()
     }
 
-    fn json(&self, _language: Language) -> Value {
-        json!({ "script": self.script })
+    fn json(&self, _language: Language) -> Json<'_> {
+        json!({ "script": self.script }).into()
     }
 }

@@ -207,6 +207,11 @@ impl Work<'_> {
         let mut results = answers.results.into_iter();
         for (open, held) in asked.drain(..) {
             let status = match (results.next(), &self.unanswered) {
+                // What one is told in its place, such as to wait with a wrong token, tells nothing of the others.
+                (Some(Err(error)), _) if !answers.unanswered => {
+                    self.fail(open, &error.into());
+                    continue;
+                }
                 (Some(answer), _) => answer.map_err(Error::from),
                 (None, Some(fault)) => {
                     open.line.fail(fault.clone());

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::pending;
 use crate::client::cli::ForgetArguments;
 use crate::client::config::{Config, ConfigError};
 use crate::client::error::Error;
 use crate::client::journal::{Record, Step};
-use crate::client::report::Report;
+use crate::client::report::{Json, Report};
 use crate::locales::{Language, Text};
 use crate::protocol::request::RequestNumber;
 
@@ -45,7 +45,7 @@ impl Report for ForgetReport {
         self.numbers.iter().map(forgotten).collect()
     }
 
-    fn json(&self, _language: Language) -> Value {
-        json!({ "forgotten": self.numbers })
+    fn json(&self, _language: Language) -> Json<'_> {
+        json!({ "forgotten": self.numbers }).into()
     }
 }

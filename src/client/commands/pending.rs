@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::client::api::{Api, ApiError};
+use crate::client::api::{Api, ApiError, Keyed};
 use crate::client::config::Config;
 use crate::client::error::{Error, Fault};
 use crate::client::exit::Exit;
@@ -12,7 +12,6 @@ use crate::client::report::Progress;
 use crate::client::store;
 use crate::client::{journal, kill_point};
 use crate::locales::Text;
-use crate::protocol::batch::KeyedSubmission;
 use crate::protocol::messages::RequestStatus;
 use crate::protocol::request::StoreScope;
 
@@ -102,12 +101,9 @@ pub(super) fn send_all(
     api: &Api,
     records: &mut [Record],
 ) -> Vec<Result<RequestStatus, Fault>> {
-    let submissions: Vec<KeyedSubmission> = records
+    let submissions: Vec<Keyed<'_>> = records
         .iter()
-        .map(|record| KeyedSubmission {
-            idempotency_key: record.idempotency_key.clone(),
-            submission: record.submission.clone(),
-        })
+        .map(|record| Keyed { idempotency_key: &record.idempotency_key, submission: &record.submission })
         .collect();
     kill_point::pass("submit.before-send");
     let answers = api.submit_all(&config.package.secret, &submissions);

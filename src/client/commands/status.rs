@@ -1,12 +1,12 @@
 //! `status`: the requests known here, from local records alone.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use time::macros::format_description;
 
 use crate::client::config::Config;
 use crate::client::error::Error;
 use crate::client::journal::{Record, Step};
-use crate::client::report::Report;
+use crate::client::report::{Json, Report};
 use crate::locales::{self, Language, Text};
 use crate::protocol::text::{printable, table};
 
@@ -45,12 +45,8 @@ impl Report for StatusReport {
         table(heading.iter().map(|text| text.in_language(language)).collect(), rows.collect())
     }
 
-    fn json(&self, language: Language) -> Value {
-        json!({ "requests": self.lines(language).collect::<Vec<_>>() })
-    }
-
-    fn lines(&self, _language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
-        Box::new(self.records.iter().map(|record| {
+    fn json(&self, _language: Language) -> Json<'_> {
+        let items = self.records.iter().map(|record| {
             json!({
                 "record": record.id,
                 "kind": record.submission.kind,
@@ -60,6 +56,7 @@ impl Report for StatusReport {
                 "source": record.source,
                 "request": record.status.as_ref().map(super::request_json),
             })
-        }))
+        });
+        Json::List("requests", Box::new(items))
     }
 }

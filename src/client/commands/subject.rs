@@ -8,7 +8,7 @@ use crate::client::cli::SubjectArguments;
 use crate::client::config::Config;
 use crate::client::error::Error;
 use crate::client::installation::InstallationError;
-use crate::client::report::Report;
+use crate::client::report::{Json, Report};
 use crate::locales::{Language, Text};
 use crate::protocol::subject::NameFormat;
 use crate::protocol::text::printable;
@@ -112,8 +112,8 @@ impl Report for SubjectReport {
         text
     }
 
-    fn json(&self, _language: Language) -> Value {
-        json!({ "subject": self.subject, "format": self.format.as_str(), "copied": self.copied })
+    fn json(&self, _language: Language) -> Json<'_> {
+        json!({ "subject": self.subject, "format": self.format.as_str(), "copied": self.copied }).into()
     }
 }
 
@@ -125,7 +125,7 @@ impl Report for Nothing {
         String::new()
     }
 
-    fn json(&self, _language: Language) -> Value {
-        Value::Null
+    fn json(&self, _language: Language) -> Json<'_> {
+        Value::Null.into()
     }
 }

@@ -3,7 +3,7 @@
 //! The order is what makes a crash harmless: record, key, network, number. Nothing is sent before record and key are
 //! durably on disk; whatever is there without having been sent is sent, or taken away, by the next run.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::pending;
@@ -13,7 +13,7 @@ use crate::client::csr;
 use crate::client::error::Error;
 use crate::client::journal::{Record, Step};
 use crate::client::keys::KeyError;
-use crate::client::report::{Progress, Report};
+use crate::client::report::{Json, Progress, Report};
 use crate::client::{kill_point, machine};
 use crate::locales::{self, Language, Text};
 use crate::protocol::messages::{Der, MachineDetails, RequestStatus, Submission};
@@ -178,7 +178,7 @@ impl Report for SubmitReport {
         text
     }
 
-    fn json(&self, _language: Language) -> Value {
+    fn json(&self, _language: Language) -> Json<'_> {
         let wish = &self.wish;
         let mut value = json!({
             "dry_run": self.status.is_none(),
@@ -199,6 +199,6 @@ impl Report for SubmitReport {
         if let Some(status) = &self.status {
             value["request"] = super::request_json(status);
         }
-        value
+        value.into()
     }
 }

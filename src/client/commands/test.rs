@@ -1,6 +1,6 @@
 //! `test`: a mutually authenticated connection with the certificate that lies in the store.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -9,7 +9,7 @@ use crate::client::api::{Api, duration};
 use crate::client::config::Config;
 use crate::client::error::Error;
 use crate::client::journal::Record;
-use crate::client::report::{Progress, Report};
+use crate::client::report::{Json, Progress, Report};
 use crate::locales::{self, Language, Text};
 use crate::protocol::messages::Identity;
 use crate::protocol::request::Kind;
@@ -108,7 +108,7 @@ impl Report for TestReport {
         text
     }
 
-    fn json(&self, _language: Language) -> Value {
+    fn json(&self, _language: Language) -> Json<'_> {
         let identity = &self.identity;
         json!({
             "secure_url": self.secure_url,
@@ -121,5 +121,6 @@ impl Report for TestReport {
             "clock_difference_seconds": self.clock_difference,
             "location": self.location,
         })
+        .into()
     }
 }

@@ -71,7 +71,7 @@ pub(in crate::service) async fn follow(
     let mut answer = StatusResults { results: Vec::with_capacity(query.requests.len()), chain: Vec::new() };
     let mut headers = HeaderMap::new();
     let followed = app.follow_all(query.requests.iter().map(|held| (held.number, &held.token))).await?;
-    for followed in judged(&address, followed)? {
+    for followed in address.judge_tokens(followed)? {
         let followed = followed.map(|mut status| {
             if let Some(issued) = &mut status.issued {
                 // Every certificate here comes from the one issuing CA.
@@ -103,7 +103,7 @@ pub(in crate::service) async fn report(
 ) -> Result<Json<StatusResults>, Failure> {
     check_count("outcomes", batch.outcomes.len(), REQUESTS_LIMIT)?;
     let mut results = Vec::with_capacity(batch.outcomes.len());
-    for reported in judged(&address, app.report_all(&batch.outcomes).await?)? {
+    for reported in address.judge_tokens(app.report_all(&batch.outcomes).await?)? {
         results.push(frame.result(reported.map(|status| RequestStatus { issued: None, ..status }))?);
     }
     Ok(Json(StatusResults { results, chain: Vec::new() }))
@@ -121,27 +121,12 @@ impl FromFrame {
     /// same, and all of them may be sent again.
     fn problem(&self, failure: Failure) -> Result<Box<Problem>, Failure> {
         let refusal = failure.refusal();
-        if matches!(refusal.code(), ProblemCode::Unavailable | ProblemCode::TooManyRequests) {
+        if refusal.code() == ProblemCode::Unavailable {
             return Err(failure);
         }
         failure.log();
         Ok(Box::new(refusal.problem(self.language, &self.request_id)))
     }
-}
-
-/// A call with one good token has credentials; one without any counts as one wrong token, however many it tries.
-fn judged<T>(address: &FromAddress, mut outcomes: Vec<Result<T, Failure>>) -> Result<Vec<Result<T, Failure>>, Failure> {
-    if outcomes.iter().any(Result::is_ok) {
-        address.judge_token(Ok(()))?;
-    } else if let Some(last) = outcomes.pop() {
-        match address.judge(last) {
-            Err(Failure::Refused(refusal)) if refusal.code() == ProblemCode::TooManyRequests => {
-                return Err(refusal.into());
-            }
-            last => outcomes.push(last),
-        }
-    }
-    Ok(outcomes)
 }
 
 fn check_count(field: &str, count: usize, limit: usize) -> Result<(), Refusal> {

@@ -147,19 +147,10 @@ impl FromRequestParts<Arc<App>> for FromAddress {
 impl FromAddress {
     /// What became of credentials: where they were wrong, and the address sends one after the other, the order to wait.
     pub(in crate::service) fn judge<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        let failure = match outcome {
-            Ok(good) => return Ok(good),
-            Err(failure) => failure,
-        };
-        let wrong = matches!(failure.refusal().code(), ProblemCode::Unauthenticated | ProblemCode::NotFound);
-        let Some(address) = self.address.filter(|_| wrong) else { return Err(failure) };
-        match self.app.admission.wrong_credentials(address) {
-            Ok(()) => Err(failure),
-            Err(wait) => {
-                self.app.metrics.limited(Limit::WrongCredentials);
-                Err(Refusal::too_many_requests(wait).into())
-            }
+        if is_wrong(&outcome) {
+            self.note_wrong(1)?;
         }
+        outcome
     }
 
     /// The same of a request's token, which makes whoever has it its holder.
@@ -168,6 +159,41 @@ impl FromAddress {
         request_scope::asked_by(Actor::REQUEST_HOLDER);
         Ok(good)
     }
+
+    /// The same of many requests' tokens, of which each wrong one counts. Where they are too many, they are told to wait in
+    /// their places, so that the right ones beside them are not; a call without a right one is told so as a whole.
+    pub(in crate::service) fn judge_tokens<T>(
+        &self,
+        outcomes: Vec<Result<T, Failure>>,
+    ) -> Result<Vec<Result<T, Failure>>, Failure> {
+        let wrong = outcomes.iter().filter(|outcome| is_wrong(outcome)).count();
+        let noted = self.note_wrong(wrong);
+        if wrong == outcomes.len() {
+            noted?;
+            return Ok(outcomes);
+        }
+        request_scope::asked_by(Actor::REQUEST_HOLDER);
+        let Err(wait) = noted else { return Ok(outcomes) };
+        let told = |outcome| if is_wrong(&outcome) { Err(wait.clone().into()) } else { outcome };
+        Ok(outcomes.into_iter().map(told).collect())
+    }
+
+    /// Notes so many wrong secrets or tokens, or gives the order to wait.
+    fn note_wrong(&self, count: usize) -> Result<(), Refusal> {
+        let Some(address) = self.address.filter(|_| count > 0) else { return Ok(()) };
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.app.admission.wrong_credentials(address, count).map_err(|wait| {
+            self.app.metrics.limited(Limit::WrongCredentials);
+            Refusal::too_many_requests(wait)
+        })
+    }
+}
+
+/// Whether an outcome is that of a secret or token that nobody has.
+fn is_wrong<T>(outcome: &Result<T, Failure>) -> bool {
+    outcome
+        .as_ref()
+        .is_err_and(|failure| matches!(failure.refusal().code(), ProblemCode::Unauthenticated | ProblemCode::NotFound))
 }
 
 /// The secret in the header; a malformed one is none.

@@ -28,6 +28,7 @@ use self::issuer::StandIn;
 use self::issuing_certificate::IssuingCertificate;
 pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
+pub(in crate::service) use self::times::middle;
 pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError};
 use super::files::{self, FileError};

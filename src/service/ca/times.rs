@@ -8,6 +8,11 @@ pub(super) fn whole_seconds(time: OffsetDateTime) -> OffsetDateTime {
     time - time::Duration::nanoseconds(i64::from(time.nanosecond()))
 }
 
+/// When half of a validity is over, and what is valid is made anew.
+pub(in crate::service) fn middle(begin: OffsetDateTime, end: OffsetDateTime) -> OffsetDateTime {
+    begin + (end - begin) / 2
+}
+
 /// Appends a Time: UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 §4.1.2.5).
 pub(super) fn push_time(der: &mut Vec<u8>, time: OffsetDateTime) {
     let time = time.to_offset(UtcOffset::UTC);

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Postgres, Sqlite};
@@ -113,6 +114,7 @@ pub struct Reading(pub(super) Connection);
 #[derive(Debug)]
 pub struct Transaction {
     connection: Connection,
+    counted: Vec<Counter>,
     _held: Held,
 }
 
@@ -132,7 +134,12 @@ impl Drop for Held {
 impl Transaction {
     /// A transaction that just began; how long it takes is measured.
     pub(super) fn new(connection: Connection, seconds: Histogram) -> Self {
-        Self { connection, _held: Held { since: Instant::now(), seconds } }
+        Self { connection, counted: Vec::new(), _held: Held { since: Instant::now(), seconds } }
+    }
+
+    /// Has each of these count one more once everything done in it lasts.
+    pub fn count(&mut self, counters: impl IntoIterator<Item = Counter>) {
+        self.counted.extend(counters);
     }
 
     /// Makes everything that was done in it last. When this returns, it is on disk.
@@ -149,7 +156,11 @@ impl Transaction {
                 hold.commit().await
             }
         }
-        .map_err(DatabaseError::of_commit)
+        .map_err(DatabaseError::of_commit)?;
+        for counter in self.counted {
+            counter.inc();
+        }
+        Ok(())
     }
 }
 

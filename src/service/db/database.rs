@@ -87,21 +87,24 @@ impl Database {
 
     /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
     pub async fn write(&self) -> Result<Transaction, DatabaseError> {
-        let connection = match self {
+        Ok(Transaction::new(self.begin().await?, self.write_seconds().clone()))
+    }
+
+    /// Takes the right to write, which goes back when the connection is dropped.
+    async fn begin(&self) -> Result<Connection, DatabaseError> {
+        Ok(match self {
             Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(pools.writer.begin_with(sqlite::BEGIN).await?)),
             Self::Postgres(pools) => {
                 let mut transaction = pools.writer.begin().await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
                 Connection::Postgres(Hold::Transaction(transaction))
             }
-        };
-        Ok(Transaction::new(connection, self.write_seconds().clone()))
+        })
     }
 
-    /// Whether something could be written now; nothing is.
+    /// Whether something could be written now; nothing is, nor is it measured as a write.
     pub async fn check_writable(&self) -> Result<(), DatabaseError> {
-        let mut transaction = self.write().await?;
-        let connection = &mut *transaction;
+        let connection = &mut self.begin().await?;
         let nothing = "UPDATE managers SET language = language WHERE id < 0";
         on!(connection, sqlx::query(nothing).execute(connection).await?.rows_affected());
         Ok(())

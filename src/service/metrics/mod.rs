@@ -148,20 +148,20 @@ impl Metrics {
         self.limited.get_or_create(&[("limit", limit.as_str())]).inc();
     }
 
-    /// Something entered the audit record.
-    pub(super) fn recorded(&self, action: Action, object: &Object<'_>) {
+    /// What counts an entry of the audit record, if anything does.
+    pub(super) fn of(&self, action: Action, object: &Object<'_>) -> Option<Counter> {
         let kind = ("kind", object.kind().map_or(MANAGER, Kind::as_str));
-        let decided = |outcome| self.decided.get_or_create(&[kind, ("outcome", outcome)]).inc();
-        match action {
-            Action::Submit => self.accepted.get_or_create(&[kind]).inc(),
+        let decided = |outcome| self.decided.get_or_create_owned(&[kind, ("outcome", outcome)]);
+        Some(match action {
+            Action::Submit => self.accepted.get_or_create_owned(&[kind]),
             Action::Approve => decided("approved"),
             Action::Reject => decided("rejected"),
             Action::Cancel => decided("cancelled"),
             Action::Expire => decided("expired"),
-            Action::Issue => self.issued.get_or_create(&[kind]).inc(),
-            Action::Revoke => self.revoked.get_or_create(&[kind]).inc(),
-            _ => return,
-        };
+            Action::Issue => self.issued.get_or_create_owned(&[kind]),
+            Action::Revoke => self.revoked.get_or_create_owned(&[kind]),
+            _ => return None,
+        })
     }
 
     /// Something was sent out of the outbox, or not.

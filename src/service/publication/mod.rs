@@ -16,13 +16,14 @@ use tokio::sync::{Mutex, Semaphore};
 use super::ca::ocsp::{Issuer, Responder};
 use super::ca::{Ca, CaError};
 use super::db::crls::CrlRow;
+use super::error::Refusal;
 
 pub(super) use self::budget::Budget;
 pub use self::responses::Response;
 pub(super) use self::responses::Responses;
 
 /// For how long nobody asks the database whether something was revoked: what another process revokes is known here no
-/// later than this, what this one revokes at once.
+/// later than this, what this one revokes at once. A database that did not answer is not waited for again until then.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// How many of the database's readers OCSP may have at once, so that some are left to all others.
@@ -71,7 +72,7 @@ pub(super) struct Publication {
     pub(super) certifying: Mutex<()>,
     /// Held by who looks into the database.
     pub(super) looking: Mutex<()>,
-    looked: RwLock<Option<Instant>>,
+    looked: RwLock<Option<(Instant, Result<(), Refusal>)>>,
     list: RwLock<Option<Arc<PublishedCrl>>>,
     responder: RwLock<Option<Arc<Responder>>>,
 }
@@ -92,14 +93,14 @@ impl Publication {
         })
     }
 
-    /// Whether somebody looked within the last second.
-    pub(super) fn is_fresh(&self) -> bool {
-        read(&self.looked).is_some_and(|looked| looked.elapsed() < LOOK)
+    /// What became of looking within the last second, if somebody did.
+    pub(super) fn looked(&self) -> Option<Result<(), Refusal>> {
+        read(&self.looked).filter(|(at, _)| at.elapsed() < LOOK).map(|(_, outcome)| outcome)
     }
 
-    /// Notes that what is known is no older than this.
-    pub(super) fn looked(&self, begun: Instant) {
-        write(&self.looked, begun);
+    /// Notes what became of looking: what is known is no older than this, or the database did not answer until then.
+    pub(super) fn set_looked(&self, at: Instant, outcome: Result<(), Refusal>) {
+        write(&self.looked, (at, outcome));
     }
 
     pub(super) fn list(&self) -> Option<Arc<PublishedCrl>> {

@@ -7,8 +7,8 @@ use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 
 use crate::protocol::secret::sha256_hex;
-use crate::service::ca::Serial;
 use crate::service::ca::ocsp::{Form, Unsuccessful};
+use crate::service::ca::{Serial, middle};
 
 /// About 16 MiB of responses. One that has no place is signed again when somebody asks.
 const CAPACITY: usize = 16_384;
@@ -39,7 +39,7 @@ pub struct Lasting {
 impl Lasting {
     /// When half of its time is over, and another one is signed.
     pub fn renewal(&self) -> OffsetDateTime {
-        self.this_update + (self.next_update - self.this_update) / 2
+        middle(self.this_update, self.next_update)
     }
 
     fn is_good(&self, now: OffsetDateTime) -> bool {

@@ -14,7 +14,7 @@ use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::{Profile, Serial, Template};
 use crate::service::db::certificates::{self, Holder};
-use crate::service::db::{Connection, managers, organisations};
+use crate::service::db::{Connection, Transaction, managers, organisations};
 use crate::service::error::{Failure, Refusal};
 use crate::service::handover;
 use crate::service::pkcs12::Pkcs12;
@@ -173,7 +173,7 @@ impl App {
     /// Records a certificate of a manager; it is signed once the transaction is committed.
     async fn certify_manager(
         &self,
-        transaction: &mut Connection,
+        transaction: &mut Transaction,
         id: u64,
         public_key: Vec<u8>,
     ) -> Result<Serial, Failure> {
@@ -200,7 +200,7 @@ impl App {
     /// Revokes certificates of a manager. Once that is committed, the caller publishes it.
     async fn revoke_all(
         &self,
-        transaction: &mut Connection,
+        transaction: &mut Transaction,
         actor: &Actor,
         serials: &[String],
         code: RevocationCode,

@@ -7,13 +7,13 @@ use crate::protocol::messages::ServiceInfo;
 use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
+use crate::service::credential::Credential;
 use crate::service::db;
 use crate::service::db::crls::{self, CrlDates};
 use crate::service::db::outbox::{self, LaneRow};
 use crate::service::db::request_list::{self, Filter};
 use crate::service::db::requests::{self, Count};
 use crate::service::error::Failure;
-use crate::service::tls;
 
 /// How the service is.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Health {
     pub issuer_ends: Option<OffsetDateTime>,
     /// When the root ends.
     pub root_ends: Option<OffsetDateTime>,
-    /// When the listeners' certificate ends.
+    /// When the certificate ends that the listeners have loaded.
     pub listeners_end: Option<OffsetDateTime>,
 }
 
@@ -71,7 +71,6 @@ impl App {
         let counts = requests::counts(&mut connection, None).await?;
         let oldest = Filter { state: Some(State::Pending), limit: 1, ..Filter::default() };
         let oldest = request_list::list(&mut connection, &oldest).await?.items.pop();
-        let listeners = tls::load(&self.home.tls()).ok();
         Ok(Health {
             info: self.info(),
             crl: crl.map(|crl| (crl.number.unsigned_abs(), crl.this_update.0, crl.next_update.0)),
@@ -82,8 +81,15 @@ impl App {
             disk: self.disk(),
             issuer_ends: self.issuer_ends(),
             root_ends: end_of(self.ca.root()),
-            listeners_end: listeners.and_then(|credential| end_of(credential.chain().first()?)),
+            listeners_end: self.listeners_end.get().copied(),
         })
+    }
+
+    /// Notes what the listeners have loaded; on disk there may be something else by now.
+    pub(in crate::service) fn listen_with(&self, credential: &Credential) {
+        if let Some(end) = credential.chain().first().and_then(|der| end_of(der)) {
+            self.listeners_end.get_or_init(|| end);
+        }
     }
 
     /// When the issuing certificate ends.

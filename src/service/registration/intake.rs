@@ -16,7 +16,7 @@ use crate::service::auth::{Action, Actor, authorize};
 use crate::service::db::certificates::Holder;
 use crate::service::db::packages::{self, PackageRow};
 use crate::service::db::requests::{self, Decision, NewRequest, RequestRow, Waiting};
-use crate::service::db::{Connection, Moment};
+use crate::service::db::{Connection, Moment, Transaction};
 use crate::service::error::{Failure, Refusal};
 
 /// A checked submission on its way into the queue, with all that can be worked out before.
@@ -63,7 +63,7 @@ impl App {
     /// refused is an outcome; an error is for all of them.
     pub(super) async fn accept_within(
         &self,
-        transaction: &mut Connection,
+        transaction: &mut Transaction,
         arrivals: &[&Arrival],
     ) -> Result<Vec<Result<Accepted, Failure>>, Failure> {
         let mut outcomes: Vec<Option<Result<Accepted, Failure>>> = arrivals.iter().map(|_| None).collect();
@@ -118,7 +118,11 @@ impl App {
     }
 
     /// The same for submissions that are new and have neither key nor identity in common.
-    async fn accept_wave(&self, transaction: &mut Connection, wave: &[(usize, &Arrival)]) -> Result<Vec<New>, Failure> {
+    async fn accept_wave(
+        &self,
+        transaction: &mut Transaction,
+        wave: &[(usize, &Arrival)],
+    ) -> Result<Vec<New>, Failure> {
         if wave.is_empty() {
             return Ok(Vec::new());
         }

@@ -12,7 +12,7 @@ use crate::service::audit::{self, Event};
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::{Ca, CaError, Prepared, Serial, Template};
 use crate::service::db::certificates::{self, Holder, NewCertificate};
-use crate::service::db::{Connection, Database, Moment};
+use crate::service::db::{Connection, Database, Moment, Transaction};
 use crate::service::error::Failure;
 use crate::service::metrics::Metrics;
 
@@ -131,7 +131,7 @@ impl Signed {
 /// Adds signatures to the record. What somebody else signed in the meantime stays as it is, and is given back: of two
 /// signatures one is ever seen.
 async fn complete(
-    transaction: &mut Connection,
+    transaction: &mut Transaction,
     now: Moment,
     signed: &[&Signed],
     metrics: Option<&Metrics>,
@@ -154,7 +154,7 @@ async fn complete(
     });
     let events: Vec<Event<'_>> = events.collect();
     if let Some(metrics) = metrics {
-        events.iter().for_each(|event| metrics.recorded(event.action, &event.object));
+        transaction.count(events.iter().filter_map(|event| metrics.of(event.action, &event.object)));
     }
     audit::record_all(transaction, now, events).await?;
     let mut stored = Vec::with_capacity(signed.len());
@@ -265,7 +265,7 @@ impl App {
     /// Adds signatures to the record; see [`complete`].
     pub(super) async fn complete_within(
         &self,
-        transaction: &mut Connection,
+        transaction: &mut Transaction,
         signed: &[&Signed],
     ) -> Result<Vec<Signed>, Failure> {
         complete(transaction, self.now(), signed, Some(&self.metrics)).await

@@ -30,7 +30,7 @@ use super::audit::{self, Event};
 use super::auth::{Action, Actor, Object, authorize};
 use super::db::certificates::{self, CertificateRow};
 use super::db::requests::{self, RequestRow};
-use super::db::{Connection, Moment, organisations};
+use super::db::{Connection, Moment, Transaction, organisations};
 use super::error::{Failure, Refusal};
 use super::metrics::Limit;
 use crate::locales::Text;
@@ -199,7 +199,7 @@ fn check_stored(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
 /// Adds an audit entry in a change's own transaction.
 async fn record(
     app: &App,
-    transaction: &mut Connection,
+    transaction: &mut Transaction,
     actor: &Actor,
     action: Action,
     object: &Object<'_>,
@@ -208,11 +208,9 @@ async fn record(
     record_all(app, transaction, vec![Event { actor, action, object: *object, detail }]).await
 }
 
-/// Adds audit entries in the changes' own transaction, and counts them.
-async fn record_all(app: &App, transaction: &mut Connection, events: Vec<Event<'_>>) -> Result<(), Failure> {
-    for event in &events {
-        app.metrics.recorded(event.action, &event.object);
-    }
+/// Adds audit entries in the changes' own transaction, which counts them once it is committed.
+async fn record_all(app: &App, transaction: &mut Transaction, events: Vec<Event<'_>>) -> Result<(), Failure> {
+    transaction.count(events.iter().filter_map(|event| app.metrics.of(event.action, &event.object)));
     Ok(audit::record_all(transaction, app.now(), events).await?)
 }
 

@@ -54,7 +54,9 @@ impl App {
         };
         match (alone, nonce) {
             (Some((id, form)), None) => self.lasting(id, form).await,
-            (_, nonce) if self.publication.budget.take_for_one() => self.fresh(&certificates, nonce.as_deref()).await,
+            (_, nonce) if self.publication.budget.take_for_one(certificates.len()) => {
+                self.fresh(&certificates, nonce.as_deref()).await
+            }
             // A responder may leave the nonce out (RFC 9654 §3.1, RFC 5019 §4).
             (Some((id, form)), Some(_)) => self.lasting(id, form).await,
             (None, _) => Ok(Unsuccessful::TryLater.into()),
@@ -69,11 +71,17 @@ impl App {
         if let Some(kept) = kept.as_ref().filter(|kept| !kept.is_ageing(now)) {
             return Ok(kept.clone());
         }
-        if !self.publication.budget.take() {
-            return Ok(kept.unwrap_or_else(|| Unsuccessful::TryLater.into()));
-        }
         let revocation = self.publication.responses.revocation();
         let standings = self.standings(std::slice::from_ref(id)).await?;
+        // Nobody else asks for a serial number that was made up, and there is no end of them: what real ones need is not spent
+        // on these.
+        let allowed = match standings.as_slice() {
+            [Standing::Unknown] => self.publication.budget.take_for_one(1),
+            _ => self.publication.budget.take(),
+        };
+        if !allowed {
+            return Ok(kept.unwrap_or_else(|| Unsuccessful::TryLater.into()));
+        }
         let (response, until) = self.sign_response(std::slice::from_ref(id), &standings, None, now).await?;
         match (standings.as_slice(), serial) {
             ([Standing::Good | Standing::Revoked(..)], Ok(serial)) => {

@@ -14,7 +14,7 @@ use crate::protocol::secret::Secret;
 use crate::protocol::subject::{check_email, check_text};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::db::{Connection, Moment, packages};
+use crate::service::db::{Moment, Transaction, packages};
 use crate::service::error::{Failure, Refusal};
 use crate::service::package;
 
@@ -127,7 +127,7 @@ impl App {
 
     async fn create_within(
         &self,
-        transaction: &mut Connection,
+        transaction: &mut Transaction,
         actor: &Actor,
         new: &NewPackage,
         replaces: Option<i64>,

@@ -8,7 +8,7 @@ use crate::protocol::messages::{CertificateSummary, REASON_LIMIT, Revocation};
 use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor};
-use crate::service::db::Connection;
+use crate::service::db::Transaction;
 use crate::service::db::certificates::{self, CertificateRow};
 use crate::service::db::requests::{self, Decision};
 use crate::service::error::{Failure, Refusal};
@@ -43,7 +43,7 @@ impl App {
     /// Marks a certificate and its request as revoked. Once that is committed, the caller publishes it.
     pub(super) async fn revoke_within(
         &self,
-        transaction: &mut Connection,
+        transaction: &mut Transaction,
         actor: &Actor,
         row: &CertificateRow,
         revocation: &Revocation,

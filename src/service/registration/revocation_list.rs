@@ -12,7 +12,7 @@ use super::{days_from, inert, record};
 use crate::protocol::secret::sha256_hex;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::ca::{Revoked, Serial};
+use crate::service::ca::{Revoked, Serial, middle};
 use crate::service::db::crls::{self, CrlRow};
 use crate::service::db::revocations;
 use crate::service::error::Failure;
@@ -44,9 +44,8 @@ impl App {
             self.look_again().await?;
             let now = self.now().0;
             let good = self.publication.list().is_some_and(|list| {
-                let middle = list.this_update + (list.next_update - list.this_update) / 2;
                 list.this_update <= now
-                    && now < middle
+                    && now < middle(list.this_update, list.next_update)
                     && Some(list.revocation) >= self.publication.responses.revocation()
             });
             if good {
@@ -128,13 +127,16 @@ impl App {
     ///
     /// [`LOOK`]: crate::service::publication::LOOK
     pub(super) async fn look(&self) -> Result<(), Failure> {
-        if !self.publication.is_fresh() {
-            let _turn = self.publication.looking.lock().await;
-            if !self.publication.is_fresh() {
-                self.look_within().await?;
-            }
+        if let Some(looked) = self.publication.looked() {
+            return Ok(looked?);
         }
-        Ok(())
+        let _turn = self.publication.looking.lock().await;
+        // Those who waited share what whoever had the turn before was told, also where that is nothing: one after the other
+        // would wait for a database that is away.
+        match self.publication.looked() {
+            Some(looked) => Ok(looked?),
+            None => self.look_within().await,
+        }
     }
 
     /// Makes sure that what is known here of revocations is what was committed by now.
@@ -143,8 +145,19 @@ impl App {
         self.look_within().await
     }
 
+    /// The caller has the turn.
     async fn look_within(&self) -> Result<(), Failure> {
         let begun = Instant::now();
+        let looked = self.take_over().await;
+        match &looked {
+            Ok(()) => self.publication.set_looked(begun, Ok(())),
+            Err(failure) => self.publication.set_looked(Instant::now(), Err(failure.refusal())),
+        }
+        looked
+    }
+
+    /// Takes over what was revoked and published since.
+    async fn take_over(&self) -> Result<(), Failure> {
         let mut connection = self.database.read().await?;
         let revocation = revocations::last(&mut connection).await?;
         let responses = &self.publication.responses;
@@ -161,7 +174,6 @@ impl App {
         {
             self.publication.set_list(Arc::new(row.into()));
         }
-        self.publication.looked(begun);
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::Holder;
 use crate::service::db::packages::PackageRow;
 use crate::service::db::requests::{self, Decision, Waiting};
-use crate::service::db::{Connection, Moment};
+use crate::service::db::{Moment, Transaction};
 use crate::service::error::{Failure, Refusal};
 use crate::service::metrics::Limit;
 
@@ -213,7 +213,7 @@ impl App {
     }
 
     /// The same in a transaction of the caller's.
-    pub(super) async fn expire_overdue(&self, transaction: &mut Connection) -> Result<(), Failure> {
+    pub(super) async fn expire_overdue(&self, transaction: &mut Transaction) -> Result<(), Failure> {
         let overdue = requests::overdue(transaction, self.oldest_alive()).await?;
         if overdue.is_empty() {
             return Ok(());

@@ -133,7 +133,9 @@ impl Work<'_> {
                 }
                 (Some(Err(error)), _) => {
                     let error = Error::from(error);
-                    self.remember(&error);
+                    if answers.unanswered {
+                        self.remember(&error);
+                    }
                     self.fail(item.open, &error);
                 }
                 (None, Some(fault)) => item.open.line.fail(fault.clone()),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::error::Fault;
 use crate::client::exit::Exit;
 use crate::client::journal::{Record, Step};
-use crate::client::report::Report;
+use crate::client::report::{Json, Report};
 use crate::locales::{self, Language, Text};
 use crate::protocol::messages::RequestStatus;
 use crate::protocol::request::{Kind, State};
@@ -142,12 +142,8 @@ impl Report for FetchReport {
         text
     }
 
-    fn json(&self, _language: Language) -> Value {
-        json!({ "requests": self.lines.iter().map(Line::json).collect::<Vec<_>>() })
-    }
-
-    fn lines(&self, _language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
-        Box::new(self.lines.iter().map(Line::json))
+    fn json(&self, _language: Language) -> Json<'_> {
+        Json::List("requests", Box::new(self.lines.iter().map(Line::json)))
     }
 
     fn exit(&self) -> Exit {

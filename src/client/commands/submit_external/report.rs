@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::request_json;
 use crate::client::error::Fault;
 use crate::client::exit::Exit;
-use crate::client::report::{Lines, Progress, Report};
+use crate::client::report::{Json, Lines, Progress, Report};
 use crate::locales::{Language, Text};
 use crate::protocol::messages::RequestStatus;
 use crate::protocol::text::csv_cell;
@@ -181,13 +181,9 @@ impl Report for ExternalReport {
         text
     }
 
-    fn json(&self, _language: Language) -> Value {
-        json!({ "files": self.lines.iter().map(Line::json).collect::<Vec<_>>() })
-    }
-
-    fn lines(&self, _language: Language) -> Box<dyn Iterator<Item = Value> + '_> {
+    fn json(&self, _language: Language) -> Json<'_> {
         let to_print = if self.printed { &[][..] } else { &self.lines };
-        Box::new(to_print.iter().map(Line::json))
+        Json::List("files", Box::new(to_print.iter().map(Line::json)))
     }
 
     fn exit(&self) -> Exit {

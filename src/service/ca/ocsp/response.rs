@@ -12,7 +12,7 @@ use super::request::{CertId, NONCE};
 use crate::protocol::messages::RevocationCode;
 use crate::service::ca::crl::reason;
 use crate::service::ca::times::push_generalized_time;
-use crate::service::ca::{CaError, Profile};
+use crate::service::ca::{CaError, Profile, middle};
 
 /// id-pkix-ocsp-basic.
 const BASIC: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
@@ -109,7 +109,7 @@ impl Responder {
     /// Whether half of the certificate's time is over.
     pub fn is_ageing(&self, now: OffsetDateTime) -> bool {
         let [start, end] = self.validity;
-        now >= start + (end - start) / 2
+        now >= middle(start, end)
     }
 
     /// When the certificate ends, and with it every response.
