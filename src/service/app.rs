@@ -16,7 +16,7 @@ use super::db::{Database, DatabaseError, Moment};
 use super::metrics::Metrics;
 use super::package::Signer;
 use super::publication::{Budget, Publication};
-use super::registration::{Group, Signing, Watchers};
+use super::registration::{Group, Signing, Submitters, Watchers};
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
 
@@ -109,6 +109,7 @@ pub struct App {
     pub(super) listeners_end: OnceLock<OffsetDateTime>,
     pub(super) group: Group,
     pub(super) signing: Signing,
+    pub(super) submitters: Submitters,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
 }
@@ -147,6 +148,7 @@ impl App {
             listeners_end: OnceLock::new(),
             group: Group::default(),
             signing: Signing::default(),
+            submitters: Submitters::default(),
             outbox: watch::Sender::new(()),
         })
     }

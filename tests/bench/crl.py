@@ -5,6 +5,8 @@ import shutil
 import sqlite3
 import time
 
+from peers import Cfssl, cfssl_is_here
+
 RUNS = 11
 # Those that OpenSSL's index knows too.
 CODES = ["unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"]
@@ -41,6 +43,9 @@ def time_crl(site, table, count):
     table.ratio(f"crl refresh ÷ openssl ca -gencrl, {count:,} entries", ours, peers, 0.2)
     table.time(f"  crl refresh, {count:,} entries", ours, 100)
     table.time(f"  openssl ca -gencrl, {count:,} entries", peers, None)
+    if cfssl_is_here():
+        peer = Cfssl(site.folder).crl_command([serial for (serial, *_) in revoked])
+        table.time(f"  cfssl gencrl, {count:,} entries", [site.run(peer) for _ in range(RUNS)], None)
     table.add("  size of the list", f"{(site.folder / 'list.crl').stat().st_size / 1e6:.1f} MB", None, "")
 
 

@@ -1,4 +1,6 @@
 -- wrk sends each line of a file once, as the body of a POST: wrk … URL -- FILE SECRET THREADS
+require "summary"
+
 local threads = 0
 
 function setup(thread)
@@ -32,11 +34,4 @@ function request()
   -- A single submission has its key in a header, a batch in each of its items.
   headers["Idempotency-Key"] = line:match('^{"contact".-"idempotency_key":"([^"]+)"')
   return wrk.format("POST", nil, headers, line)
-end
-
-function done(summary, latency)
-  local errors = summary.errors
-  io.write(string.format("{\"requests\": %d, \"microseconds\": %d, \"refused\": %d, \"broken\": %d, \"p50\": %d, \"p99\": %d}\n",
-    summary.requests, summary.duration, errors.status, errors.connect + errors.read + errors.write + errors.timeout,
-    latency:percentile(50), latency:percentile(99)))
 end

@@ -1,8 +1,11 @@
-"""Times the service under load: many connections that submit as fast as they are answered."""
+"""Times the service under load: many connections that ask as fast as they are answered."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
+
+from peers import Cfssl, cfssl_is_here
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = 32
@@ -24,27 +27,91 @@ def time_accepting(site, table):
 
 
 def time_enrolling(site, table):
-    """Submissions that are approved by policy, issued and answered with their certificate."""
+    """Submissions that are approved by policy, issued and answered with their certificate; and cfssl signing the same."""
     without_limits(site)
-    with site.serving("--auto-approve"):
-        load(site, table, "enrolling P-256, approved by policy", "ec-p256", 60_000, 1, "/requests", 4_500)
+    with site.serving("--auto-approve") as service:
+        before = Cost(site, service)
+        (file, rate, requests) = load(site, table, "enrolling P-256, approved by policy", "ec-p256", 60_000, 1, "/requests", 4_500)
+        Cost(site, service).since(before, requests, table)
+    if cfssl_is_here():
+        peer = Cfssl(site.folder)
+        asked = file.with_name("peer-submissions")
+        with file.open() as submissions, asked.open("w") as lines:
+            for submission in submissions:
+                lines.write(json.dumps({"certificate_request": pem(json.loads(submission)["csr"])}) + "\n")
+        with peer.signing(site.public) as url:
+            result = wrk(url, "load.lua", asked, "none", "2")
+        peers = result["requests"] / result["microseconds"] * 1e6
+        table.add("  cfssl, SQLite FULL, plain HTTP, no approval", f"{peers:,.0f}/s", None, "")
+        table.first("enrolling P-256 ÷ cfssl signing", rate / peers, 4)
+
+
+def time_answering(site, table):
+    """OCSP by POST for one certificate over plain HTTP, beside cfssl's responder."""
+    with (site.home / "enrollment.toml").open("a") as settings:
+        settings.write(f'http_url = "http://127.0.0.1:{site.plain}"\nhttp_listen = "127.0.0.1:{site.plain}"\n')
+    with site.serving():
+        issuer = site.home / "ca" / "issuing.crt.pem"
+        request = site.folder / "request"
+        site.run(["openssl", "ocsp", "-issuer", issuer, "-cert", site.home / "tls" / "server.crt.pem", "-no_nonce", "-reqout", request])
+        ours = answers(f"http://127.0.0.1:{site.plain}/api/v1/ca/ocsp", request)
+        table.add("OCSP, POST", f"{ours:,.0f}/s", None, "")
+    if cfssl_is_here():
+        with Cfssl(site.folder).answering(site.plain) as (url, request):
+            peers = answers(url, request)
+        table.add("  cfssl ocspserve, POST", f"{peers:,.0f}/s", None, "")
+        table.first("OCSP ÷ cfssl ocspserve", ours / peers, 2)
+
+
+def answers(url, request):
+    result = wrk(url, "ocsp.lua", environment={"OCSP_REQUEST": str(request)})
+    assert not result["refused"] and not result["broken"], result
+    return result["requests"] / result["microseconds"] * 1e6
+
+
+def pem(csr):
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{csr}\n-----END CERTIFICATE REQUEST-----\n"
 
 
 def load(site, table, figure, algorithm, count, batch, path, target):
-    """Sends submissions that were made before, for some seconds or until none is left."""
+    """Sends submissions that were made before, for some seconds or until none is left; gives their file, rate and number."""
     file = site.folder / "submissions"
     subprocess.run(["cargo", "bench", "--quiet", "--bench", "submissions", "--", algorithm, f"{figure[:3]}-{batch}",
                     str(count), str(batch), file], cwd=HERE, check=True)
     secret = next(site.client.glob("config/*/enrollment-secret")).read_text().strip()
-    answer = subprocess.run(
-        ["wrk", "--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s", "--timeout", "30s",
-         "--script", HERE / "load.lua", f"https://127.0.0.1:{site.public}/api/v1{path}", "--", file,
-         secret, "2"],
-        check=True, capture_output=True, text=True).stdout
-    result = json.loads(answer.splitlines()[-1])
-    rate = result["requests"] * batch / result["microseconds"] * 1e6
+    result = wrk(f"https://127.0.0.1:{site.public}/api/v1{path}", "load.lua", file, secret, "2")
+    requests = result["requests"] * batch
+    rate = requests / result["microseconds"] * 1e6
     good = rate >= target and not result["refused"] and not result["broken"]
     table.add(figure, f"{rate:,.0f}/s", good, f"≥ {target:,}/s")
     table.add("  median / 99th percentile", f"{result['p50'] / 1e3:.1f} / {result['p99'] / 1e3:.1f} ms", None, "")
     if result["refused"] or result["broken"]:
         table.add("  refused / broken", f"{result['refused']} / {result['broken']}", False, "0 / 0")
+    return (file, rate, requests)
+
+
+def wrk(url, script, *arguments, environment=None):
+    """What a load came to: requests, microseconds, refused, broken, and two percentiles."""
+    answer = subprocess.run(
+        ["wrk", "--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s", "--timeout", "30s",
+         "--script", HERE / script, url, "--", *arguments],
+        check=True, capture_output=True, text=True, cwd=HERE, env=os.environ | (environment or {})).stdout
+    return json.loads(answer.splitlines()[-1])
+
+
+class Cost:
+    """What an installation has used up so far: processor time, disk, network."""
+
+    def __init__(self, site, service):
+        times = Path(f"/proc/{service.pid}/stat").read_text().rpartition(")")[2].split()
+        self.processor = (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+        self.disk = sum(file.stat().st_size for file in site.home.glob("enrollment.db*"))
+        # Both ends are on this machine: what one sends the other receives.
+        loopback = next(line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:"))
+        self.wire = int(loopback.split(":")[1].split()[0])
+
+    def since(self, before, requests, table):
+        thousands = requests / 1000
+        table.add("  processor, 1,000 enrollments", f"{(self.processor - before.processor) / thousands:.2f} s", None, "")
+        table.add("  disk, 1,000 enrollments", f"{(self.disk - before.disk) / 1e6 / thousands:.1f} MB", None, "")
+        table.add("  network, 1,000 enrollments", f"{(self.wire - before.wire) / 1e6 / thousands:.1f} MB", None, "")

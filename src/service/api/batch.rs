@@ -33,15 +33,15 @@ use crate::service::error::{Failure, Refusal};
     )
 )]
 pub(in crate::service) async fn submit(
-    FromPackage(package): FromPackage,
+    FromPackage(submitter): FromPackage,
     frame: FromFrame,
     State(app): State<Arc<App>>,
     Body(batch): Body<SubmissionBatch, BATCH_BODY_LIMIT>,
 ) -> Result<Json<SubmissionResults>, Failure> {
     check_count("submissions", batch.submissions.len(), SUBMISSIONS_LIMIT)?;
-    app.admit(&package.1, batch.submissions.len())?;
+    app.admit(&submitter.1, batch.submissions.len())?;
     let mut results = Vec::with_capacity(batch.submissions.len());
-    for submitted in app.submit_all(package, batch.submissions).await {
+    for submitted in app.submit_all(submitter, batch.submissions).await {
         results.push(match submitted {
             Ok(submitted) => {
                 SubmissionResult::Accepted { created: submitted.created, request: Box::new(submitted.status) }

@@ -18,17 +18,16 @@ use zeroize::Zeroizing;
 use super::JSON;
 use super::frame::{RequestId, accepted_language};
 use crate::locales::Language;
-use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY, Organisation};
+use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY};
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::RequestNumber;
 use crate::protocol::secret::Secret;
 use crate::service::app::App;
 use crate::service::auth::Actor;
-use crate::service::db::packages::PackageRow;
 use crate::service::error::{Failure, Refusal};
 use crate::service::listener::PeerAddress;
 use crate::service::metrics::Limit;
-use crate::service::registration::Caller;
+use crate::service::registration::{Caller, Submitter};
 use crate::service::request_scope;
 
 /// How much of a body that is too large is read for the sake of its sender.
@@ -101,13 +100,13 @@ impl<T: DeserializeOwned + Send + 'static> FromRequestParts<Arc<App>> for InPath
 }
 
 /// The install package whose enrollment secret came as a bearer token (RFC 6750 §2.1), and its organisation.
-pub(in crate::service) struct FromPackage(pub(in crate::service) (PackageRow, Organisation));
+pub(in crate::service) struct FromPackage(pub(in crate::service) Submitter);
 
 impl FromRequestParts<Arc<App>> for FromPackage {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let found = app.package_of(&bearer(parts)?).await;
+        let found = app.submitter(&bearer(parts)?).await;
         let found = parts.extract_with_state::<FromAddress, _>(app).await?.judge(found)?;
         request_scope::asked_by(Actor::PACKAGE);
         Ok(Self(found))

@@ -31,13 +31,13 @@ use crate::service::error::Failure;
     )
 )]
 pub(in crate::service) async fn submit(
-    FromPackage(package): FromPackage,
+    FromPackage(submitter): FromPackage,
     IdempotencyKey(key): IdempotencyKey,
     State(app): State<Arc<App>>,
     Body(submission): Body<Submission>,
 ) -> Result<Response, Failure> {
-    app.admit(&package.1, 1)?;
-    let submitted = app.submit(&package, key.as_deref(), submission).await?;
+    app.admit(&submitter.1, 1)?;
+    let submitted = app.submit(&submitter, key.as_deref(), submission).await?;
     let code = if submitted.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((code, following(&app, submitted.status)).into_response())
 }

@@ -6,7 +6,7 @@ use super::{Connection, DatabaseError, Moment, Statement, on, parts};
 use crate::protocol::messages::{NewPackage, Organisation, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
-use crate::protocol::secret::{Secret, SecretHash};
+use crate::protocol::secret::SecretHash;
 
 /// An install package that was given out.
 #[derive(Debug, Clone, FromRow)]
@@ -84,7 +84,7 @@ pub async fn insert(
 /// The look-up by hash leaks at most how much of the hash of 256 random bits agrees, which leads to no secret.
 pub async fn find_by_secret(
     connection: &mut Connection,
-    secret: &Secret,
+    secret: &SecretHash,
 ) -> Result<Option<(PackageRow, Organisation)>, DatabaseError> {
     #[derive(FromRow)]
     struct Row {
@@ -99,7 +99,7 @@ pub async fn find_by_secret(
             "SELECT packages.*, organisations.name AS organisation_name, organisations.country AS organisation_country
              FROM packages JOIN organisations ON organisations.code = packages.organisation WHERE secret_sha256 = $1"
         )
-        .bind(secret.fingerprint().as_str())
+        .bind(secret.as_str())
         .fetch_optional(connection)
         .await?
     );

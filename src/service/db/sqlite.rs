@@ -61,7 +61,8 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, 
         }
         error => unusable(error.into()),
     })?;
-    let readers = pool(READERS).connect_lazy_with(options.read_only(true));
+    // A connection to a file does not break.
+    let readers = pool(READERS).test_before_acquire(false).connect_lazy_with(options.read_only(true));
     Ok(Pools::new(writer, readers))
 }
 

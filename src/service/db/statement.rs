@@ -6,7 +6,7 @@ use std::iter;
 
 use serde::Serialize;
 use sqlx::query::{Query, QueryAs};
-use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Type};
+use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Sqlite, Type};
 
 use super::columns::row_number;
 use super::{DatabaseError, Engine, Moment};
@@ -15,6 +15,7 @@ use crate::protocol::request::RequestNumber;
 /// A statement that is put together, for either database. Whatever comes from outside is bound, never part of the text.
 #[derive(Debug)]
 pub(super) struct Statement<'a> {
+    /// With `?` for each parameter, and nowhere else.
     text: String,
     values: Vec<Value<'a>>,
 }
@@ -43,8 +44,8 @@ impl<'a> Statement<'a> {
     /// Adds a parameter and its value.
     pub(super) fn push_bind(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
         self.values.push(value.into());
-        let position = self.values.len();
-        self.push(format_args!("${position}"))
+        self.text.push('?');
+        self
     }
 
     /// Adds the condition that a text holds another one; both are in lower case.
@@ -67,7 +68,7 @@ impl<'a> Statement<'a> {
         Ok(self.push(before).push_bind(json_text(&numbers)?).push(after))
     }
 
-    /// Adds rows of values, at least one: `VALUES ($1, $2), ($3, $4)`.
+    /// Adds rows of values, at least one: `VALUES (?, ?), (?, ?)`.
     pub(super) fn push_rows<const COLUMNS: usize>(
         &mut self,
         rows: impl IntoIterator<Item = [Value<'a>; COLUMNS]>,
@@ -91,7 +92,7 @@ impl<'a> Statement<'a> {
         Option<&'q str>: Type<DB> + Encode<'q, DB>,
         &'q [u8]: Type<DB> + Encode<'q, DB>,
     {
-        self.values.iter().fold(sqlx::query(AssertSqlSafe(self.text.as_str())), |query, value| match value {
+        self.values.iter().fold(sqlx::query(AssertSqlSafe(self.text_for::<DB>())), |query, value| match value {
             Value::Number(number) => query.bind(*number),
             Value::Text(text) => query.bind(text.as_deref()),
             Value::Bytes(bytes) => query.bind(*bytes),
@@ -107,11 +108,26 @@ impl<'a> Statement<'a> {
         Option<&'q str>: Type<DB> + Encode<'q, DB>,
         &'q [u8]: Type<DB> + Encode<'q, DB>,
     {
-        self.values.iter().fold(sqlx::query_as(AssertSqlSafe(self.text.as_str())), |query, value| match value {
+        self.values.iter().fold(sqlx::query_as(AssertSqlSafe(self.text_for::<DB>())), |query, value| match value {
             Value::Number(number) => query.bind(*number),
             Value::Text(text) => query.bind(text.as_deref()),
             Value::Bytes(bytes) => query.bind(*bytes),
         })
+    }
+
+    /// The text as a database reads it. SQLite is slow to find many parameters that have names, and `$1` is one
+    /// (sqlite.org/c3ref/bind_parameter_name.html); PostgreSQL knows no others.
+    fn text_for<DB: Database>(&self) -> String {
+        if DB::NAME == Sqlite::NAME {
+            return self.text.clone();
+        }
+        let mut parts = self.text.split('?');
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for (part, position) in parts.zip(1..) {
+            // Writing to a string does not fail.
+            let _ = write!(text, "${position}{part}");
+        }
+        text
     }
 }
 

@@ -19,6 +19,7 @@ mod reading;
 mod revocation;
 mod revocation_list;
 mod submission;
+mod submitters;
 mod watchers;
 
 use serde::Serialize;
@@ -48,6 +49,7 @@ pub use self::issuing::{Issuer, Planned, Recorded, Signing, record_certificate, 
 pub use self::packages::CreatedPackage;
 pub use self::reading::{CertificateQuery, RequestQuery};
 pub use self::submission::Submitted;
+pub use self::submitters::{Submitter, Submitters};
 pub use self::watchers::Watchers;
 
 impl App {

@@ -8,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::intake::{Accepted, Arrival, New, check_same_body};
 use super::issuing::{Recorded, Signed};
+use super::submitters::Submitter;
 use super::{as_json, check_stored, days_from, record_all, request_object};
 use crate::locales::Text;
 use crate::protocol::batch::KeyedSubmission;
@@ -17,7 +18,7 @@ use crate::protocol::messages::{
 };
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::{CheckedCsr, Expectation, check_csr};
-use crate::protocol::secret::{Secret, sha256_hex};
+use crate::protocol::secret::sha256_hex;
 use crate::protocol::subject::{check_email, identity};
 use crate::service::app::App;
 use crate::service::audit::Event;
@@ -25,7 +26,7 @@ use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::Holder;
 use crate::service::db::packages::PackageRow;
 use crate::service::db::requests::{self, Decision, Waiting};
-use crate::service::db::{Moment, Transaction, packages};
+use crate::service::db::{Moment, Transaction};
 use crate::service::error::{Failure, Refusal};
 use crate::service::metrics::Limit;
 
@@ -42,13 +43,6 @@ pub struct Submitted {
 }
 
 impl App {
-    /// The install package whose enrollment secret this is, in use or not, and its organisation.
-    pub async fn package_of(&self, secret: &Secret) -> Result<(PackageRow, Organisation), Failure> {
-        let mut connection = self.database.read().await?;
-        let package = packages::find_by_secret(&mut connection, secret).await?;
-        Ok(package.ok_or_else(Refusal::unauthenticated)?)
-    }
-
     /// Lets an organisation submit so many requests now, all of them or none.
     pub fn admit(&self, organisation: &Organisation, count: usize) -> Result<(), Failure> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -63,10 +57,11 @@ impl App {
     /// The same submission with the same key gives the same request, however often and at the same time it comes.
     pub async fn submit(
         self: &Arc<Self>,
-        (package, organisation): &(PackageRow, Organisation),
+        submitter: &Submitter,
         idempotency_key: Option<&str>,
         submission: Submission,
     ) -> Result<Submitted, Failure> {
+        let (package, organisation) = &**submitter;
         let actor = Actor::Package { id: package.id, organisation: package.organisation.clone() };
         self.allow(&actor, Action::Submit, &Object::Organisation(&package.organisation)).await?;
         check_idempotency_key(idempotency_key)?;
@@ -145,21 +140,20 @@ impl App {
     /// The same for many: those that come together are checked on all processors and wait for few commits.
     pub async fn submit_all(
         self: &Arc<Self>,
-        package: (PackageRow, Organisation),
+        submitter: Submitter,
         submissions: Vec<KeyedSubmission>,
     ) -> Vec<Result<Submitted, Failure>> {
-        let package = Arc::new(package);
         let mut submissions = submissions.into_iter().peekable();
         let mut tasks = Vec::new();
         while submissions.peek().is_some() {
             let share: Vec<KeyedSubmission> = submissions.by_ref().take(TOGETHER).collect();
-            let (app, package) = (self.clone(), package.clone());
+            let (app, submitter) = (self.clone(), submitter.clone());
             tasks.push((
                 share.len(),
                 tokio::spawn(async move {
                     let submitted = share.into_iter().map(|KeyedSubmission { idempotency_key, submission }| {
-                        let (app, package) = (&app, &package);
-                        async move { app.submit(package, Some(&idempotency_key), submission).await }
+                        let (app, submitter) = (&app, &submitter);
+                        async move { app.submit(submitter, Some(&idempotency_key), submission).await }
                     });
                     join_all(submitted).await
                 }),
