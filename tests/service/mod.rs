@@ -23,3 +23,4 @@ mod postgres;
 mod revocation_list;
 mod rights;
 mod submission;
+mod tls;
