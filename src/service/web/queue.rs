@@ -232,7 +232,7 @@ pub(super) async fn preview(
             key: detail.key,
             csr_sha256: detail.csr_sha256,
             description: inert(&detail.contact.description),
-            warnings: detail.warnings.iter().map(|finding| locales::finding(finding, viewer.language)).collect(),
+            warnings: detail.warnings.iter().map(|finding| shown::finding(finding, viewer.language)).collect(),
             obstacle: (state != State::Pending).then(|| locales::state(state).in_language(viewer.language)),
         });
     }
@@ -302,7 +302,7 @@ pub(super) async fn decide(
         number,
         refused: outcome.err().map(|failure| {
             let refusal = failure.refusal();
-            let findings = refusal.findings().iter().map(|finding| locales::finding(finding, viewer.language));
+            let findings = refusal.findings().iter().map(|finding| shown::finding(finding, viewer.language));
             let why = std::iter::once(refusal.text().in_language(viewer.language)).chain(findings);
             (why.collect::<Vec<_>>().join(" "), refusal.text().hint(viewer.language).unwrap_or_default())
         }),
