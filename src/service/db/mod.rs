@@ -15,6 +15,7 @@ pub mod organisations;
 pub mod outbox;
 pub mod packages;
 mod postgres;
+mod postings;
 pub mod request_index;
 pub mod request_list;
 pub mod requests;

@@ -284,21 +284,22 @@ const SHARING_LIMIT: u32 = 100;
 /// others.
 pub async fn find_sharing(
     connection: &mut Connection,
-    numbers: &[RequestNumber],
+    these: &[Traits],
 ) -> Result<Vec<(RequestNumber, Shared, Sharing)>, DatabaseError> {
-    let these = traits(connection, numbers).await?;
     let asked: Vec<(&Traits, Shared)> =
         these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared))).collect();
-    let values: Vec<(Trait, &str)> =
-        asked.iter().map(|(this, shared)| (shared.common(), this.value(shared.common()))).collect();
-    let having = request_index::having(connection, &values, SHARING_LIMIT).await?;
-    let mut others: Vec<RequestNumber> = having.iter().filter(|alike| alike.len() > 1).flatten().copied().collect();
+    let values: Vec<(&Traits, Trait)> = asked.iter().map(|(this, shared)| (*this, shared.common())).collect();
+    let alike = request_index::alike(connection, &values, SHARING_LIMIT).await?;
+    let mut others: Vec<RequestNumber> = alike.iter().flatten().copied().collect();
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
     others.sort_unstable();
     others.dedup();
     let others: HashMap<RequestNumber, Traits> =
         traits(connection, &others).await?.into_iter().map(|other| (other.number, other)).collect();
     let mut found = Vec::new();
-    for ((this, shared), alike) in asked.into_iter().zip(having) {
+    for ((this, shared), alike) in asked.into_iter().zip(alike) {
         let sharing = alike.iter().filter_map(|number| others.get(number)).filter(|other| shared.between(this, other));
         if let Some(other) = sharing.max_by_key(|other| (other.organisation == this.organisation, other.number)) {
             let sharing = Sharing { number: other.number, organisation: other.organisation.clone() };
@@ -308,7 +309,8 @@ pub async fn find_sharing(
     Ok(found)
 }
 
-async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
+/// What requests may have in common with others.
+pub async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
     let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number IN ", Traits::COLUMNS));
     query.push_numbers(connection.engine(), numbers)?;
     Ok(on!(connection, query.query_as().fetch_all(connection).await?))
@@ -320,9 +322,11 @@ pub async fn find_predecessor(
     request: &RequestRow,
 ) -> Result<Option<RequestRow>, DatabaseError> {
     let identity = identity(&request.common_name);
-    let having = request_index::having(connection, &[(Trait::Identity, &identity)], SHARING_LIMIT).await?.concat();
+    let these = traits(connection, &[request.number]).await?;
+    let asked: Vec<(&Traits, Trait)> = these.iter().map(|this| (this, Trait::Identity)).collect();
+    let alike = request_index::alike(connection, &asked, SHARING_LIMIT).await?.concat();
     let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
-    query.push_numbers(connection.engine(), &having)?;
+    query.push_numbers(connection.engine(), &alike)?;
     query.push(" AND number < ").push_bind(row_number(request.number.0));
     query.push(" AND identity = ").push_bind(identity);
     query.push(" AND organisation = ").push_bind(request.organisation.as_str());

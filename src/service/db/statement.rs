@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{Display, Write};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Type};
 
@@ -59,11 +60,27 @@ impl<'a> Statement<'a> {
         numbers: &[RequestNumber],
     ) -> Result<&mut Self, DatabaseError> {
         let numbers: Vec<i64> = numbers.iter().map(|number| row_number(number.0)).collect();
+        self.push_ids(engine, &numbers)
+    }
+
+    /// The same for rows' numbers of any kind.
+    pub(super) fn push_ids(&mut self, engine: Engine, ids: &impl Serialize) -> Result<&mut Self, DatabaseError> {
+        let (before, after) = match engine {
+            Engine::Sqlite => ("(SELECT value AS number FROM json_each(", "))"),
+            Engine::Postgres => {
+                ("(SELECT value::bigint AS number FROM json_array_elements_text(", "::json) AS item (value))")
+            }
+        };
+        Ok(self.push(before).push_bind(json_text(ids)?).push(after))
+    }
+
+    /// The same for texts.
+    pub(super) fn push_texts(&mut self, engine: Engine, texts: &impl Serialize) -> Result<&mut Self, DatabaseError> {
         let (before, after) = match engine {
             Engine::Sqlite => ("(SELECT value FROM json_each(", "))"),
-            Engine::Postgres => ("(SELECT value::bigint FROM json_array_elements_text(", "::json) AS item (value))"),
+            Engine::Postgres => ("(SELECT value FROM json_array_elements_text(", "::json) AS item (value))"),
         };
-        Ok(self.push(before).push_bind(json_text(&numbers)?).push(after))
+        Ok(self.push(before).push_bind(json_text(texts)?).push(after))
     }
 
     /// Adds rows of values, at least one: `VALUES ($1, $2), ($3, $4)`.
@@ -117,6 +134,11 @@ impl<'a> Statement<'a> {
 /// What one parameter carries many values in.
 pub(super) fn json_text(values: &impl Serialize) -> Result<String, DatabaseError> {
     Ok(serde_json::to_string(values).map_err(|error| sqlx::Error::Encode(error.into()))?)
+}
+
+/// What one value carries out of the database.
+pub(super) fn read_array<T: DeserializeOwned>((array,): (String,)) -> Result<T, DatabaseError> {
+    Ok(serde_json::from_str(&array).map_err(|error| sqlx::Error::Decode(error.into()))?)
 }
 
 macro_rules! values {

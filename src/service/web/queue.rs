@@ -124,7 +124,7 @@ pub(super) async fn queue(
     let counts = app.request_counts(&viewer.actor, organisation).await?;
     let rows: Vec<Row> = page.items.into_iter().map(|item| Row::new(item, &viewer, &app)).collect();
     let organisations = match viewer.is_ptc() {
-        true => app.list_organisations(&viewer.actor).await?.into_iter().map(|known| known.code).collect(),
+        true => app.organisation_codes(&viewer.actor).await?,
         false => Vec::new(),
     };
     let template = Queue {
