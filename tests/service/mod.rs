@@ -21,6 +21,7 @@ mod package;
 mod packages;
 mod pages;
 mod postgres;
+mod request_list;
 mod revocation_list;
 mod rights;
 mod submission;
