@@ -70,6 +70,10 @@ file-missing = { $path } is missing.
     .hint = Check the path; restore the file from a backup if it was there before.
 file-too-open = { $path } holds a secret, and other accounts may read it (permissions { $mode }).
     .hint = If nobody else has read it: chmod 600 { $path }
+file-open-folder = The folder { $path } holds a secret, and other accounts may replace its files (permissions { $mode }).
+    .hint = If nobody has: chmod go-w { $path }
+file-foreign-owner = { $path } holds a secret and belongs to another account (number { $owner }).
+    .hint = Run the command as that account or as root, or give the file back: chown
 file-system = { $path } cannot be read or written: { $cause }
     .hint = Check the path, its permissions and the free space.
 
@@ -77,6 +81,10 @@ credential-malformed = { $path } does not hold what its name says, as PEM.
     .hint = Restore the file from a backup.
 credential-mismatch = The key { $key } and the certificate { $certificate } do not belong together.
     .hint = Restore both files from the same backup.
+credential-locked = The key { $path } is encrypted, and there is no passphrase for it.
+    .hint = A key of the CA: name the file with the passphrase as ca_passphrase_file in enrollment.toml, or give it as systemd’s credential ca-passphrase. Any other key must not be encrypted.
+credential-wrong-passphrase = The passphrase does not open the key { $path }.
+    .hint = Check the file that ca_passphrase_file names, or systemd’s credential ca-passphrase. Where a change of the passphrase was interrupted, run “ca encrypt-keys” again.
 credential-pkcs12 = Key and certificate cannot be put into a PKCS #12 file: { $cause }
     .hint = Use the PEM files, and give support the log.
 credential-generation = No key can be made: { $cause }
@@ -410,3 +418,9 @@ notice-secret-short = The secret in { $path } is shorter than 32 characters.
     .hint = Make a new one: openssl rand -hex 32
 notice-mail-tls = TLS to the mail server cannot be set up: { $cause }
     .hint = Check mail.server in enrollment.toml and the system’s trusted certificates.
+
+ca-key-encrypted = { $path } is encrypted under the new passphrase.
+ca-key-decrypted = { $path } is no longer encrypted.
+ca-keys-unchanged = The CA’s keys were so already.
+ca-passphrase-next = Before the next start: ca_passphrase_file = "{ $path }" in enrollment.toml, or systemd’s credential ca-passphrase. Keep a copy of the passphrase apart from the backups: without it the CA is lost.
+ca-passphrase-unused = Take ca_passphrase_file out of enrollment.toml, or the credential out of systemd’s unit: nothing needs the passphrase any more.

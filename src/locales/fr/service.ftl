@@ -70,6 +70,10 @@ file-missing = { $path } manque.
     .hint = Vérifiez le chemin ; si le fichier existait, restaurez-le depuis une sauvegarde.
 file-too-open = { $path } contient un secret que d’autres comptes peuvent lire (droits { $mode }).
     .hint = Si personne d’autre ne l’a lu : chmod 600 { $path }
+file-open-folder = Le dossier { $path } contient un secret et d’autres comptes peuvent en remplacer les fichiers (droits { $mode }).
+    .hint = Si personne ne l’a fait : chmod go-w { $path }
+file-foreign-owner = { $path } contient un secret et appartient à un autre compte (numéro { $owner }).
+    .hint = Lancez la commande avec ce compte ou comme root, ou rendez le fichier à son propriétaire : chown
 file-system = { $path } ne peut être ni lu ni écrit : { $cause }
     .hint = Vérifiez le chemin, ses droits et l’espace libre.
 
@@ -77,6 +81,10 @@ credential-malformed = { $path } ne contient pas ce que dit son nom, au format P
     .hint = Restaurez le fichier depuis une sauvegarde.
 credential-mismatch = La clé { $key } et le certificat { $certificate } ne vont pas ensemble.
     .hint = Restaurez les deux fichiers depuis la même sauvegarde.
+credential-locked = La clé { $path } est chiffrée et il n’y a pas de phrase secrète pour elle.
+    .hint = Une clé de l’AC : indiquez le fichier de la phrase secrète par ca_passphrase_file dans enrollment.toml, ou donnez-la comme credential ca-passphrase de systemd. Toute autre clé ne doit pas être chiffrée.
+credential-wrong-passphrase = La phrase secrète n’ouvre pas la clé { $path }.
+    .hint = Vérifiez le fichier indiqué par ca_passphrase_file, ou le credential ca-passphrase de systemd. Si un changement de phrase secrète a été interrompu, relancez « ca encrypt-keys ».
 credential-pkcs12 = La clé et le certificat ne peuvent pas être mis dans un fichier PKCS #12 : { $cause }
     .hint = Utilisez les fichiers PEM et donnez le journal à l’assistance.
 credential-generation = Aucune clé ne peut être créée : { $cause }
@@ -411,3 +419,9 @@ notice-secret-short = Le secret dans { $path } a moins de 32 caractères.
     .hint = Créez-en un autre : openssl rand -hex 32
 notice-mail-tls = La connexion TLS au serveur de messagerie ne peut pas être préparée : { $cause }
     .hint = Vérifiez mail.server dans enrollment.toml et les certificats de confiance du système.
+
+ca-key-encrypted = { $path } est chiffrée avec la nouvelle phrase secrète.
+ca-key-decrypted = { $path } n’est plus chiffrée.
+ca-keys-unchanged = Les clés de l’AC l’étaient déjà.
+ca-passphrase-next = Avant le prochain démarrage : ca_passphrase_file = "{ $path }" dans enrollment.toml, ou le credential ca-passphrase de systemd. Gardez une copie de la phrase secrète à part des sauvegardes : sans elle, l’AC est perdue.
+ca-passphrase-unused = Retirez ca_passphrase_file d’enrollment.toml, ou le credential de l’unité systemd : la phrase secrète ne sert plus.
