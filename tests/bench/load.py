@@ -54,7 +54,7 @@ def time_answering(site, table):
     with site.serving():
         issuer = site.home / "ca" / "issuing.crt.pem"
         request = site.folder / "request"
-        site.run(["openssl", "ocsp", "-issuer", issuer, "-cert", site.home / "tls" / "server.crt.pem", "-no_nonce", "-reqout", request])
+        site.run(["openssl", "ocsp", "-issuer", issuer, "-cert", site.home / "tls" / "service.crt.pem", "-no_nonce", "-reqout", request])
         ours = answers(f"http://127.0.0.1:{site.plain}/api/v1/ca/ocsp", request)
         table.add("OCSP, POST", f"{ours:,.0f}/s", None, "")
     if cfssl_is_here():

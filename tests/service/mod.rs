@@ -24,3 +24,4 @@ mod postgres;
 mod revocation_list;
 mod rights;
 mod submission;
+mod tls;

@@ -241,6 +241,10 @@ impl Service {
         self.running.as_ref().unwrap().public.port()
     }
 
+    pub fn secure_port(&self) -> u16 {
+        self.running.as_ref().unwrap().secure.port()
+    }
+
     /// Somebody at the operations listener, without TLS.
     pub fn operations(&self) -> Client {
         let port = self.running.as_ref().unwrap().operations.unwrap().port();
@@ -280,7 +284,7 @@ impl Service {
 
     /// Somebody at the secure listener.
     pub fn secure(&self, identity: Option<&Identity>) -> Client {
-        self.client(self.running.as_ref().unwrap().secure.port(), identity)
+        self.client(self.secure_port(), identity)
     }
 
     /// Somebody at another process of the same service.
