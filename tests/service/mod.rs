@@ -10,6 +10,7 @@ mod decisions;
 mod demo;
 mod http;
 mod issuing;
+mod keys;
 mod lifecycle;
 mod limits;
 mod listener;
