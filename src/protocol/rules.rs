@@ -348,7 +348,9 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
     let parameters = info.algorithm.parameters.as_ref();
     let public_key = info.subject_public_key.data.as_ref();
     if *algorithm == EC_PUBLIC_KEY {
-        let curve = parameters.and_then(|parameters| parameters.as_oid().ok());
+        // Of another type, the same octets would pass for a curve; the certificate will carry them as they are.
+        let named = parameters.filter(|parameters| parameters.tag() == Tag::Oid);
+        let curve = named.and_then(|parameters| parameters.as_oid().ok());
         // Uncompressed points are those that every reader knows (RFC 5480 §2.2).
         let uncompressed = |bytes: usize| public_key.first() == Some(&0x04) && public_key.len() == 1 + 2 * bytes;
         return match curve {

@@ -29,6 +29,9 @@ const OPERATIONS_CONNECTIONS: usize = 64;
 /// How often it looks for requests that are not in the index of searches.
 const INDEX_ROUND: Duration = Duration::from_secs(1);
 
+/// How often it looks for bulk decisions that a process which died has left.
+const BULK_ROUND: Duration = Duration::from_secs(1);
+
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.text())]
@@ -131,6 +134,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         accept(secure_listener, Some(secure_tls), router::secure(app.clone()), ListenerName::Secure),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
         tokio::spawn(index(app.clone(), stopped.clone())),
+        tokio::spawn(bulk_decisions(app.clone(), stopped.clone())),
     ];
     let plain = plain.map(|(listener, address)| {
         tasks.push(accept(listener, None, router::plain(app.clone()), ListenerName::Plain));
@@ -176,6 +180,7 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("renew the OCSP responder", app.renew_responder()).await;
         attempt("remind managers", app.remind()).await;
         attempt("tidy up the outbox", app.tidy_up_outbox()).await;
+        attempt("tidy up bulk decisions", app.tidy_up_bulk()).await;
     }
 }
 
@@ -189,6 +194,21 @@ async fn index(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
         while !*stopped.borrow() && app.index_requests().await {}
+    }
+}
+
+/// Works off bulk decisions: at once what an earlier run left, then whatever comes.
+async fn bulk_decisions(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut woken = app.bulk_work.subscribe();
+    let mut ticks = interval(BULK_ROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = woken.changed() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        attempt("decide in bulk", app.work_off_bulk(&stopped)).await;
     }
 }
 

@@ -17,13 +17,19 @@ DER_BYTES = 990
 OPENSSL_CONFIG = """[ca]
 default_ca = issuing
 [issuing]
-database = index.txt
-crlnumber = crlnumber
+database = {folder}/index.txt
+crlnumber = {folder}/crlnumber
+serial = {folder}/serial
+new_certs_dir = {folder}/certificates
+default_days = 365
+policy = any
 certificate = {ca}/issuing.crt.pem
 private_key = {ca}/issuing.key.pem
 default_md = sha256
 default_crl_days = 7
 crl_extensions = extensions
+[any]
+commonName = supplied
 [extensions]
 authorityKeyIdentifier = keyid
 """
@@ -82,6 +88,5 @@ def openssl_ca(site, revoked):
         f"R\t{end}\t{stamp(at)}{reason(code)}\t{serial.upper()}\tunknown\t/CN={serial}\n"
         for (serial, at, code) in revoked))
     (folder / "crlnumber").write_text("01\n")
-    (folder / "config").write_text(OPENSSL_CONFIG.format(ca=site.home / "ca").replace("= index.txt", f"= {folder}/index.txt")
-                                   .replace("= crlnumber", f"= {folder}/crlnumber"))
+    (folder / "config").write_text(OPENSSL_CONFIG.format(folder=folder, ca=site.home / "ca"))
     return ["openssl", "ca", "-config", folder / "config", "-gencrl", "-out", folder / "list.pem"]

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import textwrap
 from pathlib import Path
 
 from peers import Cfssl, cfssl_is_here
@@ -53,7 +54,7 @@ def time_answering(site, table):
     with site.serving():
         issuer = site.home / "ca" / "issuing.crt.pem"
         request = site.folder / "request"
-        site.run(["openssl", "ocsp", "-issuer", issuer, "-cert", site.home / "tls" / "server.crt.pem", "-no_nonce", "-reqout", request])
+        site.run(["openssl", "ocsp", "-issuer", issuer, "-cert", site.home / "tls" / "service.crt.pem", "-no_nonce", "-reqout", request])
         ours = answers(f"http://127.0.0.1:{site.plain}/api/v1/ca/ocsp", request)
         table.add("OCSP, POST", f"{ours:,.0f}/s", None, "")
     if cfssl_is_here():
@@ -70,14 +71,14 @@ def answers(url, request):
 
 
 def pem(csr):
-    return f"-----BEGIN CERTIFICATE REQUEST-----\n{csr}\n-----END CERTIFICATE REQUEST-----\n"
+    lines = "\n".join(textwrap.wrap(csr, 64))
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{lines}\n-----END CERTIFICATE REQUEST-----\n"
 
 
 def load(site, table, figure, algorithm, count, batch, path, target):
     """Sends submissions that were made before, for some seconds or until none is left; gives their file, rate and number."""
     file = site.folder / "submissions"
-    subprocess.run(["cargo", "bench", "--quiet", "--bench", "submissions", "--", algorithm, f"{figure[:3]}-{batch}",
-                    str(count), str(batch), file], cwd=HERE, check=True)
+    write_submissions("workstation", algorithm, f"{figure[:3]}-{batch}", count, batch, file)
     secret = next(site.client.glob("config/*/enrollment-secret")).read_text().strip()
     result = wrk(f"https://127.0.0.1:{site.public}/api/v1{path}", "load.lua", file, secret, "2")
     requests = result["requests"] * batch
@@ -88,6 +89,11 @@ def load(site, table, figure, algorithm, count, batch, path, target):
     if result["refused"] or result["broken"]:
         table.add("  refused / broken", f"{result['refused']} / {result['broken']}", False, "0 / 0")
     return (file, rate, requests)
+
+
+def write_submissions(kind, algorithm, prefix, count, batch, file):
+    subprocess.run(["cargo", "bench", "--quiet", "--bench", "submissions", "--", kind, algorithm, prefix, str(count),
+                    str(batch), file], cwd=HERE, check=True)
 
 
 def wrk(url, script, *arguments, environment=None):

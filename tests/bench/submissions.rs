@@ -17,11 +17,12 @@ use serde_json::{Value, json};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [algorithm, prefix, count, batch, file] = &arguments[..] else {
+    let [kind, algorithm, prefix, count, batch, file] = &arguments[..] else {
         // `cargo bench` runs every measurement; this one is none by itself.
         return;
     };
     let algorithm: KeyAlgorithm = KeyAlgorithm::ALL.into_iter().find(|known| known.to_string() == *algorithm).unwrap();
+    let kind: Kind = kind.parse().unwrap();
     let (count, batch): (usize, usize) = (count.parse().unwrap(), batch.parse().unwrap());
     let key = algorithm.start_search().finish().unwrap();
     let processors = thread::available_parallelism().unwrap().get();
@@ -32,7 +33,7 @@ fn main() {
             .map(|first| {
                 let numbers = first..count.min(first + share);
                 let key = &key;
-                scope.spawn(move || lines(algorithm, key, prefix, numbers, batch))
+                scope.spawn(move || lines(kind, algorithm, key, prefix, numbers, batch))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -45,6 +46,7 @@ fn main() {
 }
 
 fn lines(
+    kind: Kind,
     algorithm: KeyAlgorithm,
     key: &PrivateKey,
     prefix: &str,
@@ -54,7 +56,8 @@ fn lines(
     let mut lines = Vec::new();
     let numbers: Vec<usize> = numbers.collect();
     for numbers in numbers.chunks(batch) {
-        let mut submissions = numbers.iter().map(|number| submission(algorithm, key, &format!("{prefix}-{number}")));
+        let mut submissions =
+            numbers.iter().map(|number| submission(kind, algorithm, key, &format!("{prefix}-{number}.poste.example")));
         let line: Value = match batch {
             1 => submissions.next().unwrap(),
             _ => json!({ "submissions": submissions.collect::<Vec<_>>() }),
@@ -65,8 +68,7 @@ fn lines(
     lines
 }
 
-fn submission(algorithm: KeyAlgorithm, key: &PrivateKey, name: &str) -> Value {
-    let kind = Kind::Workstation;
+fn submission(kind: Kind, algorithm: KeyAlgorithm, key: &PrivateKey, name: &str) -> Value {
     let subject = Subject {
         country: "FR".to_owned(),
         region: "Île-de-France".to_owned(),
@@ -79,7 +81,7 @@ fn submission(algorithm: KeyAlgorithm, key: &PrivateKey, name: &str) -> Value {
         kind,
         csr: Der(build(&subject, kind, "admin@poste.example", algorithm, key).unwrap()),
         token_sha256: Secret::random().unwrap().fingerprint(),
-        machine: MachineDetails { host_name: format!("{name}.poste.example"), ..MachineDetails::default() },
+        machine: MachineDetails { host_name: name.to_owned(), ..MachineDetails::default() },
         contact: Contact { email: "admin@poste.example".to_owned(), ..Contact::default() },
     };
     let mut value = serde_json::to_value(submission).unwrap();

@@ -62,7 +62,7 @@ const THEN: OffsetDateTime = datetime!(2026-11-24 18:30 UTC);
 /// A CSR as a file: what one reader accepts, every other reads the same way.
 fn csr(input: &[u8], _: &Path) -> bool {
     let Ok(der) = read_csr(input) else { return false };
-    if is_der(&der) {
+    if der.first() == Some(&0x30) && is_der(&der) {
         assert_eq!(read_csr(&der).as_ref(), Ok(&der), "DER is read as it stands");
     }
     if der.len() < 32 * 1024 {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod batch;
+mod bulk;
 mod ca;
 mod cluster;
 mod commands;
@@ -25,3 +26,4 @@ mod revocation_list;
 mod rights;
 mod rights_table;
 mod submission;
+mod tls;

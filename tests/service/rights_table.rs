@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ptc_enroll::protocol::bulk::BulkStatus;
 use ptc_enroll::protocol::messages::{API, NewManager, Reissue, Revocation, RevocationCode};
 use ptc_enroll::protocol::request::Role;
 use ptc_enroll::protocol::secret::Secret;
@@ -10,6 +11,7 @@ use ptc_enroll::service::router::{DESCRIPTION, OPERATIONS};
 use ptc_enroll::service::web::PAGES;
 use serde_json::{Value, json};
 
+use super::bulk;
 use crate::support::service::{A, B, Client, Draft, Identity, Reply, Service, new_package, operator};
 
 /// A row: the listener, method and path, and the status that each role is answered, 0 where TLS says no.
@@ -103,6 +105,8 @@ fn routes(service: &Service) -> BTreeSet<(String, String, String)> {
 struct Everybody<'a> {
     service: &'a Service,
     package: Secret,
+    /// Another manager of A.
+    colleague: Identity,
     /// By column; the first three have none.
     identities: [Option<Identity>; 9],
 }
@@ -127,7 +131,7 @@ impl<'a> Everybody<'a> {
             Some(revoked),
             Some(disabled),
         ];
-        Self { service, package: service.package(A), identities }
+        Self { service, package: service.package(A), colleague: service.manager(A), identities }
     }
 
     /// How a role comes to a listener.
@@ -167,6 +171,15 @@ impl<'a> Everybody<'a> {
         if template.starts_with("/manager/managers/") {
             path = path.replace("{id}", &service.manager(A).id.to_string());
         }
+        if template.starts_with("/manager/bulk-decisions/") {
+            // It has ended, which is told to whoever may stop it.
+            let colleague = service.secure(Some(&self.colleague));
+            let shown = service.pending_many(A, 1);
+            let id = bulk::approve_all(&colleague, &shown).json::<BulkStatus>().id;
+            bulk::ended(&colleague, id);
+            path = path.replace("{id}", &id.to_string());
+            body = Some(json!({}));
+        }
         if template.starts_with("/manager/packages/") {
             let created = service.run(service.app.create_package(&operator(), &new_package(A))).unwrap();
             path = path.replace("{id}", &created.id.to_string());
@@ -189,6 +202,12 @@ impl<'a> Everybody<'a> {
             }
             "/requests/outcomes" => {
                 body = Some(json!({ "outcomes": [{ "number": 1, "token": token.expose(), "state": "installed" }] }));
+            }
+            "/manager/bulk-decisions" => {
+                let enrolled = service.pending(A);
+                let csr_sha256 = service.detail(enrolled.number).csr_sha256;
+                let shown = json!({ "number": enrolled.number, "csr_sha256": csr_sha256 });
+                body = Some(json!({ "verdict": "approve", "requests": [shown] }));
             }
             "/manager/organisations" => {
                 body = Some(json!({ "code": service.fresh("X"), "name": "POSTE", "country": "XX" }));
@@ -237,6 +256,11 @@ fn visit(service: &Service, client: &Client, method: &str, template: &str) -> Re
     if template.contains("{serial}") {
         path = path.replace("{serial}", &service.identity(&service.approved(A)).serial);
     }
+    if template.starts_with("/requests/bulk/{id}") {
+        let ptc = service.secure(Some(&service.ptc_manager()));
+        let draft = ptc.form("/requests/bulk", &[("state", "pending")]);
+        path = draft.header("location").unwrap().to_owned() + template.strip_prefix("/requests/bulk/{id}").unwrap();
+    }
     if template.starts_with("/managers/{id}") {
         path = path.replace("{id}", &service.manager(A).id.to_string());
     }
@@ -266,6 +290,7 @@ fn visit(service: &Service, client: &Client, method: &str, template: &str) -> Re
             ("code", "superseded"),
             ("language", "fr"),
             ("grace_days", "0"),
+            ("state", "pending"),
         ],
     };
     client.form(&path, fields)

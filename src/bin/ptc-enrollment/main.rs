@@ -1,6 +1,7 @@
 //! ptc-enrollment: the registration authority and its CA, and the commands to administer them.
 
 mod audit;
+mod bulk;
 mod certificate;
 mod cli;
 mod context;

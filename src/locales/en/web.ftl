@@ -293,3 +293,45 @@ action-manager-list = Managers listed
 action-package-list = Install packages listed
 action-audit-read = Audit record read
 action-service-read = State of the service read
+
+queue-bulk = Decide on all that match
+bulk-list-title = Bulk decisions
+bulk-nothing = No bulk decisions here.
+bulk-title = Bulk decision { $number }
+bulk-draft-title = Decide on all that match
+bulk-draft-full = More are not possible at once ({ $limit }); what else matches waits for the next time.
+bulk-draft-shares = Requests by organisation and kind
+bulk-draft-warned = With warnings
+bulk-draft-binds = A decision binds to these requests exactly as they are now. Start it before { $until }; then this list is gone.
+bulk-draft-leave-out = { $count ->
+    [one] Leave out the { $shown } request with warnings
+   *[other] Leave out the { $shown } requests with warnings
+}
+bulk-approve = Approve all
+bulk-reject = Reject all
+bulk-verdict = Decision
+bulk-verdict-approve = Approve
+bulk-verdict-reject = Reject
+bulk-made-by = By
+bulk-started = Started
+bulk-ended = Ended
+bulk-ended-because = Ended before its end:
+bulk-progress-label = Progress
+bulk-progress = { $done } of { $requests }, { $rate } a second
+bulk-state-draft = not started
+bulk-state-running = running
+bulk-state-finished = finished
+bulk-state-stopped = stopped
+bulk-stop = Stop
+bulk-stop-help = What is decided stays decided.
+bulk-refresh = Refresh
+bulk-csv = Results as CSV
+outcome-waiting = Waiting
+outcome-refused = Not decided
+outcome-stopped = Stopped before its turn
+action-bulk-create = Bulk decision shown
+action-bulk-list = Bulk decisions listed
+action-bulk-read = Bulk decision read
+action-bulk-start = Bulk decision started
+action-bulk-stop = Bulk decision stopped
+action-bulk-finish = Bulk decision finished

@@ -293,3 +293,45 @@ action-manager-list = Gestionnaires listés
 action-package-list = Paquets d’installation listés
 action-audit-read = Journal d’audit lu
 action-service-read = État du service lu
+
+queue-bulk = Décider de tout ce qui correspond
+bulk-list-title = Décisions groupées
+bulk-nothing = Aucune décision groupée ici.
+bulk-title = Décision groupée { $number }
+bulk-draft-title = Décider de tout ce qui correspond
+bulk-draft-full = Il n’en est pas possible davantage à la fois ({ $limit }) ; le reste attend la prochaine fois.
+bulk-draft-shares = Demandes par organisation et type
+bulk-draft-warned = Avec avertissements
+bulk-draft-binds = Une décision porte sur ces demandes exactement telles qu’elles sont maintenant. Lancez-la avant le { $until } ; ensuite cette liste n’existe plus.
+bulk-draft-leave-out = { $count ->
+    [one] Laisser de côté { $shown } demande avec avertissements
+   *[other] Laisser de côté les { $shown } demandes avec avertissements
+}
+bulk-approve = Tout approuver
+bulk-reject = Tout rejeter
+bulk-verdict = Décision
+bulk-verdict-approve = Approuver
+bulk-verdict-reject = Rejeter
+bulk-made-by = Par
+bulk-started = Lancée
+bulk-ended = Terminée
+bulk-ended-because = Terminée avant la fin :
+bulk-progress-label = Avancement
+bulk-progress = { $done } sur { $requests }, { $rate } par seconde
+bulk-state-draft = non lancée
+bulk-state-running = en cours
+bulk-state-finished = terminée
+bulk-state-stopped = arrêtée
+bulk-stop = Arrêter
+bulk-stop-help = Ce qui est décidé reste décidé.
+bulk-refresh = Actualiser
+bulk-csv = Résultats en CSV
+outcome-waiting = En attente
+outcome-refused = Non décidée
+outcome-stopped = Arrêtée avant son tour
+action-bulk-create = Décision groupée montrée
+action-bulk-list = Décisions groupées listées
+action-bulk-read = Décision groupée lue
+action-bulk-start = Décision groupée lancée
+action-bulk-stop = Décision groupée arrêtée
+action-bulk-finish = Décision groupée terminée

@@ -4,6 +4,7 @@
 //! takes the connection or transaction that its caller holds. Times are stored as whole seconds since 1970.
 
 pub mod audit;
+pub mod bulk;
 pub mod certificates;
 mod columns;
 mod connection;

@@ -162,6 +162,53 @@ pub async fn find_all(
     Ok(rows.into_iter().map(|row| (row.number, row)).collect())
 }
 
+/// What may change about a request while somebody thinks about it.
+#[derive(Debug, Clone, FromRow)]
+pub struct Standing {
+    /// Where it stands.
+    pub state: State,
+    /// SHA-256 of the CSR.
+    pub csr_sha256: String,
+    /// When the state last changed by a decision.
+    pub decided_at: Option<Moment>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// The newer request that cancelled it.
+    pub replaced_by: Option<RequestNumber>,
+}
+
+impl RequestRow {
+    /// How it stood when the row was read.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            state: self.state,
+            csr_sha256: self.csr_sha256.clone(),
+            decided_at: self.decided_at,
+            decided_by: self.decided_by.clone(),
+            replaced_by: self.replaced_by,
+        }
+    }
+}
+
+/// How the requests with these numbers stand, by number.
+pub async fn standings(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<HashMap<RequestNumber, Standing>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        number: RequestNumber,
+        #[sqlx(flatten)]
+        standing: Standing,
+    }
+    let mut query = Statement::new(
+        "SELECT number, state, csr_sha256, decided_at, decided_by, replaced_by FROM requests WHERE number IN ",
+    );
+    query.push_numbers(connection.engine(), numbers)?;
+    let rows: Vec<Row> = on!(connection, query.query_as().fetch_all(connection).await?);
+    Ok(rows.into_iter().map(|row| (row.number, row.standing)).collect())
+}
+
 /// The request that was submitted with a package under an idempotency key.
 pub async fn find_by_idempotency_key(
     connection: &mut Connection,
@@ -367,6 +414,19 @@ pub struct Decision<'a> {
     pub by: &'a str,
     /// Why.
     pub reason: Option<&'a str>,
+}
+
+impl Decision<'_> {
+    /// The request as it stands by this decision.
+    pub fn applied_to(&self, row: &RequestRow) -> RequestRow {
+        RequestRow {
+            state: self.state,
+            decided_at: Some(self.at),
+            decided_by: Some(self.by.to_owned()),
+            reason: self.reason.map(str::to_owned),
+            ..row.clone()
+        }
+    }
 }
 
 /// Writes a decision into requests.

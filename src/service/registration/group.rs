@@ -190,6 +190,6 @@ async fn write(mut writer: Writer) {
 
 /// Whether a failure may come from one of the changes, so that the others are worth another try. Where the database does not
 /// answer, it answers none; and what perhaps lasts already is not made again.
-const fn is_of_one(failure: &Failure) -> bool {
+pub(super) const fn is_of_one(failure: &Failure) -> bool {
     !matches!(failure, Failure::Database(DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. }))
 }

@@ -1,5 +1,7 @@
 //! What managers see: lists, a request with its evidence, certificates, the audit record.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use unicode_security::MixedScript;
 use utoipa::IntoParams;
@@ -91,41 +93,26 @@ impl App {
 
     /// Requests, lowest number first: who waits longest comes first.
     pub async fn list_requests(&self, actor: &Actor, query: &RequestQuery) -> Result<Page<RequestSummary>, Failure> {
+        let wanted = self.wanted(actor, query).await?;
+        let filter = wanted.filter(query.after, limit(query.limit)?);
+        self.expire().await?;
+        self.index_requests().await;
+        listed(&mut *self.database.read().await?, &filter).await
+    }
+
+    /// What a query asks for, of what the actor may see.
+    pub(super) async fn wanted(&self, actor: &Actor, query: &RequestQuery) -> Result<Wanted, Failure> {
         let organisation = self.scope(actor, Action::ListRequests, query.organisation.as_deref()).await?;
-        let search = searched(query.search.as_deref())?;
+        let state = if query.waiting { Some(State::Pending) } else { query.state };
+        if query.order == Order::Name && state != Some(State::Pending) {
+            return Err(Refusal::invalid_field("order", Text::new("expected-pending-by-name")).into());
+        }
         let kinds = match query.kind {
             Some(kind) => vec![kind],
             None if query.waiting => actor.own_kinds(),
             None => Vec::new(),
         };
-        let state = if query.waiting { Some(State::Pending) } else { query.state };
-        if query.order == Order::Name && state != Some(State::Pending) {
-            return Err(Refusal::invalid_field("order", Text::new("expected-pending-by-name")).into());
-        }
-        let filter = Filter {
-            state,
-            organisation: organisation.as_deref(),
-            kinds: &kinds,
-            search: search.as_deref(),
-            order: query.order,
-            after: query.after,
-            limit: limit(query.limit)?,
-        };
-        self.expire().await?;
-        self.index_requests().await;
-        let mut connection = self.database.read().await?;
-        let Page { mut items, next } = request_list::list(&mut connection, &filter).await?;
-        let numbers: Vec<RequestNumber> = items.iter().map(|item| item.number).collect();
-        for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
-            item.warnings.push(Rule::MixedScript.as_str().to_owned());
-        }
-        for (number, shared, _) in requests::find_sharing(&mut connection, &numbers).await? {
-            let (rule, _) = duplicate(shared);
-            for item in items.iter_mut().filter(|item| item.number == number) {
-                item.warnings.push(rule.as_str().to_owned());
-            }
-        }
-        Ok(Page { items, next })
+        Ok(Wanted { state, organisation, kinds, search: searched(query.search.as_deref())?, order: query.order })
     }
 
     /// Adds what came last to the index that searches and warnings ask. What does not succeed is for the next one.
@@ -242,7 +229,12 @@ impl App {
     }
 
     /// Which organisation's things an actor may list: the one asked for, else their own, else all.
-    async fn scope(&self, actor: &Actor, action: Action, asked: Option<&str>) -> Result<Option<String>, Failure> {
+    pub(super) async fn scope(
+        &self,
+        actor: &Actor,
+        action: Action,
+        asked: Option<&str>,
+    ) -> Result<Option<String>, Failure> {
         let own = match actor {
             Actor::Manager(manager) => manager.organisation.as_deref(),
             _ => None,
@@ -254,13 +246,54 @@ impl App {
     }
 }
 
+/// Which requests are listed, without a page's place.
+pub(super) struct Wanted {
+    pub(super) state: Option<State>,
+    organisation: Option<String>,
+    kinds: Vec<Kind>,
+    search: Option<String>,
+    order: Order,
+}
+
+impl Wanted {
+    pub(super) fn filter(&self, after: Option<u64>, limit: u32) -> Filter<'_> {
+        Filter {
+            state: self.state,
+            organisation: self.organisation.as_deref(),
+            kinds: &self.kinds,
+            search: self.search.as_deref(),
+            order: self.order,
+            after,
+            limit,
+        }
+    }
+}
+
+/// The requests that a filter lets through, each with what the approver should look at.
+pub(super) async fn listed(connection: &mut Connection, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
+    let Page { mut items, next } = request_list::list(connection, filter).await?;
+    let positions: HashMap<RequestNumber, usize> =
+        items.iter().enumerate().map(|(position, item)| (item.number, position)).collect();
+    for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
+        item.warnings.push(Rule::MixedScript.as_str().to_owned());
+    }
+    let numbers: Vec<RequestNumber> = items.iter().map(|item| item.number).collect();
+    for (number, shared, _) in requests::find_sharing(connection, &numbers).await? {
+        let (rule, _) = duplicate(shared);
+        if let Some(item) = positions.get(&number).and_then(|position| items.get_mut(*position)) {
+            item.warnings.push(rule.as_str().to_owned());
+        }
+    }
+    Ok(Page { items, next })
+}
+
 /// The text of a search in lower case.
 fn searched(search: Option<&str>) -> Result<Option<String>, Refusal> {
     check_length("search", search.unwrap_or_default(), SEARCH_LIMIT)?;
     Ok(search.map(str::to_lowercase))
 }
 
-fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {
+pub(super) fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {
     match wanted.unwrap_or(PAGE) {
         limit @ 1..=PAGE_LIMIT => Ok(limit),
         _ => Err(Refusal::malformed(format_args!("limit: 1 – {PAGE_LIMIT}"))),
@@ -268,7 +301,7 @@ fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {
 }
 
 /// The page of rows of which one more than the limit was asked for.
-fn page<T>(mut items: Vec<T>, limit: u32, position: impl Fn(&T) -> u64) -> Page<T> {
+pub(super) fn page<T>(mut items: Vec<T>, limit: u32, position: impl Fn(&T) -> u64) -> Page<T> {
     let limit = limit as usize;
     let more = items.len() > limit;
     items.truncate(limit);

@@ -25,6 +25,7 @@ use crate::service::api::frame::{Failed, RequestId, accepted_language};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::error::{Failure, Refusal};
+use crate::service::registration::Maker;
 
 /// Everything from here, nothing inline; forms go nowhere else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -37,6 +38,8 @@ const LANGUAGE: &str = "__Host-language";
 pub(super) struct Viewer {
     pub(super) actor: Actor,
     pub(super) manager: Manager,
+    /// The serial number of the certificate that they show.
+    certificate: String,
     /// The organisation's name; of a PTC manager, who acts for all, none.
     pub(super) organisation: Option<String>,
     pub(super) environment: String,
@@ -62,6 +65,7 @@ impl FromRequestParts<Arc<App>> for Viewer {
         Ok(Self {
             actor: caller.actor.clone(),
             manager: manager.clone(),
+            certificate: caller.maker().certificate.unwrap_or_default().to_owned(),
             organisation,
             environment: app.settings().environment.clone(),
             language: language(&parts.headers),
@@ -75,6 +79,11 @@ impl FromRequestParts<Arc<App>> for Viewer {
 }
 
 impl Viewer {
+    /// The same as somebody who makes a bulk decision.
+    pub(super) fn maker(&self) -> Maker<'_> {
+        Maker { actor: &self.actor, certificate: Some(&self.certificate) }
+    }
+
     /// A text of the catalogues.
     pub(super) fn say(&self, id: &'static str) -> String {
         Text::new(id).in_language(self.language)
@@ -141,8 +150,9 @@ fn language(headers: &HeaderMap) -> Language {
 /// Notes the language that was chosen, and goes back to the page.
 pub(super) async fn choose_language(_: Viewer, Posted(fields): Posted) -> Result<Response, Failure> {
     let language: Language = fields.word("language").unwrap_or_default();
-    // Only a path of this service, not one that a browser would take for another host.
-    let back = fields.value("back").filter(|path| path.starts_with('/') && !path[1..].starts_with(['/', '\\']));
+    // Only a path of this service as a header can hold it, not one that a browser would take for another host.
+    let is_path = |path: &&str| path.starts_with('/') && !path[1..].starts_with(['/', '\\']);
+    let back = fields.value("back").filter(|path| is_path(path) && path.bytes().all(|byte| byte.is_ascii_graphic()));
     let cookie = format!("{LANGUAGE}={language}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=31536000");
     Ok(([(SET_COOKIE, cookie)], Redirect::to(back.unwrap_or("/"))).into_response())
 }

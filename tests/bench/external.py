@@ -1,0 +1,55 @@
+"""Times ten thousand external CSRs on their whole way: submitted, approved, fetched, on disk."""
+
+import json
+import shutil
+import statistics
+import time
+
+from crl import OPENSSL_CONFIG
+from load import pem, without_limits, write_submissions
+
+# What `openssl ca` signs, one process each, for comparison.
+LOOP = 100
+
+
+def time_external(site, table, count):
+    without_limits(site)
+    csrs = site.folder / "csrs"
+    csrs.mkdir()
+    file = site.folder / "submissions"
+    write_submissions("external-server", "ec-p256", "server", count, 1, file)
+    with file.open() as submissions:
+        for (number, line) in enumerate(submissions):
+            (csrs / f"{number}.csr").write_text(pem(json.loads(line)["csr"]))
+    with site.serving():
+        begin = time.perf_counter()
+        submit = site.weigh(site.enroll("submit-external", csrs, "--email", "admin@poste.example", "--no-input"))
+        submitted = time.perf_counter()
+        approve = site.weigh(site.administer + ["request", "approve", "--all-pending"])
+        approved = time.perf_counter()
+        fetch = site.weigh(site.enroll("fetch"))
+        fetched = time.perf_counter()
+    certificates = list(site.client.glob("config/*/request-*.pem"))
+    assert len(certificates) == count, f"{len(certificates)} certificates on disk"
+    table.time(f"{count:,} external CSRs: submit, approve, fetch", [fetched - begin], 12_000)
+    table.time("  submit-external", [submitted - begin], None)
+    table.time("  request approve --all-pending", [approved - submitted], None)
+    table.time("  fetch", [fetched - approved], None)
+    table.memory("  submit-external, peak", submit, 64)
+    table.memory("  request approve, peak", approve, None)
+    table.memory("  fetch, peak", fetch, 64)
+    loop = statistics.median(loop_over_openssl(site, csrs))
+    table.add("  a shell loop over openssl ca, each", f"{loop * 1e3:.1f} ms", None, "")
+    table.first("external CSRs, each, ÷ openssl ca", loop * count / (fetched - begin), 50)
+
+
+def loop_over_openssl(site, csrs):
+    """Seconds that `openssl ca` takes for one CSR and process."""
+    folder = site.folder / "openssl-ca"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "certificates").mkdir(parents=True)
+    (folder / "index.txt").touch()
+    (folder / "serial").write_text("01\n")
+    (folder / "config").write_text(OPENSSL_CONFIG.format(folder=folder, ca=site.home / "ca"))
+    for number in range(LOOP):
+        yield site.run(["openssl", "ca", "-batch", "-notext", "-config", folder / "config", "-in", csrs / f"{number}.csr"])

@@ -1,0 +1,127 @@
+//! TLS as others see it: a scanner that was not written here (sslscan), and what clients agree on.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, RootCertStore, StreamOwned};
+
+use crate::support::service::{A, Identity, Service};
+
+/// The suites of RFC 9325 §4.2 and RFC 8446 that an ECDSA certificate can have.
+const SUITES: [&str; 6] = [
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+];
+
+/// What the scanner finds: its elements, one a line.
+fn scan(port: u16) -> Vec<String> {
+    let output = Command::new("sslscan")
+        .args(["--xml=-", "--no-check-certificate", "--no-colour", &format!("127.0.0.1:{port}")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+fn attribute<'a>(element: &'a str, name: &str) -> &'a str {
+    let (_, rest) = element.split_once(&format!(" {name}=\"")).unwrap_or_else(|| panic!("no {name} in {element}"));
+    rest.split('"').next().unwrap()
+}
+
+#[test]
+fn a_scanner_finds_nothing_weak() {
+    let service = Service::start();
+    for (listener, port) in [("public", service.public_port()), ("secure", service.secure_port())] {
+        let found = scan(port);
+        let elements = |name: &'static str| found.iter().filter(move |line| line.starts_with(&format!("<{name} ")));
+        let spoken: Vec<_> = elements("protocol")
+            .filter(|line| attribute(line, "enabled") == "1")
+            .map(|line| (attribute(line, "type"), attribute(line, "version")))
+            .collect();
+        assert_eq!(spoken, [("tls", "1.2"), ("tls", "1.3")], "{listener}: {found:#?}");
+        let suites: Vec<_> = elements("cipher").map(|line| attribute(line, "cipher")).collect();
+        // Of TLS 1.2 the scanner sees none where a certificate is asked for.
+        assert!(suites.len() >= 3 && suites.iter().all(|suite| SUITES.contains(suite)), "{listener}: {suites:?}");
+        for line in elements("cipher") {
+            assert_ne!(attribute(line, "curve"), "", "{listener}, without forward secrecy: {line}");
+        }
+        // Nobody may renegotiate (RFC 9325 §3.5), and nothing is compressed (§3.3).
+        assert!(elements("renegotiation").all(|line| attribute(line, "supported") == "0"), "{listener}: {found:#?}");
+        assert!(elements("compression").all(|line| attribute(line, "supported") == "0"), "{listener}: {found:#?}");
+        assert!(elements("heartbleed").all(|line| attribute(line, "vulnerable") == "0"), "{listener}: {found:#?}");
+    }
+}
+
+/// A client that knows these groups only, after a request that was answered.
+fn asked(config: &Arc<ClientConfig>, port: u16) -> ClientConnection {
+    let name = ServerName::try_from("enroll.ptc.example").unwrap();
+    let connection = ClientConnection::new(config.clone(), name).unwrap();
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap());
+    stream.write_all(b"GET /api/v1/service HTTP/1.1\r\nhost: enroll.ptc.example\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    // Not every end is announced.
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    stream.conn
+}
+
+fn client(
+    service: &Service,
+    groups: Vec<&'static dyn SupportedKxGroup>,
+    identity: Option<&Identity>,
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(service.app.ca().root().to_vec())).unwrap();
+    let provider = CryptoProvider { kx_groups: groups, ..default_provider() };
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    Arc::new(match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let chain = identity.chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+            let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes()).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    })
+}
+
+#[test]
+fn keys_are_agreed_on_against_later_quantum_computers_where_both_can() {
+    let service = Service::start();
+    for (groups, agreed) in [
+        (default_provider().kx_groups, NamedGroup::X25519MLKEM768),
+        // Whoever cannot is not turned away.
+        (vec![kx_group::X25519], NamedGroup::X25519),
+        (vec![kx_group::SECP256R1], NamedGroup::secp256r1),
+    ] {
+        let connection = asked(&client(&service, groups, None), service.public_port());
+        assert_eq!(connection.negotiated_key_exchange_group().unwrap().name(), agreed);
+    }
+}
+
+#[test]
+fn the_secure_listener_resumes_no_session() {
+    let service = Service::start();
+    let manager = service.manager(A);
+    let config = client(&service, default_provider().kx_groups, Some(&manager));
+    for _ in 0..3 {
+        let connection = asked(&config, service.secure_port());
+        assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full));
+    }
+    // The public one, where nobody is verified, may.
+    let config = client(&service, default_provider().kx_groups, None);
+    asked(&config, service.public_port());
+    assert_eq!(asked(&config, service.public_port()).handshake_kind(), Some(HandshakeKind::Resumed));
+}
