@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "the helpers of one binary need no second kind of visibility")]
 
 mod client;
+#[cfg(feature = "service")]
+mod fuzz;
 mod layout;
 mod protocol;
 #[cfg(feature = "service")]

@@ -130,9 +130,9 @@ impl ConfigError {
     /// What happened and why.
     pub fn text(&self) -> Text {
         match self {
-            Self::Answers { path, source } => Text::new("error-answers")
-                .with("path", path.display())
-                .with("reason", source.to_string().trim_end().replace('\n', " ")),
+            Self::Answers { path, source } => {
+                Text::new("error-answers").with("path", path.display()).with("reason", toml_reason(source))
+            }
             Self::File { path, source } => Text::new("error-file").with("path", path.display()).with("reason", source),
             Self::NoRequests { folder } => Text::new("error-no-requests").with("folder", folder.display()),
             Self::NoMatch { pattern } => Text::new("error-no-match").with("pattern", pattern.display()),
@@ -421,10 +421,28 @@ fn check_text(field: &'static str, value: &str, limit: usize) -> Result<(), Conf
 }
 
 fn too_long(field: &'static str, value: &str, limit: usize) -> ConfigError {
-    let shown: String = value.chars().take(40).chain(['…']).collect();
-    invalid(field, &shown, Text::new("wanted-at-most").with("limit", limit))
+    invalid(field, value, Text::new("wanted-at-most").with("limit", limit))
 }
 
 fn invalid(field: &'static str, value: &str, expected: Text) -> ConfigError {
-    ConfigError::Invalid { field, value: value.to_owned(), expected }
+    ConfigError::Invalid { field, value: shortened(value), expected }
+}
+
+/// As much of a text as tells which one it is: no mistake fills a screen.
+pub(super) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// What is wrong with TOML, with its line; the line itself only where it is one that a person wrote.
+fn toml_reason(error: &toml::de::Error) -> String {
+    const LONGEST: usize = 1_000;
+    let reason = error.to_string();
+    match reason.lines().next() {
+        Some(place) if reason.len() > LONGEST => format!("{place}: {}", shortened(error.message())),
+        _ => reason.trim_end().replace('\n', " "),
+    }
 }

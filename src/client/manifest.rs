@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use super::config::{ConfigError, ExternalFields, check_detail};
+use super::config::{ConfigError, ExternalFields, check_detail, shortened};
 use crate::locales::{Language, Text};
 
 /// No manifest is larger, in bytes: room for 100,000 servers with every detail short.
@@ -164,6 +164,9 @@ impl Reader<'_> {
     fn columns(&mut self, line: u64, head: &ByteRecord) -> Vec<&'static str> {
         let mut columns = Vec::with_capacity(head.len());
         for name in head {
+            if self.mistakes.len() == MISTAKES {
+                break;
+            }
             let name = String::from_utf8_lossy(name);
             let mut known = std::iter::once(CSR).chain(COLUMNS.map(|column| column.name));
             match known.find(|column| *column == name) {
@@ -173,7 +176,8 @@ impl Reader<'_> {
                 Some(column) => columns.push(column),
                 None => {
                     let known = COLUMNS.map(|column| column.name).join(", ");
-                    self.mistake(line, Some(&name), Text::new("manifest-column-unknown").with("known", known));
+                    let text = Text::new("manifest-column-unknown").with("known", known);
+                    self.mistake(line, Some(&shortened(&name)), text);
                 }
             }
         }

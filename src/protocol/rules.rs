@@ -239,7 +239,8 @@ pub fn read_csr(bytes: &[u8]) -> Result<Vec<u8>, Finding> {
     if is_pem_private_key(&text) || is_binary_private_key(bytes) {
         return finding(Rule::PrivateKey, "");
     }
-    if !text.windows(11).any(|window| window == b"-----BEGIN ") {
+    // A name or attribute of a DER value may hold any text, PEM too.
+    if der::check(bytes).is_ok() || !text.windows(11).any(|window| window == b"-----BEGIN ") {
         return match bytes.first() {
             Some(0x30) => Ok(bytes.to_vec()),
             _ => finding(Rule::NotACsr, ""),
@@ -264,8 +265,8 @@ pub fn read_csr(bytes: &[u8]) -> Result<Vec<u8>, Finding> {
 /// # Errors
 /// All findings at once, at least one.
 pub fn check_csr(der: &[u8], expectation: &Expectation<'_>) -> Result<CheckedCsr, Vec<Finding>> {
-    let der = readable_der(der)?;
-    let csr = parse(&der)?;
+    check_der(der)?;
+    let csr = parse(der)?;
     let mut findings = Vec::new();
     let info = &csr.certification_request_info;
     let key = check_key(&info.subject_pki, &mut findings);
@@ -285,7 +286,7 @@ pub fn check_csr(der: &[u8], expectation: &Expectation<'_>) -> Result<CheckedCsr
                 }
             }
             let public_key = info.subject_pki.raw.to_vec();
-            Ok(CheckedCsr { subject, dns_names, emails: requested.emails, key, public_key, der })
+            Ok(CheckedCsr { subject, dns_names, emails: requested.emails, key, public_key, der: der.to_vec() })
         }
         _ => Err(findings),
     }
@@ -297,8 +298,8 @@ pub fn check_csr(der: &[u8], expectation: &Expectation<'_>) -> Result<CheckedCsr
 /// # Errors
 /// All findings at once, at least one.
 pub fn check_csr_key(der: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
-    let der = readable_der(der)?;
-    let csr = parse(&der)?;
+    check_der(der)?;
+    let csr = parse(der)?;
     let mut findings = Vec::new();
     let info = &csr.certification_request_info.subject_pki;
     let key = check_key(info, &mut findings);
@@ -306,18 +307,19 @@ pub fn check_csr_key(der: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
     if findings.is_empty() { Ok(info.raw.to_vec()) } else { Err(findings) }
 }
 
-/// The bytes of a CSR, if they are DER through and through.
-fn readable_der(bytes: &[u8]) -> Result<Vec<u8>, Vec<Finding>> {
-    let der = read_csr(bytes).map_err(|finding| vec![finding])?;
-    der::check(&der).map_err(|error| {
-        let rule = match error {
-            NotDer::Truncated => Rule::Truncated,
-            NotDer::TrailingBytes => Rule::TrailingBytes,
-            NotDer::Form => Rule::NotDer,
-        };
-        vec![Finding::new(rule, "csr", "", "DER (X.690)")]
-    })?;
-    Ok(der)
+/// Refuses what is not DER through and through. PEM around or within it is no other way to write it: what is judged are the
+/// bytes that everybody else is shown.
+fn check_der(bytes: &[u8]) -> Result<(), Vec<Finding>> {
+    let finding = |rule, expected: &str| Err(vec![Finding::new(rule, "csr", "", expected)]);
+    if read_csr(bytes).map_err(|finding| vec![finding])? != bytes {
+        return finding(Rule::NotACsr, "PKCS #10 (DER)");
+    }
+    match der::check(bytes) {
+        Ok(()) => Ok(()),
+        Err(NotDer::Truncated) => finding(Rule::Truncated, "DER (X.690)"),
+        Err(NotDer::TrailingBytes) => finding(Rule::TrailingBytes, "DER (X.690)"),
+        Err(NotDer::Form) => finding(Rule::NotDer, "DER (X.690)"),
+    }
 }
 
 fn parse(der: &[u8]) -> Result<X509CertificationRequest<'_>, Vec<Finding>> {
@@ -346,7 +348,9 @@ fn check_key(info: &SubjectPublicKeyInfo<'_>, findings: &mut Vec<Finding>) -> Op
     let parameters = info.algorithm.parameters.as_ref();
     let public_key = info.subject_public_key.data.as_ref();
     if *algorithm == EC_PUBLIC_KEY {
-        let curve = parameters.and_then(|parameters| parameters.as_oid().ok());
+        // Of another type, the same octets would pass for a curve; the certificate will carry them as they are.
+        let named = parameters.filter(|parameters| parameters.tag() == Tag::Oid);
+        let curve = named.and_then(|parameters| parameters.as_oid().ok());
         // Uncompressed points are those that every reader knows (RFC 5480 §2.2).
         let uncompressed = |bytes: usize| public_key.first() == Some(&0x04) && public_key.len() == 1 + 2 * bytes;
         return match curve {

@@ -260,10 +260,11 @@ pub fn host_name(text: &str) -> Result<String, BadName> {
     if host.contains(acts_or_hides) {
         return Err(BadName::Character);
     }
-    let host = idna::domain_to_ascii_strict(host).map_err(|_| match host.is_ascii() && host.len() > 253 {
-        true => BadName::TooLong,
-        false => BadName::Character,
-    })?;
+    // No name is longer (RFC 1035 §2.3.4), and Punycode takes time that grows with the square of the length.
+    if host.chars().nth(253).is_some() {
+        return Err(BadName::TooLong);
+    }
+    let host = idna::domain_to_ascii_strict(host).map_err(|_| BadName::Character)?;
     if host.len() > COMMON_NAME_LIMIT {
         return Err(BadName::TooLong);
     }

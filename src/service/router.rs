@@ -19,8 +19,14 @@ use super::listener::ListenerName;
 use super::web;
 use crate::protocol::messages::API;
 
-/// Where each listener describes itself.
-const DESCRIPTION: &str = "/openapi.json";
+/// Where each listener describes itself, below [`API`].
+pub const DESCRIPTION: &str = "/openapi.json";
+
+/// Every route of the operations listener.
+pub const OPERATIONS: [&str; 3] = [LIVE, READY, METRICS];
+const LIVE: &str = "/livez";
+const READY: &str = "/readyz";
+const METRICS: &str = "/metrics";
 
 /// The routes of the public listener.
 fn public_routes() -> OpenApiRouter<Arc<App>> {
@@ -98,9 +104,9 @@ pub fn public(app: Arc<App>) -> Router {
 /// The operations listener's router: how the service is, and nothing else.
 pub fn operations(app: Arc<App>) -> Router {
     Router::new()
-        .route("/livez", get(operations::live))
-        .route("/readyz", get(operations::ready))
-        .route("/metrics", get(operations::metrics))
+        .route(LIVE, get(operations::live))
+        .route(READY, get(operations::ready))
+        .route(METRICS, get(operations::metrics))
         .fallback(frame::not_found)
         .method_not_allowed_fallback(frame::method_not_allowed)
         .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Operations), frame::frame))

@@ -859,3 +859,20 @@ fn no_changed_byte_is_accepted() {
         }
     }
 }
+
+#[test]
+fn pem_inside_a_csr_is_not_another_csr() {
+    let mut inner = Csr::new(Kind::Workstation);
+    inner.set("CN", UTF8_STRING, "0000000000FF-2");
+    let file = pem("CERTIFICATE REQUEST", &inner.build(), "\n");
+    let mut outer = Csr::new(Kind::Workstation);
+    outer.attributes.push(csr_attribute("1.2.840.113549.1.9.2", &der(UTF8_STRING, format!("\n{file}"))));
+    let outer = outer.build();
+    assert_eq!(read_csr(&outer).as_ref(), Ok(&outer));
+    let checked = check_csr(&outer, &expectation(Kind::Workstation));
+    // Whatever becomes of the attribute: the names that are shown are those that are judged.
+    assert!(checked.is_ok_and(|csr| csr.der() == outer && csr.subject().common_name != "0000000000FF-2"));
+    // A message holds DER; whoever reads a file makes it so.
+    let findings = check_csr(file.as_bytes(), &expectation(Kind::Workstation)).unwrap_err();
+    assert_eq!(findings[0].rule, "not-a-csr");
+}

@@ -1,6 +1,7 @@
 //! Install packages: made, listed, ended, replaced.
 
 use serde_json::json;
+use time::{OffsetDateTime, UtcOffset};
 
 use super::directory::known_organisation;
 use super::{as_json, check_stored, days_from, found, record};
@@ -30,7 +31,7 @@ pub struct CreatedPackage {
     /// Its settings.
     pub package: Package,
     /// When its use ends by itself.
-    pub expires_at: Option<time::OffsetDateTime>,
+    pub expires_at: Option<OffsetDateTime>,
     /// Its files, path with `/` → content.
     pub files: Vec<(String, Vec<u8>)>,
     /// The package whose place it takes, as it stands now.
@@ -174,7 +175,9 @@ fn check_package(new: &NewPackage, now: Moment) -> Result<(), Refusal> {
     if new.kind == Kind::ExternalServer {
         return Err(Refusal::invalid_field("kind", Text::new("expected-package-kind")));
     }
-    if new.expires_at.is_some_and(|end| end.truncate_to_second() <= now.0) {
+    // West of Greenwich the year 9999 ends in one that no database here can tell.
+    let in_utc = |end: OffsetDateTime| end.checked_to_offset(UtcOffset::UTC);
+    if new.expires_at.is_some_and(|end| in_utc(end).is_none_or(|end| end.truncate_to_second() <= now.0)) {
         return Err(Refusal::invalid_field("expires_at", Text::new("expected-future")));
     }
     check_defaults(&new.defaults)

@@ -150,8 +150,9 @@ fn language(headers: &HeaderMap) -> Language {
 /// Notes the language that was chosen, and goes back to the page.
 pub(super) async fn choose_language(_: Viewer, Posted(fields): Posted) -> Result<Response, Failure> {
     let language: Language = fields.word("language").unwrap_or_default();
-    // Only a path of this service, not one that a browser would take for another host.
-    let back = fields.value("back").filter(|path| path.starts_with('/') && !path[1..].starts_with(['/', '\\']));
+    // Only a path of this service as a header can hold it, not one that a browser would take for another host.
+    let is_path = |path: &&str| path.starts_with('/') && !path[1..].starts_with(['/', '\\']);
+    let back = fields.value("back").filter(|path| is_path(path) && path.bytes().all(|byte| byte.is_ascii_graphic()));
     let cookie = format!("{LANGUAGE}={language}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=31536000");
     Ok(([(SET_COOKIE, cookie)], Redirect::to(back.unwrap_or("/"))).into_response())
 }
