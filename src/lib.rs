@@ -9,6 +9,9 @@
 //! `client` and `service` both use `protocol`, never each other. [`locales`] holds every text a person reads, for
 //! all three; [`parallel`] puts every processor to work, for the latter two. `tests/layout.rs` keeps the walls standing.
 
+// What only Windows compiles calls its functions; everything else is compiled here too.
+#![cfg_attr(not(windows), forbid(unsafe_code))]
+
 pub mod client;
 pub mod locales;
 pub mod parallel;

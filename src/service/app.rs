@@ -126,7 +126,7 @@ impl App {
         let settings = Settings::load(&home)?;
         let place = settings.place(&home)?;
         let database = Database::open(&place).await?;
-        let ca = Arc::new(Ca::load(&home.ca())?);
+        let ca = Arc::new(Ca::load(&home.ca(), settings.ca_passphrase(&home)?.as_ref())?);
         // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
         let installed = audit::installed_root(&mut *database.read().await?).await?;
         if installed != Some(sha256_hex(ca.root())) {

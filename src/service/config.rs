@@ -13,12 +13,16 @@ use super::ca::Places;
 use super::db::{Place, Server};
 use super::files::{self, FileError};
 use super::notices::{self, Mail, Webhook};
+use super::private_key::Passphrase;
 use crate::locales::Text;
 use crate::protocol::package::check_environment;
 use crate::protocol::subject::check_text;
 
 /// The home where nothing else is said.
 pub const DEFAULT_HOME: &str = "/var/lib/ptc-enrollment";
+
+/// The name of systemd's credential with the passphrase of the CA's keys (systemd.exec(5), `LoadCredential=`).
+const CA_PASSPHRASE: &str = "ca-passphrase";
 
 /// No OCSP response outlives the certificate that signed it: a responder's certificate is renewed a week before its end.
 pub const OCSP_HOURS_LIMIT: u16 = 168;
@@ -125,6 +129,10 @@ pub struct Settings {
     /// The file with the password of the account there, relative to the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_password_file: Option<PathBuf>,
+    /// The file with the passphrase of the CA's keys, relative to the home, where they are encrypted. What systemd gives
+    /// as the credential `ca-passphrase` goes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_passphrase_file: Option<PathBuf>,
     /// Where the public listener is reached from outside: `https://host[:port]`.
     pub public_url: String,
     /// Where the secure listener is reached from outside.
@@ -202,6 +210,7 @@ impl Settings {
             environment: environment.to_owned(),
             database: None,
             database_password_file: None,
+            ca_passphrase_file: None,
             public_url: public_url.trim_end_matches('/').to_owned(),
             secure_url: secure_url.trim_end_matches('/').to_owned(),
             public_listen: public_listen(),
@@ -293,6 +302,17 @@ impl Settings {
             }
             None => server,
         }))
+    }
+
+    /// The passphrase of the CA's keys, where one is given: as systemd's credential, else in the file of the settings.
+    pub fn ca_passphrase(&self, home: &Home) -> Result<Option<Passphrase>, SettingsError> {
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(CA_PASSPHRASE));
+        match (credential.filter(|path| path.exists()), &self.ca_passphrase_file) {
+            (Some(path), _) => Passphrase::from_systemd(&path).map(Some),
+            (None, Some(file)) => Passphrase::read(&home.folder().join(file)).map(Some),
+            (None, None) => Ok(None),
+        }
+        .map_err(SettingsError::File)
     }
 
     /// Where the CA publishes, as certificates say: under the plain URL where there is one (RFC 5280 §8).

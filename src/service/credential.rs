@@ -1,6 +1,6 @@
 //! A private key and its certificate chain as two PEM files: `NAME.key.pem`, the owner's alone, and `NAME.crt.pem`.
 //!
-//! The CA's own, the listeners' and the package signer's lie on disk in this one form. Who signs the certificate, and
+//! The CA's own, the listeners' and the package signer's lie on disk in this one form; the CA's keys can be encrypted. Who signs the certificate, and
 //! what is in it, is decided elsewhere.
 
 use std::fmt;
@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
+use super::private_key::{self, NoKey, Passphrase};
 use crate::locales::Text;
 use crate::protocol::request::{UnknownWord, by_word};
 
@@ -83,6 +84,16 @@ pub enum CredentialError {
         /// The certificate's file.
         certificate: PathBuf,
     },
+    /// The key is encrypted, and there is no passphrase.
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key is encrypted under another passphrase.
+    WrongPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
     /// A key cannot be made.
     Generation {
         /// What the cryptographic library said.
@@ -106,6 +117,8 @@ impl CredentialError {
             Self::Mismatch { key, certificate } => {
                 Text::new("credential-mismatch").with("key", key.display()).with("certificate", certificate.display())
             }
+            Self::Locked { path } => Text::new("credential-locked").with("path", path.display()),
+            Self::WrongPassphrase { path } => Text::new("credential-wrong-passphrase").with("path", path.display()),
             Self::Generation { cause } => Text::new("credential-generation").with("cause", cause),
             Self::Pkcs12 { cause } => Text::new("credential-pkcs12").with("cause", cause),
             Self::Random => Text::new("ca-random"),
@@ -125,11 +138,11 @@ impl Credential {
     /// The key comes to lie on disk before anybody certifies it, so that no certificate is without its key.
     pub fn prepare(folder: &Path, name: &str, algorithm: Algorithm) -> Result<Vec<u8>, CredentialError> {
         let path = key_path(folder, name);
-        let key = match read_key(&path) {
+        let key = match read_key(&path, None) {
             Err(CredentialError::File(FileError::Missing { .. })) => {
                 files::ensure_folder(folder)?;
                 let key = algorithm.generate().map_err(|cause| CredentialError::Generation { cause })?;
-                write_key(folder, name, &key)?;
+                write_key(folder, name, &key, None)?;
                 key
             }
             other => other?,
@@ -140,7 +153,7 @@ impl Credential {
     /// Writes the certificate chain (DER, nearest first) for the key that lies there, in place of an older one.
     pub fn install(folder: &Path, name: &str, chain: &[&[u8]]) -> Result<Self, CredentialError> {
         let path = certificate_path(folder, name);
-        let key = read_key(&key_path(folder, name))?;
+        let key = load_key(folder, name)?;
         let credential = Self::new(folder, name, chain.iter().map(|der| der.to_vec().into()).collect(), key)?;
         write_chain(&path, chain)?;
         Ok(credential)
@@ -148,7 +161,12 @@ impl Credential {
 
     /// Reads both files.
     pub fn load(folder: &Path, name: &str) -> Result<Self, CredentialError> {
-        let key = read_key(&key_path(folder, name))?;
+        Self::unlock(folder, name, None)
+    }
+
+    /// Reads both files, where the key may be encrypted.
+    pub fn unlock(folder: &Path, name: &str, passphrase: Option<&Passphrase>) -> Result<Self, CredentialError> {
+        let key = read_key(&key_path(folder, name), passphrase)?;
         let chain = read_chain(folder, name)?;
         Self::new(folder, name, chain, key)
     }
@@ -207,13 +225,55 @@ pub(crate) fn read_chain(folder: &Path, name: &str) -> Result<Vec<CertificateDer
 }
 
 /// Writes a new `NAME.key.pem` and `NAME.crt.pem`.
-pub(crate) fn write(folder: &Path, name: &str, key: &KeyPair, chain: &[&[u8]]) -> Result<(), FileError> {
-    write_key(folder, name, key)?;
-    write_chain(&certificate_path(folder, name), chain)
+pub(crate) fn write(
+    folder: &Path,
+    name: &str,
+    key: &KeyPair,
+    chain: &[&[u8]],
+    passphrase: Option<&Passphrase>,
+) -> Result<(), CredentialError> {
+    write_key(folder, name, key, passphrase)?;
+    Ok(write_chain(&certificate_path(folder, name), chain)?)
 }
 
-fn write_key(folder: &Path, name: &str, key: &KeyPair) -> Result<(), FileError> {
-    files::write_secret(&key_path(folder, name), Zeroizing::new(key.serialize_pem()).as_bytes())
+/// Writes the keys of these names anew where they are not yet under the new passphrase, or plain without one. The old
+/// one opens those that are encrypted; a key that is not there is kept elsewhere. Returns the files that were replaced.
+///
+/// Nothing is written before every key is open, each file is replaced as a whole, and whoever was interrupted goes on
+/// with the same call.
+pub(crate) fn protect(
+    folder: &Path,
+    names: &[&str],
+    old: Option<&Passphrase>,
+    new: Option<&Passphrase>,
+) -> Result<Vec<PathBuf>, CredentialError> {
+    let mut replacements = Vec::new();
+    for path in names.iter().map(|name| key_path(folder, name)) {
+        let text = match files::read_secret(&path) {
+            Err(FileError::Missing { .. }) => continue,
+            text => text?,
+        };
+        let encrypted = std::str::from_utf8(&text).is_ok_and(private_key::is_encrypted);
+        if encrypted == new.is_some() && decode(&path, &text, new).is_ok() {
+            continue;
+        }
+        let key = decode(&path, &text, old)?;
+        let text = private_key::encode(&key, new).ok_or(CredentialError::Random)?;
+        // The only copy of the key is about to go: what takes its place must hold it.
+        if decode(&path, text.as_bytes(), new)?.subject_public_key_info() != key.subject_public_key_info() {
+            return Err(CredentialError::Malformed { path });
+        }
+        replacements.push((path, text));
+    }
+    for (path, text) in &replacements {
+        files::replace_secret(path, text.as_bytes())?;
+    }
+    Ok(replacements.into_iter().map(|(path, _)| path).collect())
+}
+
+fn write_key(folder: &Path, name: &str, key: &KeyPair, passphrase: Option<&Passphrase>) -> Result<(), CredentialError> {
+    let text = private_key::encode(key, passphrase).ok_or(CredentialError::Random)?;
+    Ok(files::write_secret(&key_path(folder, name), text.as_bytes())?)
 }
 
 fn write_chain(path: &Path, chain: &[&[u8]]) -> Result<(), FileError> {
@@ -228,16 +288,23 @@ pub(crate) fn certificates_pem(chain: &[&[u8]]) -> String {
 
 /// The key of `NAME.key.pem`, which may not have a certificate yet.
 pub(crate) fn load_key(folder: &Path, name: &str) -> Result<Zeroizing<KeyPair>, CredentialError> {
-    read_key(&key_path(folder, name))
+    read_key(&key_path(folder, name), None)
 }
 
-fn read_key(path: &Path) -> Result<Zeroizing<KeyPair>, CredentialError> {
-    let text = files::read_secret(path)?;
-    std::str::from_utf8(&text)
-        .ok()
-        .and_then(|text| KeyPair::from_pem(text).ok())
-        .map(Zeroizing::new)
-        .ok_or_else(|| CredentialError::Malformed { path: path.to_owned() })
+fn read_key(path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<KeyPair>, CredentialError> {
+    decode(path, &files::read_secret(path)?, passphrase)
+}
+
+fn decode(path: &Path, text: &[u8], passphrase: Option<&Passphrase>) -> Result<Zeroizing<KeyPair>, CredentialError> {
+    let text = std::str::from_utf8(text).map_err(|_| NoKey::Malformed);
+    text.and_then(|text| private_key::decode(text, passphrase)).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            NoKey::Malformed => CredentialError::Malformed { path },
+            NoKey::Locked => CredentialError::Locked { path },
+            NoKey::WrongPassphrase => CredentialError::WrongPassphrase { path },
+        }
+    })
 }
 
 fn key_path(folder: &Path, name: &str) -> PathBuf {

@@ -39,6 +39,20 @@ pub enum FileError {
         /// Its permissions.
         mode: u32,
     },
+    /// A secret in a folder whose files other accounts may replace.
+    OpenFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A secret, or its folder, that belongs to somebody else.
+    ForeignOwner {
+        /// The file or folder.
+        path: PathBuf,
+        /// The number of the account that it belongs to.
+        owner: u32,
+    },
     /// What should be one line of text is none.
     NotText {
         /// The file.
@@ -61,6 +75,12 @@ impl FileError {
             Self::Missing { path } => Text::new("file-missing").with("path", path.display()),
             Self::TooOpen { path, mode } => {
                 Text::new("file-too-open").with("path", path.display()).with("mode", format_args!("{mode:04o}"))
+            }
+            Self::OpenFolder { folder, mode } => {
+                Text::new("file-open-folder").with("path", folder.display()).with("mode", format_args!("{mode:04o}"))
+            }
+            Self::ForeignOwner { path, owner } => {
+                Text::new("file-foreign-owner").with("path", path.display()).with("owner", owner)
             }
             Self::NotText { path } => Text::new("file-not-text").with("path", path.display()),
             Self::System { path, cause } => Text::new("file-system").with("path", path.display()).with("cause", cause),
@@ -136,6 +156,21 @@ pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write(path, content, OWNER_ONLY_FILE, |file| file.persist_noclobber(path))
 }
 
+/// Writes a secret in place of one that is there, for the same owner.
+pub fn replace_secret(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    write(path, content, OWNER_ONLY_FILE, |file| {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt, fchown};
+            let owned = fs::metadata(path).and_then(|old| fchown(file.as_file(), Some(old.uid()), Some(old.gid())));
+            if let Err(error) = owned {
+                return Err(tempfile::PersistError { error, file });
+            }
+        }
+        file.persist(path)
+    })
+}
+
 /// Writes a file that everybody may read, in place of one that may be there.
 pub fn write_public(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write(path, content, PUBLIC_FILE, |file| file.persist(path))
@@ -171,26 +206,61 @@ fn write(
     attempt().map_err(|cause| FileError::new(path, cause))
 }
 
-/// Reads a secret, which nobody but its owner may be able to read.
+/// Reads a secret, which nobody but its owner may be able to read, nor anybody else to replace. The owner is this account
+/// or root.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let mut content = Zeroizing::new(Vec::new());
-    let mut file = File::open(path).map_err(|cause| FileError::new(path, cause))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let mode = file.metadata().map_err(|cause| FileError::new(path, cause))?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(FileError::TooOpen { path: path.to_owned(), mode });
-        }
-    }
-    file.read_to_end(&mut content).map_err(|cause| FileError::new(path, cause))?;
-    Ok(content)
+    read_kept(path, 0o077)
 }
 
 /// Reads a secret that is one line of text.
 pub fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
-    let bytes = read_secret(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| FileError::NotText { path: path.to_owned() })?;
+    one_line(path, &read_secret(path)?)
+}
+
+/// Reads a credential that systemd has put there, one line of text. It is root's, and the service's account can read it
+/// by an access list, which shows as a right of the group (acl(5)).
+pub(super) fn read_credential_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
+    one_line(path, &read_kept(path, 0o007)?)
+}
+
+#[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix has modes"))]
+fn read_kept(path: &Path, forbidden: u32) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let mut content = Zeroizing::new(Vec::new());
+    let mut file = File::open(path).map_err(|cause| FileError::new(path, cause))?;
+    #[cfg(unix)]
+    check_rights(path, &file, forbidden)?;
+    file.read_to_end(&mut content).map_err(|cause| FileError::new(path, cause))?;
+    Ok(content)
+}
+
+#[cfg(unix)]
+fn check_rights(path: &Path, file: &File, forbidden: u32) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = parent(path);
+    let of_file = file.metadata().map_err(|cause| FileError::new(path, cause))?;
+    let of_folder = fs::metadata(folder).map_err(|cause| FileError::new(folder, cause))?;
+    let mode = of_file.mode() & 0o7777;
+    if mode & forbidden != 0 {
+        return Err(FileError::TooOpen { path: path.to_owned(), mode });
+    }
+    // In a sticky folder nobody replaces the files of others (inode(7)).
+    let mode = of_folder.mode() & 0o7777;
+    if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+        return Err(FileError::OpenFolder { folder: folder.to_owned(), mode });
+    }
+    // Root works on what is the service's.
+    let account = rustix::process::geteuid().as_raw();
+    for (path, owner) in [(path, of_file.uid()), (folder, of_folder.uid())] {
+        if account != 0 && owner != account && owner != 0 {
+            return Err(FileError::ForeignOwner { path: path.to_owned(), owner });
+        }
+    }
+    Ok(())
+}
+
+fn one_line(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, FileError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| FileError::NotText { path: path.to_owned() })?;
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 

@@ -125,7 +125,9 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
 async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, InstallError> {
     let settings = format!("{SETTINGS_HEADER}{}", toml::to_string(&plan.settings)?);
     files::write_public(&home.settings(), settings.as_bytes())?;
-    let ca = Ca::create(&home.ca(), plan.algorithm, &plan.settings.environment, clock.now())?;
+    let passphrase = plan.settings.ca_passphrase(home)?;
+    let environment = &plan.settings.environment;
+    let ca = Ca::create(&home.ca(), plan.algorithm, environment, passphrase.as_ref(), clock.now())?;
     let place = plan.settings.place(home)?;
     if let Place::File(path) = &place {
         // Made with its rights before SQLite opens it; the log beside it gets the same (sqlite.org/wal.html).

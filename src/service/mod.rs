@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod notices;
 pub mod package;
 pub mod pkcs12;
+pub mod private_key;
 pub mod publication;
 mod rate;
 pub mod readiness;

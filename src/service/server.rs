@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::app::App;
 use super::credential::CredentialError;
@@ -31,6 +31,10 @@ const INDEX_ROUND: Duration = Duration::from_secs(1);
 
 /// How often it looks for bulk decisions that a process which died has left.
 const BULK_ROUND: Duration = Duration::from_secs(1);
+
+/// How far the index stays behind while submissions wait to be written: so many requests, for so long.
+const INDEX_BEHIND: u64 = 20_000;
+const INDEX_DELAY: Duration = Duration::from_secs(30);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -184,16 +188,26 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Brings the index of the requests up to what came in the meantime, part by part, so that others write in between.
+/// Brings the index of the requests up to what came in the meantime, part by part, so that others write in between. Whoever
+/// waits for an acknowledgement goes first.
 async fn index(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     let mut ticks = interval(INDEX_ROUND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut complete = Instant::now();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        while !*stopped.borrow() && app.index_requests().await {}
+        while !*stopped.borrow() {
+            let spared = if app.is_writing() && complete.elapsed() < INDEX_DELAY { INDEX_BEHIND } else { 0 };
+            if !app.index_requests(spared).await {
+                if spared == 0 {
+                    complete = Instant::now();
+                }
+                break;
+            }
+        }
     }
 }
 

@@ -17,6 +17,10 @@ const RULES: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'b
 /// How many pixels of the page lie beside a window, outside of what scrolls by itself.
 const OVERHANG: &str = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
 
+/// In how many lines the sections stand.
+const NAVIGATION_LINES: &str =
+    "return new Set([...document.querySelectorAll('header nav li')].map((it) => it.offsetTop)).size";
+
 /// A service with something on every page, and the numbers of a pending and an approved request.
 fn furnished() -> (Service, RequestNumber, RequestNumber) {
     let service = Service::at_its_address();
@@ -109,6 +113,10 @@ fn look(browser: &Browser, paths: &[(&str, String)], who: &[&str], label: &str, 
             for expected in who.iter().filter(|expected| !text.contains(**expected)) {
                 wrong.push(format!("{here} does not show {expected:?}: {text}"));
             }
+        }
+        let lines = browser.run(NAVIGATION_LINES);
+        if lines != 1 && *name != "refused" {
+            wrong.push(format!("{here} has its sections in {lines} lines"));
         }
         for theme in ["light", "dark"] {
             browser.prefer(theme);

@@ -16,7 +16,7 @@ use crate::support::serving::{PROGRAM, Serving};
 use crate::support::site::Run;
 use crate::support::verifiers::openssl;
 
-struct Installation(TempDir, Option<TestDatabase>);
+pub(super) struct Installation(pub(super) TempDir, Option<TestDatabase>);
 
 impl Installation {
     fn new(environment: &str) -> Self {
@@ -24,8 +24,13 @@ impl Installation {
     }
 
     /// One whose database is a file in its home, whatever the others' are.
-    fn with_file(environment: &str) -> Self {
+    pub(super) fn with_file(environment: &str) -> Self {
         Self::made(environment, None)
+    }
+
+    /// A place where nothing is yet.
+    pub(super) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap(), None)
     }
 
     fn made(environment: &str, database: Option<TestDatabase>) -> Self {
@@ -34,7 +39,7 @@ impl Installation {
         installation
     }
 
-    fn home(&self) -> std::path::PathBuf {
+    pub(super) fn home(&self) -> std::path::PathBuf {
         self.0.path().join("home")
     }
 
@@ -59,7 +64,7 @@ impl Installation {
         self.run(required.into_iter().chain(database.as_deref()))
     }
 
-    fn init_with(&self, flags: &[&str]) -> Run {
+    pub(super) fn init_with(&self, flags: &[&str]) -> Run {
         let out = format!("--manager-out={}", self.0.path().join("manager").display());
         let mut arguments = vec![
             "init",
@@ -76,17 +81,17 @@ impl Installation {
         self.run(arguments)
     }
 
-    fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+    pub(super) fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
         Run::of(self.command().args(arguments))
     }
 
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg("--lang=en").arg("--home").arg(self.home());
         command
     }
 
-    fn serve(&self, flags: &[&str]) -> Serving {
+    pub(super) fn serve(&self, flags: &[&str]) -> Serving {
         Serving::start(&self.home(), flags, &self.0.path().join("log"))
     }
 }
@@ -98,12 +103,12 @@ fn a_plain_listener_is_asked_for_as_a_whole() {
         (&["--http-listen=127.0.0.1:0"], 2, "--http-url"),
         (&["--http-url=https://ca.ptc.example", "--http-listen=127.0.0.1:0"], 3, "http://host"),
     ] {
-        let empty = Installation(tempfile::tempdir().unwrap(), None);
+        let empty = Installation::empty();
         let run = empty.init_with(flags).exits(code);
         assert!(run.stderr.contains(word), "{}", run.stderr);
         assert!(!empty.home().exists());
     }
-    let installation = Installation(tempfile::tempdir().unwrap(), None);
+    let installation = Installation::empty();
     installation.init_with(&["--http-url=http://ca.ptc.example/", "--http-listen=127.0.0.1:0"]).exits(0);
     let settings = Settings::load(&Home::new(installation.home())).unwrap();
     assert_eq!(settings.places().ocsp, "http://ca.ptc.example/api/v1/ca/ocsp");
@@ -149,18 +154,18 @@ fn an_installation_is_made_once_and_whole() {
         ("test", "https://x.example/path"),
         ("nul", "https://x"),
     ] {
-        let empty = Installation(tempfile::tempdir().unwrap(), None);
+        let empty = Installation::empty();
         let run = empty.init(environment, url, "manager").exits(3);
         assert!(run.stderr.contains("Next:") || run.stderr.contains("expected"), "{}", run.stderr);
         assert_eq!(fs::read_dir(empty.0.path()).unwrap().count(), 0, "{environment} {url} left something");
     }
     // The manager is checked before a key is made for them.
-    let nobody = Installation(tempfile::tempdir().unwrap(), None);
+    let nobody = Installation::empty();
     let run = nobody.init_for("test", "https://x.example", "manager", "not an address").exits(3);
     assert!(run.stderr.contains("email"), "{}", run.stderr);
     assert_eq!(fs::read_dir(nobody.0.path()).unwrap().count(), 0);
     // One whose manager's folder is a file, or taken leaves nothing of itself.
-    let taken = Installation(tempfile::tempdir().unwrap(), None);
+    let taken = Installation::empty();
     fs::write(taken.0.path().join("manager"), "mine").unwrap();
     taken.init("test", "https://x.example", "manager").exits(3);
     fs::remove_file(taken.0.path().join("manager")).unwrap();

@@ -100,7 +100,7 @@ impl Service {
 }
 
 fn ca(folder: &Path) -> Ca {
-    Ca::create(folder, Algorithm::EcdsaP256, "test", OffsetDateTime::now_utc()).unwrap()
+    Ca::create(folder, Algorithm::EcdsaP256, "test", None, OffsetDateTime::now_utc()).unwrap()
 }
 
 fn client(ca: &Ca, profile: Profile) -> (Vec<u8>, KeyPair) {

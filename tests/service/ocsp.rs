@@ -147,7 +147,7 @@ fn openssl_asks_and_is_answered() {
 fn another_ca_is_not_answered_for() {
     let service = Service::start();
     let folder = tempfile::tempdir().unwrap();
-    let other = Ca::create(&folder.path().join("ca"), Algorithm::EcdsaP256, "other", service.now()).unwrap();
+    let other = Ca::create(&folder.path().join("ca"), Algorithm::EcdsaP256, "other", None, service.now()).unwrap();
     let ours = serial(&service);
     let out = folder.path().join("request");
     let (ours, out_path) = (format!("0x{ours}"), out.to_str().unwrap());

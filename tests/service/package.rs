@@ -31,7 +31,7 @@ impl Setup {
 
     fn with(change: impl FnOnce(&mut Template)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ca = Ca::create(&folder.path().join("ca"), Algorithm::EcdsaP256, "test", NOW).unwrap();
+        let ca = Ca::create(&folder.path().join("ca"), Algorithm::EcdsaP256, "test", None, NOW).unwrap();
         let place = folder.path().join("package-signer");
         let mut template = Signer::template(&place, "test").unwrap();
         change(&mut template);

@@ -217,7 +217,7 @@ fn the_request_page_has_what_a_decision_needs() {
         "Debian 13",
         "was different",
         &format!("/requests/{}", first.number),
-        "the same MAC address is named by another request",
+        "MAC address: the same MAC address is named by another request",
         "Also open at: Jean Dupont",
         "Submitted",
         "package ",
@@ -225,6 +225,11 @@ fn the_request_page_has_what_a_decision_needs() {
     ] {
         assert!(page.contains(needed), "{needed}: {page}");
     }
+    let french = service
+        .secure(Some(&two))
+        .send_to("GET", &format!("/requests/{second}"), &[("Accept-Language", "fr")], None)
+        .text();
+    assert!(french.contains("Adresse MAC : la même adresse MAC est indiquée"), "{french}");
     // A server's request is not theirs to decide on, and the page says so instead of offering it.
     let server = service.submit(A, Draft::new(A, Kind::Server, "api.poste.example")).number;
     let page = service.secure(Some(&two)).page(&format!("/requests/{server}")).text();

@@ -5,6 +5,8 @@ pub(crate) mod csr;
 #[cfg(feature = "service")]
 pub mod database;
 #[cfg(feature = "service")]
+pub mod output;
+#[cfg(feature = "service")]
 pub mod postgres;
 #[cfg(feature = "service")]
 pub mod proxy;

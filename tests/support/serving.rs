@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+
+use super::output;
 
 /// The service's program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
@@ -15,6 +17,7 @@ pub struct Serving {
     /// What follows on stdout.
     pub lines: Lines<BufReader<ChildStdout>>,
     child: Child,
+    log: PathBuf,
 }
 
 impl Serving {
@@ -37,7 +40,7 @@ impl Serving {
             line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).parse().unwrap()
         };
         let (public, secure) = (ready("public"), ready("secure"));
-        Self { public, secure, lines, child }
+        Self { public, secure, lines, child, log: log.to_owned() }
     }
 
     /// Asks it to stop, and says how it ended.
@@ -59,5 +62,6 @@ impl Drop for Serving {
         // A test that failed leaves nothing running.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        output::keep_log(&self.log);
     }
 }

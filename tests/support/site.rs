@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::output;
 use super::proxy::{Proxy, Reserved};
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_ptc-enroll");
@@ -28,6 +29,7 @@ impl Run {
     /// Runs a command to its end; a signal counts as code -1.
     pub fn of(command: &mut Command) -> Self {
         let output = command.stdin(Stdio::null()).output().unwrap();
+        output::keep_of(command.get_program(), &[&output.stdout, &output.stderr]);
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -240,6 +242,11 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         self.stop();
+        output::keep_log(&self.folder.path().join("service.log"));
+        // The event log of each machine.
+        for entry in fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
+            output::keep_log(&entry.path().join("enroll.log"));
+        }
     }
 }
 

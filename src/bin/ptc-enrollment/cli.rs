@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// The revocation list
     #[command(subcommand)]
     Crl(CrlCommand),
+    /// The CA's keys on disk
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// The audit record
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -117,6 +120,9 @@ pub(crate) struct InitArguments {
     /// The CA's keys: ecdsa-p256 or rsa-3072
     #[arg(long, default_value_t = Algorithm::default())]
     pub(crate) algorithm: Algorithm,
+    /// Encrypt the CA's keys under the passphrase in this file: one line, readable by its owner only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_passphrase_file: Option<PathBuf>,
     /// Name of the first PTC manager
     #[arg(long, value_name = "NAME")]
     pub(crate) manager_name: String,
@@ -464,6 +470,23 @@ pub(crate) enum CrlCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Encrypt the CA's keys, or change their passphrase
+    #[command(
+        after_help = "The present passphrase comes from ca_passphrase_file in enrollment.toml or from systemd. Interrupted, \
+        the same command goes on.\n\nExample:\n  (umask 077; openssl rand -base64 32 >/etc/ptc-ca-passphrase)\n  \
+        ptc-enrollment ca encrypt-keys --passphrase-file /etc/ptc-ca-passphrase"
+    )]
+    EncryptKeys {
+        /// The file with the new passphrase: one line, readable by its owner only
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: PathBuf,
+    },
+    /// Take the encryption off the CA's keys
+    DecryptKeys,
 }
 
 #[derive(Debug, Subcommand)]

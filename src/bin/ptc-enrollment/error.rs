@@ -4,6 +4,7 @@ use ptc_enroll::locales::Text;
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::rules::Finding;
 use ptc_enroll::service::app::OpenError;
+use ptc_enroll::service::config::SettingsError;
 use ptc_enroll::service::credential::CredentialError;
 use ptc_enroll::service::db::DatabaseError;
 use ptc_enroll::service::error::Failure;
@@ -23,6 +24,8 @@ pub(crate) enum CommandError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Service(#[from] Failure),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
@@ -69,6 +72,7 @@ impl CommandError {
             Self::Open(error) => error.text(),
             Self::Serve(error) => error.text(),
             Self::Service(error) => error.text(),
+            Self::Settings(error) => error.text(),
             Self::File(error) => error.text(),
             Self::Credential(error) => error.text(),
             Self::Package(error) => error.text(),
@@ -119,7 +123,7 @@ impl CommandError {
                 ServeError::Notices(_) => Exit::Key,
             },
             Self::Service(error) => of_failure(error),
-            Self::File(_) => Exit::Input,
+            Self::Settings(_) | Self::File(_) => Exit::Input,
             Self::Credential(error) => of_credential(error),
             Self::Package(_) => Exit::Key,
             Self::System(_) | Self::Demo(_) => Exit::Unexpected,

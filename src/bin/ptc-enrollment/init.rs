@@ -19,6 +19,7 @@ pub(crate) fn run(context: &Context, arguments: InitArguments) -> Result<(), Com
     settings.database = arguments.database;
     // As it is seen from here, whereas the settings are read from anywhere.
     settings.database_password_file = arguments.database_password_file.map(std::path::absolute).transpose()?;
+    settings.ca_passphrase_file = arguments.ca_passphrase_file.map(std::path::absolute).transpose()?;
     let plan = Plan {
         settings,
         algorithm: arguments.algorithm,

@@ -1,7 +1,10 @@
 //! ptc-enrollment: the registration authority and its CA, and the commands to administer them.
 
+#![forbid(unsafe_code)]
+
 mod audit;
 mod bulk;
+mod ca;
 mod certificate;
 mod cli;
 mod context;
@@ -53,6 +56,7 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::Request(command) => thread()?.block_on(request::run(context, command)),
         Command::Certificate(command) => thread()?.block_on(certificate::run(context, command)),
         Command::Crl(command) => thread()?.block_on(crl::run(context, command)),
+        Command::Ca(command) => ca::run(context, command),
         Command::Audit(command) => thread()?.block_on(audit::run(context, command)),
     }
 }

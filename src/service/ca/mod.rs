@@ -32,6 +32,7 @@ pub(in crate::service) use self::times::middle;
 pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError};
 use super::files::{self, FileError};
+use super::private_key::Passphrase;
 use crate::locales::Text;
 
 const ROOT: &str = "root";
@@ -95,7 +96,8 @@ pub struct Ca {
 
 impl Ca {
     /// Makes a root (20 years) and an issuing CA (10 years), and writes both to a new folder: `root.crt.pem`,
-    /// `root.key.pem`, `issuing.crt.pem`, `issuing.key.pem`. The folder appears whole or not at all.
+    /// `root.key.pem`, `issuing.crt.pem`, `issuing.key.pem`, the keys encrypted where there is a passphrase. The folder
+    /// appears whole or not at all.
     ///
     /// # Errors
     /// [`FileError::Exists`] where the folder holds anything already.
@@ -103,6 +105,7 @@ impl Ca {
         folder: &Path,
         algorithm: Algorithm,
         environment: &str,
+        passphrase: Option<&Passphrase>,
         now: OffsetDateTime,
     ) -> Result<Self, CaError> {
         let generate = || algorithm.generate().map_err(CaError::Encoding);
@@ -114,8 +117,8 @@ impl Ca {
         issuing.use_authority_key_identifier_extension = true;
         let issuing = issuing.signed_by(&*key, &Issuer::from_params(&root, &*root_key)).map_err(CaError::Encoding)?;
         files::create_folder(folder, |folder| {
-            credential::write(folder, ROOT, &root_key, &[root_certificate.der()])?;
-            credential::write(folder, ISSUING, &key, &[issuing.der()])
+            credential::write(folder, ROOT, &root_key, &[root_certificate.der()], passphrase)?;
+            credential::write(folder, ISSUING, &key, &[issuing.der()], passphrase)
         })?;
         log::info!(folder:% = folder.display(), algorithm:% = algorithm; "CA created");
         Self::new(root_certificate.into(), issuing.into(), key)
@@ -123,16 +126,17 @@ impl Ca {
     }
 
     /// Reads what [`Ca::create`] wrote. The root's key is not needed and may be kept elsewhere; where it is present, it
-    /// must be as well kept as the issuing key, and fit.
-    pub fn load(folder: &Path) -> Result<Self, CaError> {
+    /// must be as well kept as the issuing key, and fit unless it is encrypted: then it is left closed, and may be under
+    /// a passphrase of its own.
+    pub fn load(folder: &Path, passphrase: Option<&Passphrase>) -> Result<Self, CaError> {
         let root = match Credential::load(folder, ROOT) {
             Ok(root) => root.chain().first().cloned(),
-            Err(CredentialError::File(FileError::Missing { .. })) => {
+            Err(CredentialError::File(FileError::Missing { .. }) | CredentialError::Locked { .. }) => {
                 credential::read_chain(folder, ROOT)?.into_iter().next()
             }
             Err(error) => return Err(error.into()),
         };
-        let issuing = Credential::load(folder, ISSUING)?;
+        let issuing = Credential::unlock(folder, ISSUING, passphrase)?;
         let issued = |root: &[u8], issuing: &[u8]| {
             let (_, root) = X509Certificate::from_der(root).ok()?;
             let (_, issuing) = X509Certificate::from_der(issuing).ok()?;
@@ -146,6 +150,18 @@ impl Ca {
             _ => None,
         }
         .ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
+    }
+
+    /// Encrypts root and issuing key under the new passphrase, or takes the encryption off without one; the old one opens
+    /// them. Returns the files that were replaced: none where it was done already. A service that runs goes on.
+    ///
+    /// Interrupted, it goes on with the same call; the issuing key is under the one passphrase or the other.
+    pub fn protect_keys(
+        folder: &Path,
+        old: Option<&Passphrase>,
+        new: Option<&Passphrase>,
+    ) -> Result<Vec<PathBuf>, CredentialError> {
+        credential::protect(folder, &[ROOT, ISSUING], old, new)
     }
 
     fn new(root: CertificateDer<'static>, issuing: CertificateDer<'static>, key: Zeroizing<KeyPair>) -> Option<Self> {

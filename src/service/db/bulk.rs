@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, Statement, on, parts, row_number};
+use super::{Connection, DatabaseError, Moment, Statement, on, row_groups, row_number};
 use crate::protocol::bulk::{BulkState, BulkVerdict};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -149,7 +149,7 @@ pub async fn insert(transaction: &mut Connection, bulk: &NewBulk<'_>, items: &[N
         .await?
     );
     let mut positions = 1_i64..;
-    for items in parts(items) {
+    for items in row_groups(items) {
         let mut statement = Statement::new("INSERT INTO bulk_items (bulk, position, request, csr_sha256, warnings) ");
         statement.push_rows(items.iter().zip(&mut positions).map(|(item, position)| {
             [id.into(), position.into(), item.request.into(), (&item.csr_sha256).into(), (&item.warnings).into()]
@@ -401,7 +401,7 @@ pub async fn note(
     verdict: BulkVerdict,
     refused: &[(i64, String)],
 ) -> Result<(), DatabaseError> {
-    for refused in parts(refused) {
+    for refused in row_groups(refused) {
         let mut statement = Statement::new(
             "UPDATE bulk_items SET outcome = 'refused', problem = refused.problem
              FROM (SELECT column1 AS position, column2 AS problem FROM (",

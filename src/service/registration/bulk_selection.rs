@@ -34,7 +34,6 @@ impl App {
             return Err(Refusal::invalid_field("state", Text::new("expected-pending")).into());
         }
         self.expire().await?;
-        while self.index_requests().await {}
         let mut items = Vec::new();
         let mut after = query.after;
         for _ in 0..LOOKS {

@@ -171,7 +171,6 @@ impl App {
     pub async fn evidence(&self, actor: &Actor, number: RequestNumber) -> Result<Evidence, Failure> {
         self.reach_request(actor, Action::ReadRequest, number).await?;
         self.expire().await?;
-        self.index_requests().await;
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
         let csr = check_again(&mut connection, &row).await?;

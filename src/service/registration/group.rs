@@ -97,6 +97,11 @@ impl App {
         self.change(arrival, |changes| &mut changes.arrivals).await
     }
 
+    /// Whether changes are being written, or wait for that.
+    pub(in crate::service) fn is_writing(&self) -> bool {
+        self.group.lock().writing
+    }
+
     /// Adds a signature to the record, and gives what the record has now.
     pub(super) async fn complete(self: &Arc<Self>, signed: Signed) -> Result<Signed, Failure> {
         self.change(signed, |changes| &mut changes.signed).await

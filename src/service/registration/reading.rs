@@ -17,9 +17,10 @@ use crate::service::app::App;
 use crate::service::audit::{self, AuditFilter};
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::{self, View};
+use crate::service::db::request_index::{self, Traits};
 use crate::service::db::request_list::{self, Filter, Order};
 use crate::service::db::requests::{self, Count, RequestRow, Shared};
-use crate::service::db::{Connection, DatabaseError, request_index};
+use crate::service::db::{Connection, DatabaseError};
 use crate::service::error::{Failure, Refusal};
 
 /// The most rows on one page.
@@ -27,7 +28,7 @@ const PAGE_LIMIT: u32 = 200;
 const PAGE: u32 = 50;
 
 /// How many requests enter the index in one step.
-const INDEX_PART: usize = 250;
+const INDEX_PART: u64 = 1_024;
 
 /// The most characters of a search.
 const SEARCH_LIMIT: usize = 200;
@@ -96,7 +97,6 @@ impl App {
         let wanted = self.wanted(actor, query).await?;
         let filter = wanted.filter(query.after, limit(query.limit)?);
         self.expire().await?;
-        self.index_requests().await;
         listed(&mut *self.database.read().await?, &filter).await
     }
 
@@ -115,19 +115,20 @@ impl App {
         Ok(Wanted { state, organisation, kinds, search: searched(query.search.as_deref())?, order: query.order })
     }
 
-    /// Adds what came last to the index that searches and warnings ask. What does not succeed is for the next one.
-    pub async fn index_requests(&self) -> bool {
+    /// Adds the next requests to the index that searches and warnings ask, where more than `spared` are not in it; says
+    /// whether it did. What does not succeed is for the next time: whoever asks looks at them one by one until then.
+    pub async fn index_requests(&self, spared: u64) -> bool {
         let extend = async {
-            if request_index::behind(&mut *self.database.read().await?).await? == 0 {
+            if request_index::behind(&mut *self.database.read().await?).await? <= spared {
                 return Ok(0);
             }
             let mut transaction = self.database.write().await?;
             let added = request_index::extend(&mut transaction, INDEX_PART).await?;
             transaction.commit().await?;
-            Ok::<usize, DatabaseError>(added)
+            Ok::<u64, DatabaseError>(added)
         };
         match extend.await {
-            Ok(added) => added == INDEX_PART,
+            Ok(added) => added > 0,
             Err(error) => {
                 log::warn!(cause:% = error; "requests not indexed");
                 false
@@ -145,7 +146,6 @@ impl App {
     pub async fn request(&self, actor: &Actor, number: RequestNumber) -> Result<RequestDetail, Failure> {
         self.reach_request(actor, Action::ReadRequest, number).await?;
         self.expire().await?;
-        self.index_requests().await;
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
         let csr = check_again(&mut connection, &row).await?;
@@ -271,14 +271,14 @@ impl Wanted {
 
 /// The requests that a filter lets through, each with what the approver should look at.
 pub(super) async fn listed(connection: &mut Connection, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
-    let Page { mut items, next } = request_list::list(connection, filter).await?;
+    let Page { items, next } = request_list::list(connection, filter).await?;
+    let (mut items, traits): (Vec<RequestSummary>, Vec<Traits>) = items.into_iter().unzip();
     let positions: HashMap<RequestNumber, usize> =
         items.iter().enumerate().map(|(position, item)| (item.number, position)).collect();
     for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
         item.warnings.push(Rule::MixedScript.as_str().to_owned());
     }
-    let numbers: Vec<RequestNumber> = items.iter().map(|item| item.number).collect();
-    for (number, shared, _) in requests::find_sharing(connection, &numbers).await? {
+    for (number, shared, _) in requests::find_sharing(connection, &traits).await? {
         let (rule, _) = duplicate(shared);
         if let Some(item) = positions.get(&number).and_then(|position| items.get_mut(*position)) {
             item.warnings.push(rule.as_str().to_owned());
@@ -321,7 +321,8 @@ async fn warnings(
         // The rules became stricter since it came; it cannot be approved.
         Err(findings) => findings.clone(),
     };
-    for (_, shared, other) in requests::find_sharing(connection, &[row.number]).await? {
+    let traits = requests::traits(connection, &[row.number]).await?;
+    for (_, shared, other) in requests::find_sharing(connection, &traits).await? {
         // That another organisation uses it is alarming; whose request it is stays theirs.
         let foreign = matches!(actor, Actor::Manager(manager) if manager.role == Role::RegistrationManager)
             && other.organisation != row.organisation;
@@ -344,6 +345,10 @@ const fn duplicate(shared: Shared) -> (Rule, &'static str) {
 
 /// A label that mixes scripts may pass for another one (UTS #39 §5.1).
 fn mixed_script(host: &str) -> Option<Finding> {
+    // ASCII is of one script, unless it stands for something else.
+    if host.is_ascii() && !host.to_ascii_lowercase().contains("xn--") {
+        return None;
+    }
     let (unicode, _) = idna::domain_to_unicode(host);
     let mixed = unicode.split('.').any(|label| !label.is_single_script());
     mixed.then(|| Finding::new(Rule::MixedScript, "subject.CN", format!("{unicode} ({host})"), ""))

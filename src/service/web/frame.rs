@@ -186,7 +186,7 @@ pub(in crate::service) async fn present(request: Request, next: Next) -> Respons
         detail: refusal.text().in_language(language),
         hint: refusal.text().hint(language).unwrap_or_default(),
         request_id: id.map(|id| id.0).unwrap_or_default(),
-        findings: refusal.findings().iter().map(|finding| locales::finding(finding, language)).collect(),
+        findings: refusal.findings().iter().map(|finding| shown::finding(finding, language)).collect(),
         labels: ["refused-request-id", "nav-home"].map(|id| Text::new(id).in_language(language)),
     };
     let mut html = html_response(page.render().unwrap_or_default(), language);

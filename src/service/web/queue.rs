@@ -108,7 +108,7 @@ pub(super) async fn queue(
     let counts = app.request_counts(&viewer.actor, query.organisation.as_deref()).await?;
     let rows: Vec<Row> = page.items.into_iter().map(|item| Row::new(item, &viewer, &app)).collect();
     let organisations = match viewer.is_ptc() {
-        true => app.list_organisations(&viewer.actor).await?.into_iter().map(|known| known.code).collect(),
+        true => app.organisation_codes(&viewer.actor).await?,
         false => Vec::new(),
     };
     let template = Queue {
@@ -247,7 +247,7 @@ pub(super) async fn preview(
             key: detail.key,
             csr_sha256: detail.csr_sha256,
             description: inert(&detail.contact.description),
-            warnings: detail.warnings.iter().map(|finding| locales::finding(finding, viewer.language)).collect(),
+            warnings: detail.warnings.iter().map(|finding| shown::finding(finding, viewer.language)).collect(),
             obstacle: (state != State::Pending).then(|| locales::state(state).in_language(viewer.language)),
         });
     }
@@ -303,7 +303,7 @@ pub(super) async fn decide(
         number,
         refused: outcome.err().map(|failure| {
             let refusal = failure.refusal();
-            let findings = refusal.findings().iter().map(|finding| locales::finding(finding, viewer.language));
+            let findings = refusal.findings().iter().map(|finding| shown::finding(finding, viewer.language));
             let why = std::iter::once(refusal.text().in_language(viewer.language)).chain(findings);
             (why.collect::<Vec<_>>().join(" "), refusal.text().hint(viewer.language).unwrap_or_default())
         }),
