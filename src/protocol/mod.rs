@@ -3,6 +3,7 @@
 //! Serde types and pure functions only. Nothing here opens a file or a socket, or asks for the time.
 
 pub mod batch;
+pub mod bulk;
 mod csr_form;
 pub(crate) mod der;
 pub mod messages;

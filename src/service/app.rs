@@ -16,7 +16,7 @@ use super::db::{Database, DatabaseError, Moment};
 use super::metrics::Metrics;
 use super::package::Signer;
 use super::publication::{Budget, Publication};
-use super::registration::{Group, Signing, Submitters, Watchers};
+use super::registration::{Group, PART, Signing, Submitters, Watchers};
 use crate::locales::Text;
 use crate::protocol::secret::sha256_hex;
 
@@ -112,6 +112,12 @@ pub struct App {
     pub(super) submitters: Submitters,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
+    /// Wakes whoever works on bulk decisions.
+    pub(super) bulk_work: watch::Sender<()>,
+    /// How many requests of a bulk decision are decided on in one transaction.
+    pub(super) bulk_part: usize,
+    /// A name of this process that no other one has.
+    pub(super) process: String,
 }
 
 impl App {
@@ -150,6 +156,9 @@ impl App {
             signing: Signing::default(),
             submitters: Submitters::default(),
             outbox: watch::Sender::new(()),
+            bulk_work: watch::Sender::new(()),
+            bulk_part: PART,
+            process: Serial::random()?.to_string(),
         })
     }
 
@@ -168,6 +177,12 @@ impl App {
     /// Takes serial numbers from elsewhere than chance, to see what a collision does.
     pub fn with_serials(mut self, serials: impl Fn() -> Result<Serial, CaError> + Send + Sync + 'static) -> Self {
         self.serials = Box::new(serials);
+        self
+    }
+
+    /// Decides on so many requests of a bulk decision in one transaction, to see what happens in between.
+    pub const fn with_bulk_parts(mut self, requests: usize) -> Self {
+        self.bulk_part = requests;
         self
     }
 

@@ -133,6 +133,18 @@ actions! {
     Approve = "request.approve";
     /// Say no.
     Reject = "request.reject";
+    /// Show many requests to be decided on as one, or decide on them.
+    DecideInBulk = "bulk.create";
+    /// List bulk decisions.
+    ListBulk = "bulk.list";
+    /// See a bulk decision with what became of each request.
+    ReadBulk = "bulk.read";
+    /// Start what was shown.
+    StartBulk = "bulk.start";
+    /// End a bulk decision before its end.
+    StopBulk = "bulk.stop";
+    /// The last request of a bulk decision had its turn.
+    FinishBulk = "bulk.finish";
     /// A newer request took the place.
     Cancel = "request.cancel";
     /// Nobody decided in time.
@@ -208,6 +220,15 @@ pub enum Object<'a> {
     Package(i64),
     /// A revocation list.
     Crl(u64),
+    /// A bulk decision, or a number that none has.
+    Bulk {
+        /// Its number.
+        id: u64,
+        /// Code of the organisation of the registration manager who made it.
+        organisation: Option<&'a str>,
+        /// The manager who made it.
+        maker: Option<u64>,
+    },
 }
 
 impl Object<'_> {
@@ -215,7 +236,9 @@ impl Object<'_> {
     pub const fn organisation(&self) -> Option<&str> {
         match self {
             Self::Organisation(code) => Some(code),
-            Self::Request { organisation, .. } | Self::Certificate { organisation, .. } => *organisation,
+            Self::Request { organisation, .. }
+            | Self::Certificate { organisation, .. }
+            | Self::Bulk { organisation, .. } => *organisation,
             Self::Everything | Self::Manager(_) | Self::Package(_) | Self::Crl(_) => None,
         }
     }
@@ -240,6 +263,7 @@ impl fmt::Display for Object<'_> {
             Self::Manager(id) => write!(formatter, "manager:{id}"),
             Self::Package(id) => write!(formatter, "package:{id}"),
             Self::Crl(number) => write!(formatter, "crl:{number}"),
+            Self::Bulk { id, .. } => write!(formatter, "bulk:{id}"),
         }
     }
 }
@@ -277,6 +301,10 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
                 | Action::ReadRequest
                 | Action::Approve
                 | Action::Reject
+                | Action::DecideInBulk
+                | Action::ListBulk
+                | Action::ReadBulk
+                | Action::StopBulk
                 | Action::ListCertificates
                 | Action::ReadCertificate
                 | Action::Revoke
@@ -293,6 +321,7 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
                 | Action::RotatePackage
                 | Action::ReadAudit
                 | Action::ReadHealth => Ok(()),
+                Action::StartBulk => made_by(manager, object),
                 _ => Err(Refusal::forbidden(Text::new("forbidden-not-for-managers"))),
             };
         }
@@ -300,8 +329,16 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
         (Role::RegistrationManager, None) => return Err(Refusal::not_found()),
     };
     match action {
-        Action::ListRequests | Action::ReadRequest | Action::ListCertificates | Action::ReadCertificate => {
-            own(own_organisation, object)
+        Action::ListRequests
+        | Action::ReadRequest
+        | Action::ListCertificates
+        | Action::ReadCertificate
+        | Action::DecideInBulk
+        | Action::ListBulk
+        | Action::ReadBulk => own(own_organisation, object),
+        Action::StartBulk | Action::StopBulk => {
+            own(own_organisation, object)?;
+            made_by(manager, object)
         }
         Action::Approve | Action::Reject | Action::Revoke => {
             own(own_organisation, object)?;
@@ -317,4 +354,12 @@ fn authorize_manager(manager: &Manager, action: Action, object: &Object<'_>) -> 
 /// What belongs to another organisation, or to none, does not exist.
 fn own(organisation: &str, object: &Object<'_>) -> Result<(), Refusal> {
     if object.organisation() == Some(organisation) { Ok(()) } else { Err(Refusal::not_found()) }
+}
+
+/// What a bulk decision binds to was shown to its maker alone.
+fn made_by(manager: &Manager, object: &Object<'_>) -> Result<(), Refusal> {
+    match object {
+        Object::Bulk { maker: Some(maker), .. } if *maker == manager.id => Ok(()),
+        _ => Err(Refusal::forbidden(Text::new("forbidden-not-the-maker"))),
+    }
 }

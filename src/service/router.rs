@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::frame::{Frame, Places};
-use super::api::{JSON, administration, batch, frame, manager, operations, public, publication};
+use super::api::{JSON, administration, batch, bulk, frame, manager, operations, public, publication};
 use super::app::App;
 use super::listener::ListenerName;
 use super::web;
@@ -54,6 +54,10 @@ fn secure_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(manager::request))
         .routes(routes!(manager::approve))
         .routes(routes!(manager::reject))
+        .routes(routes!(bulk::list, bulk::decide))
+        .routes(routes!(bulk::status))
+        .routes(routes!(bulk::results))
+        .routes(routes!(bulk::stop))
         .routes(routes!(manager::certificates))
         .routes(routes!(manager::certificate))
         .routes(routes!(manager::revoke))

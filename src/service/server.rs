@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::app::App;
 use super::credential::CredentialError;
@@ -28,6 +28,13 @@ const OPERATIONS_CONNECTIONS: usize = 64;
 
 /// How often it looks for requests that are not in the index of searches.
 const INDEX_ROUND: Duration = Duration::from_secs(1);
+
+/// How often it looks for bulk decisions that a process which died has left.
+const BULK_ROUND: Duration = Duration::from_secs(1);
+
+/// How far the index stays behind while submissions wait to be written: so many requests, for so long.
+const INDEX_BEHIND: u64 = 20_000;
+const INDEX_DELAY: Duration = Duration::from_secs(30);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +138,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         accept(secure_listener, Some(secure_tls), router::secure(app.clone()), ListenerName::Secure),
         tokio::spawn(rounds(app.clone(), stopped.clone())),
         tokio::spawn(index(app.clone(), stopped.clone())),
+        tokio::spawn(bulk_decisions(app.clone(), stopped.clone())),
     ];
     let plain = plain.map(|(listener, address)| {
         tasks.push(accept(listener, None, router::plain(app.clone()), ListenerName::Plain));
@@ -176,19 +184,45 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("renew the OCSP responder", app.renew_responder()).await;
         attempt("remind managers", app.remind()).await;
         attempt("tidy up the outbox", app.tidy_up_outbox()).await;
+        attempt("tidy up bulk decisions", app.tidy_up_bulk()).await;
     }
 }
 
-/// Brings the index of the requests up to what came in the meantime, part by part, so that others write in between.
+/// Brings the index of the requests up to what came in the meantime, part by part, so that others write in between. Whoever
+/// waits for an acknowledgement goes first.
 async fn index(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     let mut ticks = interval(INDEX_ROUND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut complete = Instant::now();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        while !*stopped.borrow() && app.index_requests().await {}
+        while !*stopped.borrow() {
+            let spared = if app.is_writing() && complete.elapsed() < INDEX_DELAY { INDEX_BEHIND } else { 0 };
+            if !app.index_requests(spared).await {
+                if spared == 0 {
+                    complete = Instant::now();
+                }
+                break;
+            }
+        }
+    }
+}
+
+/// Works off bulk decisions: at once what an earlier run left, then whatever comes.
+async fn bulk_decisions(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut woken = app.bulk_work.subscribe();
+    let mut ticks = interval(BULK_ROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = woken.changed() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        attempt("decide in bulk", app.work_off_bulk(&stopped)).await;
     }
 }
 

@@ -102,6 +102,51 @@ fn without_script_everything_can_be_decided() {
 }
 
 #[test]
+fn everything_that_matches_is_decided_on_as_one() {
+    let service = Service::at_its_address();
+    // More than a page, and one that somebody else decides on meanwhile.
+    let mine = service.pending_many(A, 60);
+    let browser = Browser::of(&service, &service.manager(A));
+    browser.open("/requests");
+    let mut tabs = 0;
+    while browser.focused() != "all" {
+        browser.press(TAB);
+        tabs += 1;
+        assert!(tabs < 200, "Tab never comes to the button");
+    }
+    browser.press(ENTER);
+    browser.see("60 requests can be decided on.");
+    service.approve(mine[30].0);
+    browser.press("a");
+    browser.press(ENTER);
+    browser.see("Bulk decision");
+    // The page says so by itself.
+    browser.see("60 of 60");
+    browser.see("finished");
+    browser.see("decided by operator test");
+    let first = browser.run("return document.querySelector('#rows th').textContent");
+    assert_eq!(first, mine[30].0.to_string(), "what was not decided comes first");
+    for (number, _) in &mine {
+        assert_eq!(service.detail(*number).status.state, State::Approved);
+    }
+
+    // Without script, a rejection, and the page is looked at again.
+    service.pending_many(A, 55);
+    browser.chromium("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    browser.open("/requests?state=waiting");
+    browser.click("#all");
+    browser.see("55 requests can be decided on.");
+    browser.click("#reason");
+    browser.press("Not ours.");
+    browser.press(ENTER);
+    browser.wait("the end", || {
+        browser.open(&browser.path());
+        browser.text().contains("finished")
+    });
+    assert!(browser.text().contains("Reject: Not ours."), "{}", browser.text());
+}
+
+#[test]
 fn a_new_request_appears_and_disturbs_nothing() {
     let service = Service::at_its_address();
     let first = service.pending(A);

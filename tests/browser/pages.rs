@@ -1,16 +1,25 @@
 //! Every page for both roles, in both languages and themes: complete, readable, without complaints.
 
-use ptc_enroll::protocol::request::{Kind, RequestNumber};
+use ptc_enroll::locales::Language;
+use ptc_enroll::protocol::bulk::{BulkDecision, BulkState, BulkVerdict, ShownRequest};
+use ptc_enroll::protocol::request::{Kind, RequestNumber, State};
+use ptc_enroll::service::auth::Actor;
+use ptc_enroll::service::registration::{Maker, RequestQuery};
 use ptc_enroll::service::web::PAGES;
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, axe};
-use crate::support::service::{A, B, Draft, Identity, Service};
+use crate::support::receivers::eventually;
+use crate::support::service::{A, B, Draft, Identity, Service, operator};
 
 /// What axe-core looks for: WCAG 2.2 at level AA, and what it calls good practice besides.
 const RULES: &str = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']";
 /// How many pixels of the page lie beside a window, outside of what scrolls by itself.
 const OVERHANG: &str = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+
+/// In how many lines the sections stand.
+const NAVIGATION_LINES: &str =
+    "return new Set([...document.querySelectorAll('header nav li')].map((it) => it.offsetTop)).size";
 
 /// A service with something on every page, and the numbers of a pending and an approved request.
 fn furnished() -> (Service, RequestNumber, RequestNumber) {
@@ -29,6 +38,34 @@ fn furnished() -> (Service, RequestNumber, RequestNumber) {
     (service, pending.number, approved.number)
 }
 
+/// Bulk decisions of a manager: one that is shown and not started, one that another process is working on, and one that
+/// has ended; their paths.
+fn bulk(service: &Service, identity: &Identity) -> [(&'static str, String); 3] {
+    let managers = service.run(service.app.list_managers(&operator())).unwrap();
+    let actor = Actor::Manager(managers.into_iter().find(|manager| manager.id == identity.id).unwrap());
+    let maker = Maker { actor: &actor, certificate: Some(&identity.serial) };
+    let mut decide = || {
+        let mut shown = service.pending_many(A, 3);
+        shown[1].1 = "0".repeat(64);
+        let requests = shown.into_iter().map(|(number, csr_sha256)| ShownRequest { number, csr_sha256 }).collect();
+        let asked = BulkDecision { verdict: BulkVerdict::Reject, reason: Some("Not ours.".to_owned()), requests };
+        let id = service.run(service.app.decide_in_bulk(maker, None, asked, Language::English)).unwrap().id;
+        eventually("the end of a bulk decision", || {
+            service.run(service.app.bulk(&actor, id, Language::English)).unwrap().state == BulkState::Finished
+        });
+        id
+    };
+    let (running, ended) = (decide(), decide());
+    service.tamper(
+        "UPDATE bulk_decisions SET state = 'running', ended_at = NULL, worker = 'another', worker_until = 4102444800, decided = 1
+         WHERE id = (SELECT min(id) FROM bulk_decisions WHERE state = 'finished')",
+    );
+    let query = RequestQuery { state: Some(State::Pending), ..RequestQuery::default() };
+    let draft = service.run(service.app.draft_bulk(maker, &query)).unwrap();
+    [("bulk-draft", draft), ("bulk-running", running), ("bulk-ended", ended)]
+        .map(|(name, id)| (name, format!("/requests/bulk/{id}")))
+}
+
 /// Names and paths of the pages of a role.
 fn paths(service: &Service, ptc: bool, pending: RequestNumber, approved: RequestNumber) -> Vec<(&'static str, String)> {
     let serial = service.detail(approved).status.issued.unwrap().serial;
@@ -41,6 +78,7 @@ fn paths(service: &Service, ptc: bool, pending: RequestNumber, approved: Request
         ("certificates", "/certificates".to_owned()),
         ("certificate", format!("/certificates/{serial}")),
         ("refused", "/requests/999999".to_owned()),
+        ("bulk-list", "/requests/bulk".to_owned()),
     ];
     if ptc {
         paths.extend(
@@ -75,6 +113,10 @@ fn look(browser: &Browser, paths: &[(&str, String)], who: &[&str], label: &str, 
             for expected in who.iter().filter(|expected| !text.contains(**expected)) {
                 wrong.push(format!("{here} does not show {expected:?}: {text}"));
             }
+        }
+        let lines = browser.run(NAVIGATION_LINES);
+        if lines != 1 && *name != "refused" {
+            wrong.push(format!("{here} has its sections in {lines} lines"));
         }
         for theme in ["light", "dark"] {
             browser.prefer(theme);
@@ -123,21 +165,25 @@ fn look_twice(service: &Service, identity: &Identity, paths: &[(&str, String)], 
 #[test]
 fn every_page_of_a_registration_manager_is_complete_and_accessible() {
     let (service, pending, approved) = furnished();
-    let paths = paths(&service, false, pending, approved);
+    let manager = service.manager(A);
+    let mut paths = paths(&service, false, pending, approved);
+    paths.extend(bulk(&service, &manager));
     let who = [
         &["Jean Dupont", "registration manager", "J1CFRA – FRANCE LA POSTE", "test"][..],
         &["Jean Dupont", "gestionnaire d’enregistrement", "J1CFRA – FRANCE LA POSTE", "test"],
     ];
-    look_twice(&service, &service.manager(A), &paths, "rm", who);
+    look_twice(&service, &manager, &paths, "rm", who);
 }
 
 #[test]
 fn every_page_of_a_ptc_manager_is_complete_and_accessible() {
     let (service, pending, approved) = furnished();
     service.manager(A);
-    let paths = paths(&service, true, pending, approved);
+    let mut paths = paths(&service, true, pending, approved);
+    paths.extend(bulk(&service, &service.ptc_manager()));
     // A page that is added to the table is looked at here too; these are no pages.
-    let elsewhere = ["/", "/certificates/{serial}/download", "/audit/export", "/static/{name}"];
+    let elsewhere =
+        ["/", "/certificates/{serial}/download", "/audit/export", "/static/{name}", "/requests/bulk/{id}/results"];
     for (_, route) in PAGES.iter().filter(|(method, route)| *method == "get" && !elsewhere.contains(route)) {
         let fixed = route.split('{').next().unwrap();
         let is_route = |path: &str| match route.contains('{') {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ptc_enroll::protocol::bulk::{BulkState, BulkStatus};
 use ptc_enroll::protocol::messages::{RequestStatus, Revocation, RevocationCode};
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::{RequestNumber, State};
@@ -15,6 +16,7 @@ use ptc_enroll::service::notices::{Mail, Security};
 use serde_json::json;
 use time::Duration;
 
+use super::bulk;
 use crate::support::database::TestDatabase;
 use crate::support::postgres::{PostgresServer, psql};
 use crate::support::receivers::{Receiver, eventually, mail_server};
@@ -308,4 +310,39 @@ fn a_process_that_dies_leaves_nothing_undone() {
     let told: BTreeSet<String> = letters.iter().map(|letter| letter.header("Message-ID")).collect();
     assert_eq!(told.len().to_string(), cluster.sql("SELECT count(*) FROM outbox"), "{last}");
     assert!(letters.len() <= told.len() + 1, "only one letter may have been under way");
+}
+
+#[test]
+fn bulk_decisions_are_worked_off_once_whichever_process_does_it() {
+    let mut cluster = Cluster::start(2, |_| {});
+    let victim = cluster.others.pop().unwrap();
+    let service = &cluster.service;
+    let manager = service.manager(A);
+    let shown = service.pending_many(A, 1_600);
+    // Three of them at once, on each process one; the second and third want what the first wants too.
+    let ports = [cluster.others[0].secure, victim.secure];
+    let clients: Vec<Client> = ports.into_iter().map(|port| service.client(port, Some(&manager))).collect();
+    let wanted = [&shown[..1_200], &shown[600..], &shown[..600]];
+    let ids: Vec<u64> = wanted
+        .into_iter()
+        .enumerate()
+        .map(|(at, shown)| bulk::approve_all(&clients[at % 2], shown).json::<BulkStatus>().id)
+        .collect();
+    let approved = || cluster.sql("SELECT count(*) FROM requests WHERE state = 'approved'").parse::<u32>().unwrap();
+    eventually("the first decisions", || approved() > 0);
+    victim.kill();
+    let statuses: Vec<BulkStatus> = ids.iter().map(|id| bulk::ended(&clients[0], *id)).collect();
+    assert!(statuses.iter().all(|status| status.state == BulkState::Finished), "{statuses:?}");
+    assert_eq!(statuses.iter().map(|status| status.approved).sum::<u64>(), 1_600, "{statuses:?}");
+    assert_eq!(statuses.iter().map(|status| status.refused).sum::<u64>(), 1_200, "{statuses:?}");
+    let certificates = "SELECT count(*) || ' ' || count(DISTINCT request) FROM certificates WHERE request > 0";
+    assert_eq!(cluster.sql(certificates), "1600 1600");
+    let entries = "SELECT count(*) || ' ' || count(DISTINCT object) FROM audit WHERE action = 'request.approve'";
+    assert_eq!(cluster.sql(entries), "1600 1600");
+    let unsigned = "SELECT count(*) FROM certificates WHERE der IS NULL";
+    eventually("the last signatures", || {
+        service.run(service.app.sign_recorded()).unwrap();
+        cluster.sql(unsigned) == "0"
+    });
+    cluster.audit_is_intact();
 }

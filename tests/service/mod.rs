@@ -2,6 +2,7 @@
 
 mod audit;
 mod batch;
+mod bulk;
 mod ca;
 mod cluster;
 mod commands;
@@ -21,6 +22,7 @@ mod package;
 mod packages;
 mod pages;
 mod postgres;
+mod request_list;
 mod revocation_list;
 mod rights;
 mod submission;

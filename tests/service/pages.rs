@@ -17,7 +17,7 @@ const ROLES: [&str; 6] =
 
 /// All things below belong to organisation A: `{number}` is a workstation's pending request, `{serial}` a workstation's
 /// certificate. A form that does what it should answers 303, or 200 where it shows a result.
-const TABLE: [(&str, &str, [u16; 6]); 29] = [
+const TABLE: [(&str, &str, [u16; 6]); 35] = [
     ("get", "/", [0, 303, 303, 303, 303, 403]),
     ("get", "/requests", [0, 403, 200, 200, 200, 403]),
     ("get", "/requests/{number}", [0, 403, 200, 404, 200, 403]),
@@ -25,6 +25,14 @@ const TABLE: [(&str, &str, [u16; 6]); 29] = [
     ("post", "/requests/{number}/reject", [0, 403, 303, 404, 303, 403]),
     ("post", "/requests/preview", [0, 403, 200, 404, 200, 403]),
     ("post", "/requests/decide", [0, 403, 200, 200, 200, 403]),
+    ("get", "/requests/bulk", [0, 403, 200, 200, 200, 403]),
+    // What waits for the manager of B is nothing.
+    ("post", "/requests/bulk", [0, 403, 303, 422, 303, 403]),
+    // A draft of the centre's, which is no single organisation's.
+    ("get", "/requests/bulk/{id}", [0, 403, 404, 404, 200, 403]),
+    ("post", "/requests/bulk/{id}/start", [0, 403, 404, 404, 303, 403]),
+    ("post", "/requests/bulk/{id}/stop", [0, 403, 404, 404, 409, 403]),
+    ("get", "/requests/bulk/{id}/results", [0, 403, 404, 404, 200, 403]),
     ("get", "/certificates", [0, 403, 200, 200, 200, 403]),
     ("get", "/certificates/{serial}", [0, 403, 200, 404, 200, 403]),
     ("get", "/certificates/{serial}/download", [0, 403, 200, 404, 200, 403]),
@@ -94,6 +102,11 @@ fn visit(service: &Service, client: &Client, method: &str, template: &str) -> Re
     if template.contains("{serial}") {
         path = path.replace("{serial}", &service.identity(&service.approved(A)).serial);
     }
+    if template.starts_with("/requests/bulk/{id}") {
+        let ptc = service.secure(Some(&service.ptc_manager()));
+        let draft = ptc.form("/requests/bulk", &[("state", "pending")]);
+        path = draft.header("location").unwrap().to_owned() + template.strip_prefix("/requests/bulk/{id}").unwrap();
+    }
     if template.starts_with("/managers/{id}") {
         path = path.replace("{id}", &service.manager(A).id.to_string());
     }
@@ -123,6 +136,7 @@ fn visit(service: &Service, client: &Client, method: &str, template: &str) -> Re
             ("code", "superseded"),
             ("language", "fr"),
             ("grace_days", "0"),
+            ("state", "pending"),
         ],
     };
     client.form(&path, fields)
@@ -336,7 +350,7 @@ fn the_request_page_has_what_a_decision_needs() {
         "Debian 13",
         "was different",
         &format!("/requests/{}", first.number),
-        "the same MAC address is named by another request",
+        "MAC address: the same MAC address is named by another request",
         "Also open at: Jean Dupont",
         "Submitted",
         "package ",
@@ -344,6 +358,11 @@ fn the_request_page_has_what_a_decision_needs() {
     ] {
         assert!(page.contains(needed), "{needed}: {page}");
     }
+    let french = service
+        .secure(Some(&two))
+        .send_to("GET", &format!("/requests/{second}"), &[("Accept-Language", "fr")], None)
+        .text();
+    assert!(french.contains("Adresse MAC : la même adresse MAC est indiquée"), "{french}");
     // A server's request is not theirs to decide on, and the page says so instead of offering it.
     let server = service.submit(A, Draft::new(A, Kind::Server, "api.poste.example")).number;
     let page = service.secure(Some(&two)).page(&format!("/requests/{server}")).text();

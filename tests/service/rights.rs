@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ptc_enroll::protocol::bulk::BulkStatus;
 use ptc_enroll::protocol::messages::{API, NewManager, Reissue, RequestDetail, Revocation, RevocationCode};
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::{Kind, Role};
@@ -10,6 +11,7 @@ use ptc_enroll::service::audit::{self, Verdict};
 use ptc_enroll::service::handover;
 use serde_json::{Value, json};
 
+use super::bulk;
 use crate::support::service::{A, B, Draft, Enrolled, Identity, Reply, Service, new_package, operator};
 use crate::support::verifiers::openssl;
 
@@ -28,7 +30,7 @@ const ROLES: [&str; 9] = [
 
 /// All things below belong to organisation A: `{number}` is a pending request (an approved one for its outcome),
 /// `{serial}` a workstation's certificate, `{id}` a manager or an install package.
-const TABLE: [(&str, &str, [u16; 9]); 31] = [
+const TABLE: [(&str, &str, [u16; 9]); 36] = [
     ("POST", "/requests", [401, 201, 401, 401, 401, 401, 401, 401, 401]),
     ("GET", "/requests/{number}", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
     ("PUT", "/requests/{number}/outcome", [401, 404, 200, 401, 401, 401, 401, 401, 401]),
@@ -47,6 +49,13 @@ const TABLE: [(&str, &str, [u16; 9]); 31] = [
     ("GET", "/manager/requests/{number}", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
     ("POST", "/manager/requests/{number}/approve", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
     ("POST", "/manager/requests/{number}/reject", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
+    ("GET", "/manager/bulk-decisions", [0, 0, 0, 403, 200, 200, 200, 403, 403]),
+    // Of one request of A's; what becomes of it is an outcome.
+    ("POST", "/manager/bulk-decisions", [0, 0, 0, 403, 202, 202, 202, 403, 403]),
+    ("GET", "/manager/bulk-decisions/{id}", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
+    ("GET", "/manager/bulk-decisions/{id}/results", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
+    // Made by a colleague of the manager of A.
+    ("POST", "/manager/bulk-decisions/{id}/stop", [0, 0, 0, 403, 403, 404, 409, 403, 403]),
     ("GET", "/manager/certificates", [0, 0, 0, 403, 200, 200, 200, 403, 403]),
     ("GET", "/manager/certificates/{serial}", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
     ("POST", "/manager/certificates/{serial}/revoke", [0, 0, 0, 403, 200, 404, 200, 403, 403]),
@@ -111,6 +120,8 @@ fn described(service: &Service) -> Vec<(String, String, bool)> {
 struct Everybody<'a> {
     service: &'a Service,
     package: Secret,
+    /// Another manager of A.
+    colleague: Identity,
     /// By column; the first three have none.
     identities: [Option<Identity>; 9],
 }
@@ -135,7 +146,7 @@ impl<'a> Everybody<'a> {
             Some(revoked),
             Some(disabled),
         ];
-        Self { service, package: service.package(A), identities }
+        Self { service, package: service.package(A), colleague: service.manager(A), identities }
     }
 
     /// Tries a route on fresh things, with a body that is good.
@@ -165,6 +176,15 @@ impl<'a> Everybody<'a> {
         if template.starts_with("/manager/managers/") {
             path = path.replace("{id}", &service.manager(A).id.to_string());
         }
+        if template.starts_with("/manager/bulk-decisions/") {
+            // It has ended, which is told to whoever may stop it.
+            let colleague = service.secure(Some(&self.colleague));
+            let shown = service.pending_many(A, 1);
+            let id = bulk::approve_all(&colleague, &shown).json::<BulkStatus>().id;
+            bulk::ended(&colleague, id);
+            path = path.replace("{id}", &id.to_string());
+            body = Some(json!({}));
+        }
         if template.starts_with("/manager/packages/") {
             let created = service.run(service.app.create_package(&operator(), &new_package(A))).unwrap();
             path = path.replace("{id}", &created.id.to_string());
@@ -187,6 +207,12 @@ impl<'a> Everybody<'a> {
             }
             "/requests/outcomes" => {
                 body = Some(json!({ "outcomes": [{ "number": 1, "token": token.expose(), "state": "installed" }] }));
+            }
+            "/manager/bulk-decisions" => {
+                let enrolled = service.pending(A);
+                let csr_sha256 = service.detail(enrolled.number).csr_sha256;
+                let shown = json!({ "number": enrolled.number, "csr_sha256": csr_sha256 });
+                body = Some(json!({ "verdict": "approve", "requests": [shown] }));
             }
             "/manager/organisations" => {
                 body = Some(json!({ "code": service.fresh("X"), "name": "POSTE", "country": "XX" }));

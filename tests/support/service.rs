@@ -30,7 +30,7 @@ use ptc_enroll::service::server::{Running, serve};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 use tokio::runtime::Runtime;
@@ -46,6 +46,9 @@ pub const A: &str = "J1CFRA";
 pub const B: &str = "J1CDEA";
 /// Where the listeners say that they are; programs here connect to the ports that they really have.
 pub const SECURE_URL: &str = "https://enroll.ptc.example:8444";
+
+/// A request with the SHA-256 of the CSR that was shown.
+pub type Shown = (RequestNumber, String);
 
 type Serials = Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>;
 
@@ -154,6 +157,11 @@ impl Service {
     pub fn restart(&mut self) {
         let running = self.running.take().unwrap();
         self.run(running.stop());
+        self.restart_stopped();
+    }
+
+    /// Starts the service again that was stopped.
+    pub fn restart_stopped(&mut self) {
         self.app = Arc::new(open(&self.runtime, &self.folder, &self.ahead));
         self.running = Some(self.run(serve(self.app.clone(), Limits::default())).unwrap());
     }
@@ -352,6 +360,41 @@ impl Service {
     /// A pending request of a new workstation.
     pub fn pending(&self, organisation: &str) -> Enrolled {
         self.submit(organisation, Draft::workstation(organisation, &self.fresh("PC-")))
+    }
+
+    /// Pending requests of many new workstations, each with a machine of its own.
+    pub fn pending_many(&self, organisation: &str, count: usize) -> Vec<Shown> {
+        let secret = self.package(organisation);
+        let bearer = format!("Bearer {}", secret.expose());
+        let first = self.names.fetch_add(count as u64, Ordering::SeqCst);
+        let parts: Vec<Vec<u64>> =
+            (first..first + count as u64).collect::<Vec<_>>().chunks(100).map(<[u64]>::to_vec).collect();
+        let submit = |part: &Vec<u64>| {
+            let drafts = part.iter().map(|number| {
+                let mut draft = Draft::workstation(organisation, &format!("PC-{number}"));
+                draft.submission.machine.mac_address = format!("{number:012X}");
+                draft
+            });
+            let submissions: Vec<Value> = drafts
+                .map(|draft| {
+                    let mut submission = serde_json::to_value(&draft.submission).unwrap();
+                    submission["idempotency_key"] = draft.submission.csr.sha256().into();
+                    submission
+                })
+                .collect();
+            let body = json!({ "submissions": submissions }).to_string();
+            let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+            let reply = self.public().send("POST", "/requests/batch", &headers, Some(body.as_bytes()));
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            let results = reply.json::<Value>()["results"].as_array().unwrap().clone();
+            let number = |result: &Value| serde_json::from_value(result["request"]["number"].clone()).unwrap();
+            let digest = |submission: &Value| submission["idempotency_key"].as_str().unwrap().to_owned();
+            results.iter().zip(&submissions).map(|(result, it)| (number(result), digest(it))).collect::<Vec<Shown>>()
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = parts.iter().map(|part| scope.spawn(|| submit(part))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        })
     }
 
     /// A pending request.

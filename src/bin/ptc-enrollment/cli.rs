@@ -357,6 +357,28 @@ pub(crate) struct PageArguments {
     pub(crate) limit: Option<u32>,
 }
 
+/// Everything that waits, instead of one request. Each conflicts with a number by itself: what is required counts for clap only
+/// where it could be given.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everything that waits, as one bulk decision")]
+pub(crate) struct AllArguments {
+    /// All pending requests, at most 10,000, each as it is now
+    #[arg(long, conflicts_with = "number")]
+    pub(crate) all_pending: bool,
+    /// Only of the organisation with this code
+    #[arg(long, value_name = "CODE", requires = "all_pending", conflicts_with = "number")]
+    pub(crate) organisation: Option<String>,
+    /// Only of this kind: workstation, server, external-server or mobile
+    #[arg(long, requires = "all_pending", conflicts_with = "number")]
+    pub(crate) kind: Option<Kind>,
+    /// Leave out the requests that there are warnings about
+    #[arg(long, requires = "all_pending", conflicts_with = "number")]
+    pub(crate) without_warnings: bool,
+    /// Show what would be decided on, and decide on nothing
+    #[arg(long, requires = "all_pending", conflicts_with = "number")]
+    pub(crate) dry_run: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestCommand {
     /// List and search requests
@@ -379,22 +401,30 @@ pub(crate) enum RequestCommand {
         /// The request
         number: RequestNumber,
     },
-    /// Approve a request
-    #[command(after_help = "Example:\n  ptc-enrollment request show 34\n  ptc-enrollment request approve 34")]
+    /// Approve a request, or all that wait
+    #[command(after_help = "Examples:\n  ptc-enrollment request show 34\n  ptc-enrollment request approve 34\n  \
+                      ptc-enrollment request approve --all-pending --organisation J1CFRA --dry-run\n  \
+                      ptc-enrollment request approve --all-pending --organisation J1CFRA --without-warnings")]
     Approve {
         /// The request
-        number: RequestNumber,
+        #[arg(required_unless_present = "all_pending")]
+        number: Option<RequestNumber>,
         /// SHA-256 of the CSR that you saw; refused if the request holds another one
-        #[arg(long, value_name = "HEX")]
+        #[arg(long, value_name = "HEX", conflicts_with = "all_pending")]
         csr_sha256: Option<String>,
+        #[command(flatten)]
+        all: AllArguments,
     },
-    /// Reject a request
+    /// Reject a request, or all that wait
     Reject {
         /// The request
-        number: RequestNumber,
+        #[arg(required_unless_present = "all_pending")]
+        number: Option<RequestNumber>,
         /// Why; the client shows it
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        all: AllArguments,
     },
 }
 

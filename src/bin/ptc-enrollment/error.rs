@@ -38,6 +38,9 @@ pub(crate) enum CommandError {
     Demo(#[from] anyhow::Error),
     #[error("the audit record is broken at entry {sequence}")]
     AuditBroken { sequence: u64 },
+    /// The result says which and why.
+    #[error("{count} requests were not decided on")]
+    NotAllDecided { count: u64 },
 }
 
 impl From<DatabaseError> for CommandError {
@@ -76,6 +79,9 @@ impl CommandError {
             Self::System(error) => Text::new("system-refused").with("cause", error),
             Self::Demo(error) => Text::new("demo-failed").with("cause", format!("{error:#}")),
             Self::AuditBroken { sequence } => Text::new("audit-broken").with("sequence", sequence),
+            Self::NotAllDecided { count } => {
+                Text::new("bulk-not-all").with_number("count", i64::try_from(*count).unwrap_or(i64::MAX))
+            }
         }
     }
 
@@ -121,7 +127,7 @@ impl CommandError {
             Self::Credential(error) => of_credential(error),
             Self::Package(_) => Exit::Key,
             Self::System(_) | Self::Demo(_) => Exit::Unexpected,
-            Self::AuditBroken { .. } => Exit::Refused,
+            Self::AuditBroken { .. } | Self::NotAllDecided { .. } => Exit::Refused,
         }
     }
 }

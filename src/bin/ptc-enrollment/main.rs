@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod bulk;
 mod ca;
 mod certificate;
 mod cli;

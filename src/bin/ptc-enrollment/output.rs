@@ -34,11 +34,22 @@ impl Output {
         value: &impl Serialize,
         text: impl FnOnce() -> String,
     ) -> Result<(), CommandError> {
+        self.result_with(command, 0, value, text)
+    }
+
+    /// The same of a command that ends with an exit code of its own.
+    pub(crate) fn result_with(
+        &self,
+        command: &str,
+        exit_code: u8,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CommandError> {
         let written = match self.format {
             Format::Text => format!("{}\n", text().trim_end()),
             Format::Json => {
                 let value = serde_json::to_value(value).map_err(io::Error::from)?;
-                ascii_line(&json!({ "schema": SCHEMA, "command": command, "exit_code": 0, "result": value }))
+                ascii_line(&json!({ "schema": SCHEMA, "command": command, "exit_code": exit_code, "result": value }))
             }
         };
         print(&mut io::stdout().lock(), &written).map_err(CommandError::from)
@@ -50,7 +61,8 @@ impl Output {
         let (message, hint) = (text.in_language(self.language), text.hint(self.language));
         let details: Vec<String> =
             error.findings().iter().map(|finding| locales::finding(finding, self.language)).collect();
-        if self.format == Format::Json {
+        // What has a result has said so there already.
+        if self.format == Format::Json && !matches!(error, CommandError::NotAllDecided { .. }) {
             let explained = json!({ "code": error.code(), "message": message, "hint": hint, "details": details });
             let object = json!({ "schema": SCHEMA, "exit_code": error.exit() as u8, "error": explained });
             // Where stdout is closed there is still stderr.

@@ -1,19 +1,22 @@
 //! `request`: the queue and the decisions on it.
 
+use std::sync::Arc;
+
 use ptc_enroll::locales::{self, Text};
 use ptc_enroll::protocol::messages::{Approval, Rejection, RequestDetail};
 use ptc_enroll::protocol::request::RequestNumber;
 use ptc_enroll::service::app::App;
 use ptc_enroll::service::auth::Actor;
-use ptc_enroll::service::registration::RequestQuery;
+use ptc_enroll::service::registration::{RequestQuery, Verdict};
 
+use crate::bulk;
 use crate::cli::RequestCommand;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::{Output, moment};
 
 pub(crate) async fn run(context: &Context, command: RequestCommand) -> Result<(), CommandError> {
-    let app = context.app().await?;
+    let app = Arc::new(context.app().await?);
     let operator = context.operator();
     match command {
         RequestCommand::List { state, organisation, search, page } => {
@@ -28,7 +31,13 @@ pub(crate) async fn run(context: &Context, command: RequestCommand) -> Result<()
             list(context, &app, &operator, &query).await
         }
         RequestCommand::Show { number } => show(context, &app, &operator, "request show", number).await,
-        RequestCommand::Approve { number, csr_sha256 } => {
+        RequestCommand::Approve { number: None, all, .. } => {
+            bulk::run(context, &app, &operator, "request approve", &Verdict::Approve, all).await
+        }
+        RequestCommand::Reject { number: None, all, reason } => {
+            bulk::run(context, &app, &operator, "request reject", &Verdict::Reject { reason }, all).await
+        }
+        RequestCommand::Approve { number: Some(number), csr_sha256, .. } => {
             let csr_sha256 = match csr_sha256 {
                 Some(seen) => seen,
                 None => app.request(&operator, number).await?.csr_sha256,
@@ -36,7 +45,7 @@ pub(crate) async fn run(context: &Context, command: RequestCommand) -> Result<()
             app.approve(&operator, number, &Approval { csr_sha256 }).await?;
             show(context, &app, &operator, "request approve", number).await
         }
-        RequestCommand::Reject { number, reason } => {
+        RequestCommand::Reject { number: Some(number), reason, .. } => {
             app.reject(&operator, number, &Rejection { reason }).await?;
             show(context, &app, &operator, "request reject", number).await
         }

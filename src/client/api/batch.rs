@@ -259,7 +259,9 @@ mod tests {
             let (body, count) = fitting(&keyed).unwrap();
             let batch: SubmissionBatch = serde_json::from_slice(&body).unwrap();
             let sent: Vec<&Submission> = batch.submissions.iter().map(|keyed| &keyed.submission).collect();
-            assert_eq!((count, sent), (expected, submissions.iter().take(expected).collect()));
+            assert_eq!(count, expected);
+            // Not shown where it fails: it is a megabyte.
+            assert!(sent.into_iter().eq(submissions.iter().take(expected)));
             assert!(count == 1 || body.len() <= BATCH_BODY_LIMIT, "{}", body.len());
         }
     }

@@ -219,6 +219,7 @@ expected-reason = a reason is expected
 forbidden-not-a-manager = only managers may do this
 forbidden-not-for-managers = this is not for managers to do
 forbidden-ptc-only = only a PTC manager may do this
+forbidden-not-the-maker = only whoever made this bulk decision may do this
 forbidden-ptc-kind = only a PTC manager decides on this kind
 forbidden-package-disabled = the install package is no longer in use
 forbidden-package-expired = the install package could be used until { $at }
@@ -226,6 +227,9 @@ forbidden-package-replaced = a newer install package took the place of this one
 conflict-manager-disabled = the manager is out of office
 conflict-package-replaced = install package { $id } took the place of this one
 conflict-decided = the state is “{ $state }” since { $at }, decided by { $by }
+conflict-bulk-started = the bulk decision was started already
+conflict-bulk-draft-over = the requests were shown too long ago; show them again
+conflict-bulk-not-running = the bulk decision does not run
 conflict-state = the state is “{ $state }”
 superseded-csr = the request holds another CSR
 superseded-request = request { $number } took the place of this one
@@ -337,6 +341,9 @@ demo-done = Done: this machine is enrolled and tested, and the external server�
 demo-failed = The demo failed: { $cause }
     .hint = Read what was printed above; run it again with “--folder DIR” to look at its files.
 expected-no-reason = empty for an approval; to reject, press “Reject”
+expected-each-once = each request once is expected; { $number } stands twice
+expected-pending = only what is pending can be decided on
+expected-pending-here = no pending request that you decide on matches
 expected-selection = select at least one request
 expected-at-most-rows = at most { $limit } at once
 expected-one-of = one of: { $words }
@@ -424,3 +431,18 @@ ca-key-decrypted = { $path } is no longer encrypted.
 ca-keys-unchanged = The CA’s keys were so already.
 ca-passphrase-next = Before the next start: ca_passphrase_file = "{ $path }" in enrollment.toml, or systemd’s credential ca-passphrase. Keep a copy of the passphrase apart from the backups: without it the CA is lost.
 ca-passphrase-unused = Take ca_passphrase_file out of enrollment.toml, or the credential out of systemd’s unit: nothing needs the passphrase any more.
+
+# Bulk decisions on the command line.
+bulk-not-all = { $count ->
+    [one] One request was not decided on.
+   *[other] { $count } requests were not decided on.
+}
+    .hint = Read the result of each; what is wrong with one did not stop the others.
+bulk-would = { $count ->
+    [one] One request would be decided on, { $warned } with warnings. Nothing was.
+   *[other] { $count } requests would be decided on, { $warned } with warnings. Nothing was.
+}
+bulk-done = Bulk decision { $id }: { $approved } approved, { $rejected } rejected, { $refused } not decided, { $stopped } stopped before their turn.
+bulk-working = deciding
+column-outcome = Result
+column-warnings = Warnings

@@ -219,6 +219,7 @@ expected-reason = un motif est attendu
 forbidden-not-a-manager = seuls les gestionnaires en ont le droit
 forbidden-not-for-managers = ce n’est pas aux gestionnaires de le faire
 forbidden-ptc-only = seul un gestionnaire du CTP en a le droit
+forbidden-not-the-maker = seul l’auteur de cette décision groupée peut le faire
 forbidden-ptc-kind = seul un gestionnaire du CTP décide de ce type
 forbidden-package-disabled = le paquet d’installation n’est plus en service
 forbidden-package-expired = le paquet d’installation pouvait être utilisé jusqu’au { $at }
@@ -226,6 +227,9 @@ forbidden-package-replaced = un paquet d’installation plus récent a remplacé
 conflict-manager-disabled = le gestionnaire n’est plus en fonction
 conflict-package-replaced = le paquet d’installation { $id } a remplacé celui-ci
 conflict-decided = l’état est « { $state } » depuis { $at }, décidé par { $by }
+conflict-bulk-started = la décision groupée est déjà lancée
+conflict-bulk-draft-over = les demandes ont été montrées il y a trop longtemps ; affichez-les de nouveau
+conflict-bulk-not-running = la décision groupée n’est pas en cours
 conflict-state = l’état est « { $state } »
 superseded-csr = la demande contient un autre CSR
 superseded-request = la demande { $number } a remplacé celle-ci
@@ -337,6 +341,9 @@ demo-done = Terminé : cette machine est enrôlée et testée, et le certificat 
 demo-failed = La démonstration a échoué : { $cause }
     .hint = Lisez ce qui est affiché plus haut ; relancez avec « --folder DOSSIER » pour examiner ses fichiers.
 expected-no-reason = vide pour une approbation ; pour rejeter, utilisez « Rejeter »
+expected-each-once = chaque demande est attendue une seule fois ; { $number } figure deux fois
+expected-pending = seul ce qui est en attente peut être décidé
+expected-pending-here = aucune demande en attente dont vous décidez ne correspond
 expected-selection = sélectionnez au moins une demande
 expected-at-most-rows = { $limit } au plus à la fois
 expected-one-of = une valeur parmi : { $words }
@@ -425,3 +432,18 @@ ca-key-decrypted = { $path } n’est plus chiffrée.
 ca-keys-unchanged = Les clés de l’AC l’étaient déjà.
 ca-passphrase-next = Avant le prochain démarrage : ca_passphrase_file = "{ $path }" dans enrollment.toml, ou le credential ca-passphrase de systemd. Gardez une copie de la phrase secrète à part des sauvegardes : sans elle, l’AC est perdue.
 ca-passphrase-unused = Retirez ca_passphrase_file d’enrollment.toml, ou le credential de l’unité systemd : la phrase secrète ne sert plus.
+
+# Décisions groupées en ligne de commande.
+bulk-not-all = { $count ->
+    [one] Une demande n’a pas été décidée.
+   *[other] { $count } demandes n’ont pas été décidées.
+}
+    .hint = Lisez le résultat de chacune ; ce qui ne va pas chez l’une n’a pas arrêté les autres.
+bulk-would = { $count ->
+    [one] Une demande serait décidée, { $warned } avec avertissements. Rien ne l’a été.
+   *[other] { $count } demandes seraient décidées, { $warned } avec avertissements. Rien ne l’a été.
+}
+bulk-done = Décision groupée { $id } : { $approved } approuvées, { $rejected } rejetées, { $refused } non décidées, { $stopped } arrêtées avant leur tour.
+bulk-working = décision en cours
+column-outcome = Résultat
+column-warnings = Avertissements

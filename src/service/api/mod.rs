@@ -4,6 +4,7 @@
 
 pub mod administration;
 pub mod batch;
+pub mod bulk;
 pub(in crate::service) mod extract;
 pub mod frame;
 pub mod manager;

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, Statement, on, parts, row_number};
+use super::{Connection, DatabaseError, Moment, Statement, on, row_groups, row_number};
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, FromRow)]
@@ -40,7 +40,7 @@ pub async fn last(connection: &mut Connection) -> Result<Option<(i64, String)>, 
 
 /// Adds entries, in order.
 pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<(), DatabaseError> {
-    for rows in parts(rows) {
+    for rows in row_groups(rows) {
         let mut statement = Statement::new(
             "INSERT INTO audit (sequence, time, actor, action, object, organisation, detail, previous, hash) ",
         );

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::request_index::SHORT;
-use super::{Connection, DatabaseError, Engine, Moment, Statement, on, parts, request_list, row_number};
+use super::postings::PART;
+use super::{Connection, DatabaseError, Engine, Moment, Statement, on, request_list, row_groups, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
 
@@ -121,7 +121,7 @@ pub struct NewCertificate<'a> {
 
 /// Records certificates before they are signed.
 pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<'_>]) -> Result<(), DatabaseError> {
-    for certificates in parts(certificates) {
+    for certificates in row_groups(certificates) {
         let mut statement = Statement::new(
             "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
                                        not_before, not_after) ",
@@ -158,7 +158,7 @@ pub async fn taken<'a>(
 ) -> Result<Vec<String>, DatabaseError> {
     let serials: Vec<&str> = serials.into_iter().collect();
     let mut taken = Vec::new();
-    for serials in parts(&serials) {
+    for serials in row_groups(&serials) {
         let mut statement = Statement::new("SELECT serial FROM certificates WHERE serial IN (");
         statement.push_rows(serials.iter().map(|serial| [(*serial).into()])).push(")");
         let rows: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
@@ -209,7 +209,7 @@ pub async fn unsigned_count(connection: &mut Connection) -> Result<i64, Database
 /// as they are.
 pub async fn complete(connection: &mut Connection, signed: &[(&str, &[u8])]) -> Result<HashSet<String>, DatabaseError> {
     let mut completed = HashSet::new();
-    for signed in parts(signed) {
+    for signed in row_groups(signed) {
         let mut statement = Statement::new(
             "UPDATE certificates SET der = signed.der
              FROM (SELECT column1 AS serial, column2 AS der FROM (",
@@ -354,7 +354,7 @@ fn push_search<'a>(
 ) -> Result<(), DatabaseError> {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND ");
     // Of a few characters, a number above all, every subject has some.
-    query.push_contains("search", if search.chars().count() < SHORT { "\n" } else { search });
+    query.push_contains("search", if search.chars().count() < PART { "\n" } else { search });
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         query.push(" UNION SELECT id FROM certificates WHERE serial >= ").push_bind(digits.clone());

@@ -4,6 +4,7 @@
 //! takes the connection or transaction that its caller holds. Times are stored as whole seconds since 1970.
 
 pub mod audit;
+pub mod bulk;
 pub mod certificates;
 mod columns;
 mod connection;
@@ -15,6 +16,7 @@ pub mod organisations;
 pub mod outbox;
 pub mod packages;
 mod postgres;
+mod postings;
 pub mod request_index;
 pub mod request_list;
 pub mod requests;
@@ -30,4 +32,4 @@ pub use postgres::{Server, ServerError};
 
 use columns::row_number;
 use connection::on;
-use statement::{Statement, parts};
+use statement::{Statement, row_groups};

@@ -1,5 +1,6 @@
 //! The organisations.
 
+use super::statement::{Statement, read_array};
 use super::{Connection, DatabaseError, Moment, on};
 use crate::protocol::messages::Organisation;
 
@@ -42,6 +43,13 @@ pub async fn all(connection: &mut Connection) -> Result<Vec<Organisation>, Datab
         sqlx::query_as("SELECT code, name, country FROM organisations ORDER BY code").fetch_all(connection).await?
     );
     Ok(rows.into_iter().map(organisation).collect())
+}
+
+/// The codes of all of them, in order.
+pub async fn codes(connection: &mut Connection) -> Result<Vec<String>, DatabaseError> {
+    let array = connection.engine().array_of("code");
+    let query = Statement::new(format!("SELECT {array} FROM (SELECT code FROM organisations ORDER BY code) AS codes"));
+    on!(connection, read_array(query.query_as().fetch_one(connection).await?))
 }
 
 fn organisation((code, name, country): (String, String, String)) -> Organisation {

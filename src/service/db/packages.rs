@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, Statement, on, parts};
+use super::{Connection, DatabaseError, Moment, Statement, on, row_groups};
 use crate::protocol::messages::{NewPackage, Organisation, PackageSummary};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, StoreScope};
@@ -120,7 +120,7 @@ pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<Package
 /// The packages with these numbers.
 pub async fn find_all(connection: &mut Connection, ids: &[i64]) -> Result<Vec<PackageRow>, DatabaseError> {
     let mut found = Vec::with_capacity(ids.len());
-    for ids in parts(ids) {
+    for ids in row_groups(ids) {
         let mut statement = Statement::new("SELECT * FROM packages WHERE id IN (");
         statement.push_rows(ids.iter().map(|id| [(*id).into()])).push(")");
         let rows: Vec<PackageRow> = on!(connection, statement.query_as().fetch_all(connection).await?);

@@ -1,25 +1,32 @@
 //! The index that is written behind the requests: any part of their texts, and what two of them have in common.
 //!
 //! An index over random values costs more than the request itself, and an acknowledgement would wait for it. So it is
-//! written in large parts, by whoever finds it behind. It only narrows the choice: who asks it compares the rows.
+//! written in large parts. It only narrows the choice: who asks it compares the rows. What is not in it yet is looked at
+//! row by row, so that nothing is ever missed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 
-use serde_json::{Value, json};
+use aws_lc_rs::digest::{SHA256, digest};
 use sqlx::FromRow;
 
-use super::statement::{Statement, json_text};
-use super::{Connection, DatabaseError, Engine, on};
+use super::postings::{self, BLOCK, Block, Part};
+use super::statement::{Statement, json_text, read_array};
+use super::{Connection, DatabaseError, Engine, on, row_groups, row_number};
 use crate::protocol::request::RequestNumber;
-use crate::protocol::secret::sha256_hex;
 
-/// The lengths of the parts that the index knows, in characters. What a search asks for by the longer ones is rare even
-/// among a million; by the shorter ones it finds what has no more.
-pub(super) const SHORT: usize = 3;
-const LONG: usize = 5;
+/// The most parts that the index is asked for; the rest is compared in the row.
+const PARTS_LIMIT: usize = 16;
 
-/// The most parts of one word that the index is asked for; the rest is compared in the row.
-const PARTS_LIMIT: usize = 12;
+/// How many blocks are looked into at once, at most.
+const BLOCKS_AT_ONCE: usize = 8;
+
+/// How often a search begins anew because blocks became one meanwhile: they do after every 2,048 requests.
+const ATTEMPTS: usize = 10;
+
+/// The values of the last requests lie apart, in a table that is small enough to be written anywhere. After so many
+/// requests, one slice of them moves into the large one, where it meets each page once.
+const MOVED_AFTER: u64 = 1_024;
+const SLICES: i64 = 64;
 
 /// What two requests can have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +41,20 @@ pub enum Trait {
     Identity,
 }
 
+/// The bits of a value's number.
+const VALUE: i64 = (1 << 60) - 1;
+
 impl Trait {
     const ALL: [Self; 4] = [Self::Key, Self::MacAddress, Self::HostName, Self::Identity];
+
+    const fn column(self) -> &'static str {
+        match self {
+            Self::Key => "key_sha256",
+            Self::MacAddress => "mac_address",
+            Self::HostName => "host_name",
+            Self::Identity => "identity",
+        }
+    }
 
     /// The number under which the index has a value; none for one that is empty.
     fn number(self, value: &str) -> Option<i64> {
@@ -45,9 +64,10 @@ impl Trait {
             Self::HostName => "host-name",
             Self::Identity => "identity",
         };
-        let digest = sha256_hex(format!("{tag}:{value}").as_bytes());
-        // As many digits as fit.
-        digest.get(..15).filter(|_| !value.is_empty()).and_then(|digits| i64::from_str_radix(digits, 16).ok())
+        let digest = digest(&SHA256, format!("{tag}:{value}").as_bytes());
+        let first = digest.as_ref().first_chunk().filter(|_| !value.is_empty());
+        // As many bits as make a positive number in hexadecimal digits.
+        first.map(|bytes| i64::from_be_bytes(*bytes) >> 4 & VALUE)
     }
 }
 
@@ -83,102 +103,172 @@ impl Traits {
     }
 }
 
-/// How many requests are not in the index.
-pub async fn behind(connection: &mut Connection) -> Result<i64, DatabaseError> {
+/// How far the index goes.
+#[derive(Debug, Clone, Copy, FromRow)]
+struct Position {
+    /// The last request whose traits it has.
+    indexed: RequestNumber,
+    /// The last request whose parts it has, at the end of a block.
+    parts_indexed: RequestNumber,
+    /// The last request.
+    last: RequestNumber,
+}
+
+async fn position(connection: &mut Connection) -> Result<Position, DatabaseError> {
     Ok(on!(
         connection,
-        sqlx::query_scalar("SELECT coalesce((SELECT max(number) FROM requests), 0) - indexed FROM request_index")
-            .fetch_one(connection)
-            .await?
+        sqlx::query_as(
+            "SELECT indexed, parts_indexed, coalesce((SELECT max(number) FROM requests), 0) AS last FROM request_index",
+        )
+        .fetch_one(connection)
+        .await?
     ))
 }
 
+/// How many requests are not in the index, without those that do not fill a block yet.
+pub async fn behind(connection: &mut Connection) -> Result<u64, DatabaseError> {
+    let Position { parts_indexed, last, .. } = position(connection).await?;
+    Ok((last.0 - parts_indexed.0) / BLOCK * BLOCK)
+}
+
 /// Adds the next requests to the index, at most so many, and says how many they were.
-pub async fn extend(transaction: &mut Connection, limit: usize) -> Result<usize, DatabaseError> {
+pub async fn extend(transaction: &mut Connection, limit: u64) -> Result<u64, DatabaseError> {
     #[derive(FromRow)]
     struct Row {
         #[sqlx(flatten)]
         traits: Traits,
         search: String,
     }
-    let rows: Vec<Row> = on!(
-        transaction,
-        sqlx::query_as(
-            "SELECT number, organisation, key_sha256, mac_address, host_name, identity, search FROM requests
-             WHERE number > (SELECT indexed FROM request_index) ORDER BY number LIMIT $1",
-        )
-        .bind(limit as i64)
-        .fetch_all(transaction)
-        .await?
-    );
-    let Some(last) = rows.last().map(|row| row.traits.number) else { return Ok(0) };
-    let mut traits: Vec<(i64, RequestNumber)> = rows
-        .iter()
-        .flat_map(|row| Trait::ALL.map(|of| (of.number(row.traits.value(of)), row.traits.number)))
-        .filter_map(|(value, number)| value.map(|value| (value, number)))
-        .collect();
-    // In the order of the table, so that no page of it is fetched twice.
-    traits.sort_unstable();
-    let engine = transaction.engine();
-    let texts: Vec<Value> = rows
-        .iter()
-        .map(|Row { traits: Traits { number, organisation, .. }, search }| match engine {
-            Engine::Sqlite => json!([number, words_of(search, organisation)]),
-            // It makes the parts by itself (postgresql.org/docs/current/pgtrgm.html).
-            Engine::Postgres => json!([number, organisation, search]),
-        })
-        .collect();
-    let [add_texts, add_traits] = match engine {
-        Engine::Sqlite => [
-            "INSERT INTO requests_search (rowid, parts) SELECT value ->> 0, value ->> 1 FROM json_each($1)",
-            "INSERT INTO request_traits SELECT value ->> 0, value ->> 1 FROM json_each($1)",
-        ],
-        Engine::Postgres => [
-            "INSERT INTO requests_search SELECT (value ->> 0)::bigint, value ->> 1, value ->> 2
-             FROM json_array_elements($1::json) AS item (value)",
-            "INSERT INTO request_traits SELECT (value ->> 0)::bigint, (value ->> 1)::bigint
-             FROM json_array_elements($1::json) AS item (value)",
-        ],
-    };
-    for (statement, rows) in [(add_texts, json_text(&texts)?), (add_traits, json_text(&traits)?)] {
-        on!(transaction, sqlx::query(statement).bind(&rows).execute(transaction).await?.rows_affected());
+    let Position { indexed, parts_indexed: RequestNumber(start), last } = position(transaction).await?;
+    let end = last.0.min(start + limit) / BLOCK * BLOCK;
+    if end <= start {
+        return Ok(0);
     }
-    on!(
-        transaction,
-        sqlx::query("UPDATE request_index SET indexed = $1").bind(last).execute(transaction).await?.rows_affected()
-    );
-    Ok(rows.len())
+    let mut query = Statement::new(format!("SELECT {}, search FROM requests WHERE number > ", Traits::COLUMNS));
+    query.push_bind(row_number(start)).push(" AND number <= ").push_bind(row_number(end)).push(" ORDER BY number");
+    let rows: Vec<Row> = on!(transaction, query.query_as().fetch_all(transaction).await?);
+    add_traits(transaction, rows.iter().map(|row| &row.traits).filter(|traits| traits.number > indexed)).await?;
+    for moment in start / MOVED_AFTER..end / MOVED_AFTER {
+        move_traits(transaction, row_number(moment) % SLICES).await?;
+    }
+    let mut rows = rows.iter().peekable();
+    for start in (start..end).step_by(BLOCK as usize) {
+        let block = Block::smallest(start);
+        let within = std::iter::from_fn(|| rows.next_if(|row| row.traits.number.0 <= start + BLOCK));
+        let parts = |row: &Row| (row.traits.number.0, postings::parts(&row.search, &row.traits.organisation));
+        add_block(transaction, block, block.rows(within.map(parts))).await?;
+    }
+    let mut update = Statement::new("UPDATE request_index SET parts_indexed = ");
+    update.push_bind(row_number(end)).push(", indexed = ").push_bind(indexed.max(RequestNumber(end)));
+    on!(transaction, update.query().execute(transaction).await?.rows_affected());
+    Ok(end - start)
+}
+
+async fn add_traits(transaction: &mut Connection, traits: impl Iterator<Item = &Traits>) -> Result<(), DatabaseError> {
+    let values = traits.flat_map(|traits| Trait::ALL.map(|of| Some((of.number(traits.value(of))?, traits.number))));
+    let mut values: Vec<(i64, RequestNumber)> = values.flatten().collect();
+    // In the order of the table, so that no page of it is fetched twice.
+    values.sort_unstable();
+    let statement = match transaction.engine() {
+        Engine::Sqlite => "INSERT INTO request_traits_recent SELECT value ->> 0, value ->> 1 FROM json_each($1)",
+        Engine::Postgres => {
+            "INSERT INTO request_traits_recent SELECT (value ->> 0)::bigint, (value ->> 1)::bigint
+             FROM json_array_elements($1::json) AS item (value)"
+        }
+    };
+    let values = json_text(&values)?;
+    on!(transaction, sqlx::query(statement).bind(&values).execute(transaction).await?.rows_affected());
+    Ok(())
+}
+
+/// Moves one slice of the values into the large table.
+async fn move_traits(transaction: &mut Connection, slice: i64) -> Result<(), DatabaseError> {
+    let width = (VALUE + 1) / SLICES;
+    for statement in [
+        "INSERT INTO request_traits SELECT trait, number FROM request_traits_recent
+         WHERE trait >= $1 AND trait < $2 ORDER BY trait, number",
+        "DELETE FROM request_traits_recent WHERE trait >= $1 AND trait < $2",
+    ] {
+        let (from, to) = (slice * width, (slice + 1) * width);
+        on!(transaction, sqlx::query(statement).bind(from).bind(to).execute(transaction).await?.rows_affected());
+    }
+    Ok(())
+}
+
+/// Adds a block, and those that it completes in place of what they are made of.
+async fn add_block(
+    transaction: &mut Connection,
+    mut block: Block,
+    mut rows: Vec<(i64, Vec<u8>)>,
+) -> Result<(), DatabaseError> {
+    loop {
+        for rows in row_groups(&rows) {
+            let mut insert = Statement::new("INSERT INTO request_parts (id, lists) ");
+            insert.push_rows(rows.iter().map(|(id, lists)| [(*id).into(), lists.as_slice().into()]));
+            on!(transaction, insert.query().execute(transaction).await?.rows_affected());
+        }
+        let Some(larger) = block.completes() else { return Ok(()) };
+        let (first, last) = larger.rows_of_children().into_inner();
+        let select = "SELECT id, lists FROM request_parts WHERE id BETWEEN $1 AND $2 ORDER BY id";
+        let children: Vec<(i64, Vec<u8>)> =
+            on!(transaction, sqlx::query_as(select).bind(first).bind(last).fetch_all(transaction).await?);
+        rows = larger.merged(&children).ok_or_else(not_whole)?;
+        let delete = "DELETE FROM request_parts WHERE id BETWEEN $1 AND $2";
+        on!(transaction, sqlx::query(delete).bind(first).bind(last).execute(transaction).await?.rows_affected());
+        block = larger;
+    }
+}
+
+fn not_whole() -> DatabaseError {
+    sqlx::Error::Decode("a block of the index is not whole".into()).into()
 }
 
 /// What the index is asked for.
 pub(super) struct Question<'a> {
-    words: Vec<&'a str>,
+    words: &'a [&'a str],
     organisation: Option<&'a str>,
+    parts: BTreeSet<Part>,
 }
 
 impl<'a> Question<'a> {
-    /// All words of a search that are long enough, and the organisation. `None` where there is no such word.
-    pub(super) fn new(words: &[&'a str], organisation: Option<&'a str>) -> Option<Self> {
-        let words: Vec<&str> = words.iter().copied().filter(|word| word.chars().nth(SHORT - 1).is_some()).collect();
-        if words.is_empty() { None } else { Some(Self { words, organisation }) }
+    /// All words of a search and the organisation. `None` where no word is long enough.
+    pub(super) fn new(words: &'a [&'a str], organisation: Option<&'a str>) -> Option<Self> {
+        let most = PARTS_LIMIT / words.len().max(1);
+        let mut parts: BTreeSet<Part> = words.iter().flat_map(|word| postings::parts_of_word(word, most)).collect();
+        if parts.is_empty() {
+            return None;
+        }
+        parts.extend(organisation.map(postings::organisation_part));
+        Some(Self { words, organisation, parts })
     }
 
-    /// For SQLite: the parts of all words, and the organisation (sqlite.org/fts5.html#full_text_query_syntax).
-    fn parts(&self) -> String {
-        let parts = self.words.iter().flat_map(|word| parts_of_question(word));
-        parts.chain(self.organisation.map(word_of_organisation)).collect::<Vec<_>>().join(" AND ")
-    }
-
-    /// For PostgreSQL: those words of which its index has parts. They are made of letters and digits that stand together.
-    fn indexed_words(&self) -> impl Iterator<Item = &str> {
-        let has_part = |word: &str| {
-            word.split(|character: char| !character.is_alphanumeric()).any(|run| run.chars().nth(SHORT - 1).is_some())
-        };
-        self.words.iter().copied().filter(move |word| has_part(word))
+    /// The next of the requests that the index does not have yet.
+    async fn unindexed(
+        &self,
+        connection: &mut Connection,
+        indexed: RequestNumber,
+        descending: bool,
+        after: Option<RequestNumber>,
+        limit: usize,
+    ) -> Result<Vec<RequestNumber>, DatabaseError> {
+        let mut query = Statement::new("SELECT number FROM requests WHERE number > ");
+        query.push_bind(indexed);
+        if let Some(after) = after {
+            query.push(" AND number ").push(if descending { '<' } else { '>' }).push(" ").push_bind(after);
+        }
+        if let Some(organisation) = self.organisation {
+            query.push(" AND organisation = ").push_bind(organisation);
+        }
+        for word in self.words {
+            query.push(" AND ").push_contains("search", word);
+        }
+        query.push(format_args!(" ORDER BY number{} LIMIT {limit}", if descending { " DESC" } else { "" }));
+        let found: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
+        Ok(found.into_iter().map(|(number,)| number).collect())
     }
 }
 
-/// The numbers of the next requests that the index has for a question, in this order, at most so many.
+/// The numbers of the next requests that may hold what is asked for, in this order, at most so many.
 pub(super) async fn hits(
     connection: &mut Connection,
     question: &Question<'_>,
@@ -186,101 +276,134 @@ pub(super) async fn hits(
     after: Option<RequestNumber>,
     limit: usize,
 ) -> Result<Vec<RequestNumber>, DatabaseError> {
-    let number = match connection.engine() {
-        Engine::Sqlite => "rowid",
-        Engine::Postgres => "number",
-    };
-    let mut query = Statement::new(format!("SELECT {number} FROM requests_search WHERE "));
-    match connection.engine() {
-        Engine::Sqlite => {
-            query.push("requests_search MATCH ").push_bind(question.parts());
-        }
-        Engine::Postgres => {
-            query.push("true");
-            for word in question.indexed_words() {
-                query.push(" AND ").push_contains("text", word);
-            }
-            if let Some(organisation) = question.organisation {
-                query.push(" AND organisation = ").push_bind(organisation);
-            }
+    for _ in 0..ATTEMPTS {
+        if let Some(hits) = hits_at_once(connection, question, descending, after, limit).await? {
+            return Ok(hits);
         }
     }
-    if let Some(after) = after {
-        query.push(format_args!(" AND {number} {} ", if descending { '<' } else { '>' })).push_bind(after);
-    }
-    query.push(format_args!(" ORDER BY {number} {} LIMIT {limit}", if descending { "DESC" } else { "ASC" }));
-    let hits: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
-    Ok(hits.into_iter().map(|(number,)| number).collect())
+    Err(not_whole())
 }
 
-/// The numbers of the newest requests that have a value in common, at most so many of each; by a wonder another one's too.
-pub(super) async fn having(
+/// The same; `None` where a block has meanwhile become part of a larger one.
+async fn hits_at_once(
     connection: &mut Connection,
-    values: &[(Trait, &str)],
+    question: &Question<'_>,
+    descending: bool,
+    after: Option<RequestNumber>,
+    limit: usize,
+) -> Result<Option<Vec<RequestNumber>>, DatabaseError> {
+    let parts = &question.parts;
+    let Position { parts_indexed, .. } = position(connection).await?;
+    let comes = |number: u64| after.is_none_or(|after| if descending { number < after.0 } else { number > after.0 });
+    let mut blocks = Block::up_to(parts_indexed.0);
+    blocks.retain(|block| comes(if descending { block.first() } else { block.last() }));
+    let mut hits = Vec::new();
+    if descending {
+        blocks.reverse();
+        hits = question.unindexed(connection, parts_indexed, descending, after, limit).await?;
+    }
+    // What is found often is found in the first one.
+    let (mut left, mut most) = (blocks.as_slice(), 1);
+    while !left.is_empty() && hits.len() < limit {
+        let (blocks, rest) = left.split_at(most.min(left.len()));
+        (left, most) = (rest, (most * 2).min(BLOCKS_AT_ONCE));
+        let wanted: BTreeSet<i64> =
+            blocks.iter().flat_map(|block| parts.iter().map(|part| block.row_of(*part))).collect();
+        let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
+        query.push_ids(connection.engine(), &wanted)?;
+        let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
+        if found.len() < wanted.len() {
+            return Ok(None);
+        }
+        let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
+        for block in blocks {
+            let rows = parts.iter().filter_map(|part| Some((*part, found.get(&block.row_of(*part))?.as_slice())));
+            let mut numbers = block.having(rows);
+            numbers.retain(|number| comes(*number));
+            if descending {
+                numbers.reverse();
+            }
+            hits.extend(numbers.into_iter().map(RequestNumber));
+        }
+    }
+    if !descending && hits.len() < limit {
+        let limit = limit - hits.len();
+        hits.extend(question.unindexed(connection, parts_indexed, descending, after, limit).await?);
+    }
+    hits.truncate(limit);
+    Ok(Some(hits))
+}
+
+/// The numbers of the newest other requests that have a value in common with these, at most so many of each; by a wonder
+/// another one's too.
+pub(super) async fn alike(
+    connection: &mut Connection,
+    these: &[(&Traits, Trait)],
     limit: u32,
 ) -> Result<Vec<Vec<RequestNumber>>, DatabaseError> {
-    let wanted: Vec<Option<i64>> = values.iter().map(|(of, value)| of.number(value)).collect();
-    let wanted = json_text(&wanted)?;
+    let Position { indexed, last, .. } = position(connection).await?;
+    let asked: Vec<(Option<i64>, RequestNumber)> =
+        these.iter().map(|(traits, of)| (of.number(traits.value(*of)), traits.number)).collect();
+    let asked = json_text(&asked)?;
     let statement = match connection.engine() {
         Engine::Sqlite => {
-            "SELECT (SELECT json_group_array(number)
-                     FROM (SELECT number FROM request_traits WHERE trait = value ORDER BY number DESC LIMIT $1))
-             FROM json_each($2) ORDER BY key"
+            "SELECT * FROM (
+                 SELECT key, (SELECT json_group_array(number) FROM (
+                     SELECT number FROM request_traits WHERE trait = value ->> 0 AND number <> value ->> 1
+                     UNION ALL
+                     SELECT number FROM request_traits_recent WHERE trait = value ->> 0 AND number <> value ->> 1
+                     ORDER BY number DESC LIMIT $1
+                 )) AS numbers FROM json_each($2)
+             ) WHERE numbers <> '[]'"
         }
         Engine::Postgres => {
-            "SELECT coalesce((SELECT json_agg(number) FROM (
-                 SELECT number FROM request_traits WHERE trait = value::bigint ORDER BY number DESC LIMIT $1
-             ) AS newest)::text, '[]')
-             FROM json_array_elements_text($2::json) WITH ORDINALITY AS item (value, key) ORDER BY key"
+            "SELECT key - 1, numbers::text
+             FROM json_array_elements($2::json) WITH ORDINALITY AS item (value, key), LATERAL (
+                 SELECT json_agg(number) AS numbers FROM (
+                     SELECT number FROM request_traits
+                     WHERE trait = (value ->> 0)::bigint AND number <> (value ->> 1)::bigint
+                     UNION ALL
+                     SELECT number FROM request_traits_recent
+                     WHERE trait = (value ->> 0)::bigint AND number <> (value ->> 1)::bigint
+                     ORDER BY number DESC LIMIT $1
+                 ) AS newest
+             ) AS found WHERE numbers IS NOT NULL"
         }
     };
-    let found: Vec<String> = on!(
-        connection,
-        sqlx::query_scalar(statement).bind(i64::from(limit)).bind(&wanted).fetch_all(connection).await?
-    );
-    let numbers = found.iter().map(|numbers| serde_json::from_str(numbers));
-    Ok(numbers.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Decode(error.into()))?)
-}
-
-/// Every part of a text, and the organisation, as the index has them.
-fn words_of(text: &str, organisation: &str) -> String {
-    let mut parts = HashSet::new();
-    for word in text.split_whitespace() {
-        let characters: Vec<char> = word.chars().collect();
-        for length in [SHORT, LONG] {
-            parts.extend(characters.windows(length).map(hash));
+    let found: Vec<(i64, String)> =
+        on!(connection, sqlx::query_as(statement).bind(i64::from(limit)).bind(&asked).fetch_all(connection).await?);
+    let mut alike = vec![Vec::new(); these.len()];
+    for (position, numbers) in found {
+        if let Some(alike) = usize::try_from(position).ok().and_then(|position| alike.get_mut(position)) {
+            *alike = read_array((numbers,))?;
         }
     }
-    parts.into_iter().fold(word_of_organisation(organisation), |words, part| words + " " + &word_of_part(part))
+    if indexed < last {
+        for other in unindexed(connection, these, indexed).await? {
+            for ((this, of), alike) in these.iter().zip(&mut alike) {
+                let value = this.value(*of);
+                if this.number != other.number && !value.is_empty() && other.value(*of) == value {
+                    alike.push(other.number);
+                }
+            }
+        }
+    }
+    Ok(alike)
 }
 
-/// The parts by which a word is looked for: no more than what tells it apart.
-fn parts_of_question(word: &str) -> Vec<String> {
-    let characters: Vec<char> = word.chars().collect();
-    let length = if characters.len() < LONG { SHORT } else { LONG };
-    let Some(last) = characters.len().checked_sub(length) else { return Vec::new() };
-    // Neighbours overlap: every second one covers the word, with the last.
-    let starts = (0..last).step_by(2).chain([last]).take(PARTS_LIMIT);
-    starts.filter_map(|start| characters.get(start..start + length).map(hash)).map(word_of_part).collect()
-}
-
-/// A part as a number (FNV-1a), whatever characters it holds. It must stay the same from release to release.
-fn hash(part: &[char]) -> u32 {
-    let mut buffer = [0; 4];
-    part.iter().fold(0x811c_9dc5_u32, |hash, character| {
-        character
-            .encode_utf8(&mut buffer)
-            .bytes()
-            .fold(hash, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
-    })
-}
-
-/// A part as a word of the index.
-fn word_of_part(hash: u32) -> String {
-    format!("{hash:08x}")
-}
-
-/// An organisation as a word that no part has.
-fn word_of_organisation(code: &str) -> String {
-    format!("organisation{code}")
+/// Those requests after a number that have a value in common with one of these.
+async fn unindexed(
+    connection: &mut Connection,
+    these: &[(&Traits, Trait)],
+    after: RequestNumber,
+) -> Result<Vec<Traits>, DatabaseError> {
+    let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number > ", Traits::COLUMNS));
+    query.push_bind(after).push(" AND (false");
+    for of in Trait::ALL {
+        let values = these.iter().filter(|(_, it)| *it == of).map(|(this, _)| this.value(of));
+        let values: BTreeSet<&str> = values.filter(|value| !value.is_empty()).collect();
+        query.push(" OR ").push(of.column()).push(" IN ").push_texts(connection.engine(), &values)?;
+    }
+    query.push(")");
+    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }

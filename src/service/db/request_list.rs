@@ -2,12 +2,14 @@
 //!
 //! An index narrows the choice, in the list's order; what it lets through is looked at row by row, up to a limit.
 
-use futures_util::TryStreamExt;
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::request_index::{self, Question};
+use super::request_index::{self, Question, Traits};
+use super::statement::read_array;
 use super::{Connection, DatabaseError, Engine, Moment, Statement, on, row_number};
 use crate::protocol::messages::{Contact, Page, RequestSummary};
 use crate::protocol::request::{Kind, RequestNumber, State};
@@ -49,61 +51,48 @@ pub struct Filter<'a> {
 /// The most rows that are looked at for one page. What is rare among a million costs more pages, never a slow one.
 const LOOK_LIMIT: usize = 1_000;
 
-/// A search looks at so many rows first, because most often they fill the page.
-const FIRST_LOOK: usize = 100;
+/// So many rows are looked at first and then, [`LOOK_LIMIT`] in all, because most often the first ones fill the page.
+const LOOKS: [usize; 3] = [100, 300, 600];
 
 /// The most words of a search.
 const WORDS_LIMIT: usize = 8;
 
-/// The rows that a filter lets through. At most [`LOOK_LIMIT`] rows are looked at; the next part goes on there.
-pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Page<RequestSummary>, DatabaseError> {
+/// The rows that a filter lets through, each with what it may have in common with others. At most [`LOOK_LIMIT`] rows are
+/// looked at; the next part goes on there.
+pub async fn list(
+    connection: &mut Connection,
+    filter: &Filter<'_>,
+) -> Result<Page<(RequestSummary, Traits)>, DatabaseError> {
     let words = words(filter.search.unwrap_or_default());
-    let mut part = Part { filter, words: &words, items: Vec::new(), limit: filter.limit as usize, last: None };
+    let mut chosen = Vec::new();
+    let mut limit = filter.limit as usize;
     let numbered = filter.search.and_then(|search| search.trim().parse().ok()).map(RequestNumber);
     if let Some(number) = numbered.filter(|_| filter.after.is_none()) {
-        let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests WHERE number = "));
-        query.push_bind(row_number(number.0));
-        let row = on!(connection, query.query_as::<_, Candidate>().fetch_optional(connection).await?);
-        part.items.extend(row.filter(|row| row.passes(filter, &[])).map(Candidate::summary).transpose()?);
+        let looked = look(connection, numbers(connection.engine(), &[number])?, filter, &[]).await?;
+        chosen.extend(looked.into_iter().filter(|row| row.passes));
         // The one with that number comes beside the others.
-        part.limit += part.items.len();
+        limit += chosen.len();
     }
-    let Some(question) = Question::new(&words, filter.organisation) else {
-        let query = candidates(filter, connection.engine());
-        let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
-        let mut looked = 0;
-        while let Some(row) = rows.try_next().await? {
-            looked += 1;
-            if !part.take(row, numbered)? {
-                return Ok(part.page());
+    let mut next = filter.after;
+    for most in looks(filter, &words) {
+        let filter = Filter { after: next, ..*filter };
+        let looked = look_on(connection, &filter, &words, most).await?;
+        let ended = looked.len() < most;
+        for row in looked {
+            if chosen.len() == limit {
+                return page(connection, &chosen, next).await;
+            }
+            next = Some(row.number.0);
+            if row.passes && Some(row.number) != numbered {
+                chosen.push(row);
             }
         }
-        return Ok(if looked == LOOK_LIMIT { part.page() } else { part.last_page() });
-    };
-
-    let descending = filter.order == Order::Newest;
-    let mut after = filter.after.map(RequestNumber);
-    for look in [FIRST_LOOK, LOOK_LIMIT - FIRST_LOOK] {
-        let hits = request_index::hits(connection, &question, descending, after, look).await?;
-        let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
-        query.push("WHERE number IN ").push_numbers(connection.engine(), &hits)?;
-        push_condition(&mut query, filter);
-        query.push(" ORDER BY number").push(if descending { " DESC" } else { "" });
-        let mut rows = on!(connection, query.query_as::<_, Candidate>().fetch(connection));
-        while let Some(row) = rows.try_next().await? {
-            if !part.take(row, numbered)? {
-                return Ok(part.page());
-            }
+        if ended {
+            return page(connection, &chosen, None).await;
         }
-        if hits.len() < look {
-            return Ok(part.last_page());
-        }
-        after = hits.last().copied();
-        part.last = after.map(|number| number.0);
     }
-    Ok(part.page())
+    page(connection, &chosen, next).await
 }
-
 /// The newest requests that a search finds, among the [`LOOK_LIMIT`] that the index has for it.
 pub(super) async fn newest(
     connection: &mut Connection,
@@ -122,86 +111,132 @@ pub(super) async fn newest(
     Ok(found.into_iter().map(|(number,)| number).collect())
 }
 
-/// A page that is being filled.
-struct Part<'a> {
-    filter: &'a Filter<'a>,
-    words: &'a [&'a str],
-    items: Vec<RequestSummary>,
-    limit: usize,
-    /// The last row that was looked at.
-    last: Option<u64>,
+/// How many rows are looked at, first and then.
+fn looks(filter: &Filter<'_>, words: &[&str]) -> Vec<usize> {
+    match (filter.order, words) {
+        // Where the index knows all that is asked for, one more than the page tells whether there is another one.
+        (Order::Name, []) => vec![filter.limit as usize + 1],
+        // What is put in order first is put in order once.
+        (Order::Name, _) => vec![LOOK_LIMIT],
+        _ => LOOKS.to_vec(),
+    }
 }
 
-impl Part<'_> {
-    /// Looks at a row; `false` where the page is full without it.
-    fn take(&mut self, row: Candidate, numbered: Option<RequestNumber>) -> Result<bool, DatabaseError> {
-        if self.items.len() == self.limit {
-            return Ok(false);
-        }
-        self.last = Some(row.number.0);
-        if Some(row.number) != numbered && row.passes(self.filter, self.words) {
-            self.items.push(row.summary()?);
-        }
-        Ok(true)
-    }
+/// A row that was looked at.
+struct Looked {
+    number: RequestNumber,
+    /// Whether it is one that the filter asks for.
+    passes: bool,
+}
 
-    fn page(self) -> Page<RequestSummary> {
-        Page { items: self.items, next: self.last }
-    }
+/// Looks at the next rows among which those that the filter lets through are, in its order.
+async fn look_on(
+    connection: &mut Connection,
+    filter: &Filter<'_>,
+    words: &[&str],
+    most: usize,
+) -> Result<Vec<Looked>, DatabaseError> {
+    let engine = connection.engine();
+    let Some(question) = Question::new(words, filter.organisation) else {
+        let (query, left) = candidates(filter, engine, most);
+        return look(connection, query, &left, words).await;
+    };
+    let after = filter.after.map(RequestNumber);
+    let hits = request_index::hits(connection, &question, filter.order == Order::Newest, after, most).await?;
+    look(connection, numbers(engine, &hits)?, filter, words).await
+}
 
-    fn last_page(self) -> Page<RequestSummary> {
-        Page { items: self.items, next: None }
+/// What [`look`] looks at, where the numbers are known.
+fn numbers<'a>(engine: Engine, numbers: &[RequestNumber]) -> Result<Statement<'a>, DatabaseError> {
+    let mut query = Statement::new(LOOKED);
+    query.push_numbers(engine, numbers)?;
+    Ok(query)
+}
+
+/// How a statement begins that [`look`] goes on with: a query for numbers in parentheses.
+const LOOKED: &str = "WITH looked AS ";
+
+/// Looks at rows in the order of their numbers. Only these come out of the database, in one value; those of rows that do not
+/// pass as negative ones.
+async fn look(
+    connection: &mut Connection,
+    mut query: Statement<'_>,
+    filter: &Filter<'_>,
+    words: &[&str],
+) -> Result<Vec<Looked>, DatabaseError> {
+    let array = connection.engine().array_of("shown");
+    query.push(format_args!(" SELECT {array} FROM (SELECT "));
+    if matches!((filter, words), (Filter { state: None, organisation: None, kinds: [], .. }, [])) {
+        query.push("number");
+    } else {
+        query.push("CASE WHEN EXISTS (SELECT 1 FROM requests WHERE requests.number = looked.number");
+        push_condition(&mut query, filter);
+        for word in words {
+            query.push(" AND ").push_contains("search", word);
+        }
+        query.push(") THEN number ELSE -number END");
     }
+    query.push(" AS shown FROM looked) AS rows");
+    let looked: Vec<i64> = on!(connection, read_array(query.query_as().fetch_one(connection).await?)?);
+    let looked = looked.into_iter();
+    Ok(looked.map(|number| Looked { number: RequestNumber(number.unsigned_abs()), passes: number > 0 }).collect())
+}
+
+/// The rows that were chosen, in their order.
+async fn page(
+    connection: &mut Connection,
+    chosen: &[Looked],
+    next: Option<u64>,
+) -> Result<Page<(RequestSummary, Traits)>, DatabaseError> {
+    let numbers: Vec<RequestNumber> = chosen.iter().map(|row| row.number).collect();
+    let mut query =
+        Statement::new(format!("SELECT {}, kind, state, common_name, contact, submitted_at", Traits::COLUMNS));
+    query.push(" FROM requests WHERE number IN ").push_numbers(connection.engine(), &numbers)?;
+    let rows: Vec<Row> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let mut rows: HashMap<RequestNumber, Row> = rows.into_iter().map(|row| (row.traits.number, row)).collect();
+    let items = numbers.iter().filter_map(|number| rows.remove(number)).map(Row::item).collect();
+    Ok(Page { items, next })
 }
 
 #[derive(FromRow)]
-struct Candidate {
-    number: RequestNumber,
-    organisation: String,
+struct Row {
+    #[sqlx(flatten)]
+    traits: Traits,
     kind: Kind,
     state: State,
     common_name: String,
-    contact: String,
+    contact: Contact,
     submitted_at: Moment,
-    search: String,
 }
 
-const CANDIDATE: &str = "number, organisation, kind, state, common_name, contact, submitted_at, search";
-
-impl Candidate {
-    /// Whether it is one that the filter asks for. The query has narrowed the choice, no more.
-    fn passes(&self, filter: &Filter<'_>, words: &[&str]) -> bool {
-        filter.state.is_none_or(|state| state == self.state)
-            && filter.organisation.is_none_or(|organisation| organisation == self.organisation)
-            && (filter.kinds.is_empty() || filter.kinds.contains(&self.kind))
-            && words.iter().all(|word| self.search.contains(word))
-    }
-
-    fn summary(self) -> Result<RequestSummary, DatabaseError> {
-        let contact: Contact =
-            serde_json::from_str(&self.contact).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        Ok(RequestSummary {
-            number: self.number,
-            organisation: self.organisation,
+impl Row {
+    fn item(self) -> (RequestSummary, Traits) {
+        let summary = RequestSummary {
+            number: self.traits.number,
+            organisation: self.traits.organisation.clone(),
             kind: self.kind,
             state: self.state,
             common_name: self.common_name,
-            email: contact.email,
-            description: contact.description,
+            email: self.contact.email,
+            description: self.contact.description,
             submitted_at: self.submitted_at.0,
             warnings: Vec::new(),
-        })
+        };
+        (summary, self.traits)
     }
 }
 
-/// The rows among which those that the filter lets through are, in its order, at most [`LOOK_LIMIT`].
+/// The rows among which those that the filter lets through are, in its order, at most so many; and the conditions that are
+/// left.
 ///
 /// The indexes are named, because without statistics of the tables SQLite would guess.
-fn candidates<'a>(filter: &Filter<'a>, engine: Engine) -> Statement<'a> {
-    let mut query = Statement::new(format!("SELECT {CANDIDATE} FROM requests "));
+fn candidates<'a>(filter: &Filter<'a>, engine: Engine, most: usize) -> (Statement<'a>, Filter<'a>) {
+    let mut query = Statement::new(LOOKED);
+    query.push("(SELECT number FROM requests ");
     if filter.order == Order::Name {
         push_pending_by_name(&mut query, filter, engine);
-        return query;
+        query.push(format_args!(" LIMIT {most})"));
+        return (query, Filter::default());
     }
     let across = filter.order == Order::Organisation && filter.organisation.is_none();
     query.push(engine.indexed_by(match (filter.organisation, filter.state) {
@@ -217,6 +252,7 @@ fn candidates<'a>(filter: &Filter<'a>, engine: Engine) -> Statement<'a> {
         query.push(" AND organisation = ").push_bind(organisation);
     }
     // Where the index does not hold the state, the rows are looked at.
+    let left = Filter { state: filter.state.filter(|_| across), kinds: filter.kinds, ..Filter::default() };
     if let Some(state) = filter.state.filter(|_| !across) {
         query.push(" AND state = ").push_bind(state.as_str());
     }
@@ -238,14 +274,13 @@ fn candidates<'a>(filter: &Filter<'a>, engine: Engine) -> Statement<'a> {
         Order::Newest => " ORDER BY number DESC",
         _ => " ORDER BY number",
     });
-    query.push(format!(" LIMIT {LOOK_LIMIT}"));
-    query
+    query.push(format_args!(" LIMIT {most})"));
+    (query, left)
 }
 
 /// What is pending, by name: put in order from the index that keeps a machine from waiting twice, which has all that this
-/// takes; the rows are only those of the page.
+/// takes.
 fn push_pending_by_name<'a>(query: &mut Statement<'a>, filter: &Filter<'a>, engine: Engine) {
-    query.push("JOIN (SELECT number AS chosen, identity AS name FROM requests ");
     query.push(engine.indexed_by("INDEXED BY requests_pending_by_identity"));
     query.push(" WHERE state = 'pending'");
     push_condition(query, &Filter { state: None, ..*filter });
@@ -257,9 +292,7 @@ fn push_pending_by_name<'a>(query: &mut Statement<'a>, filter: &Filter<'a>, engi
         }
         query.push("), ").push_bind(after).push(")");
     }
-    // One more than the page tells whether there is another one; a word too short for the index is looked for in all.
-    let look = if filter.search.is_some() { LOOK_LIMIT } else { filter.limit as usize + 1 };
-    query.push(format!(" ORDER BY identity, number LIMIT {look}) AS pending ON number = chosen ORDER BY name, number"));
+    query.push(" ORDER BY identity, number");
 }
 
 /// The conditions that need no look at the text.

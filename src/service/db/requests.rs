@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::FromRow;
 
 use super::request_index::{self, Trait, Traits};
-use super::{Connection, DatabaseError, Moment, Statement, on, parts, row_number};
+use super::{Connection, DatabaseError, Moment, Statement, on, row_groups, row_number};
 use crate::protocol::messages::{Contact, MachineDetails};
 use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::secret::SecretHash;
@@ -107,7 +107,7 @@ pub async fn insert(
     connection: &mut Connection,
     requests: &[(RequestNumber, NewRequest<'_>)],
 ) -> Result<(), DatabaseError> {
-    for requests in parts(requests) {
+    for requests in row_groups(requests) {
         let mut statement = Statement::new(
             "INSERT INTO requests (number, organisation, package, kind, common_name, identity, state, csr, csr_sha256,
                                    key_sha256, token_sha256, idempotency_key, body_sha256, machine, contact,
@@ -162,6 +162,53 @@ pub async fn find_all(
     Ok(rows.into_iter().map(|row| (row.number, row)).collect())
 }
 
+/// What may change about a request while somebody thinks about it.
+#[derive(Debug, Clone, FromRow)]
+pub struct Standing {
+    /// Where it stands.
+    pub state: State,
+    /// SHA-256 of the CSR.
+    pub csr_sha256: String,
+    /// When the state last changed by a decision.
+    pub decided_at: Option<Moment>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// The newer request that cancelled it.
+    pub replaced_by: Option<RequestNumber>,
+}
+
+impl RequestRow {
+    /// How it stood when the row was read.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            state: self.state,
+            csr_sha256: self.csr_sha256.clone(),
+            decided_at: self.decided_at,
+            decided_by: self.decided_by.clone(),
+            replaced_by: self.replaced_by,
+        }
+    }
+}
+
+/// How the requests with these numbers stand, by number.
+pub async fn standings(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<HashMap<RequestNumber, Standing>, DatabaseError> {
+    #[derive(FromRow)]
+    struct Row {
+        number: RequestNumber,
+        #[sqlx(flatten)]
+        standing: Standing,
+    }
+    let mut query = Statement::new(
+        "SELECT number, state, csr_sha256, decided_at, decided_by, replaced_by FROM requests WHERE number IN ",
+    );
+    query.push_numbers(connection.engine(), numbers)?;
+    let rows: Vec<Row> = on!(connection, query.query_as().fetch_all(connection).await?);
+    Ok(rows.into_iter().map(|row| (row.number, row.standing)).collect())
+}
+
 /// The request that was submitted with a package under an idempotency key.
 pub async fn find_by_idempotency_key(
     connection: &mut Connection,
@@ -185,7 +232,7 @@ pub async fn find_by_idempotency_keys<'a>(
     }
     let keys: Vec<(i64, &str)> = keys.into_iter().collect();
     let mut found = HashMap::new();
-    for keys in parts(&keys) {
+    for keys in row_groups(&keys) {
         let mut statement = Statement::new("SELECT * FROM requests WHERE (package, idempotency_key) IN (");
         statement.push_rows(keys.iter().map(|(package, key)| [(*package).into(), (*key).into()])).push(")");
         let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
@@ -217,7 +264,7 @@ pub async fn find_pending(
         waiting: Waiting,
     }
     let mut found = HashMap::new();
-    for waiting in parts(waiting) {
+    for waiting in row_groups(waiting) {
         let mut statement = Statement::new(
             "SELECT number, organisation, kind, identity FROM requests
              WHERE state = 'pending' AND (organisation, kind, identity) IN (",
@@ -284,21 +331,22 @@ const SHARING_LIMIT: u32 = 100;
 /// others.
 pub async fn find_sharing(
     connection: &mut Connection,
-    numbers: &[RequestNumber],
+    these: &[Traits],
 ) -> Result<Vec<(RequestNumber, Shared, Sharing)>, DatabaseError> {
-    let these = traits(connection, numbers).await?;
     let asked: Vec<(&Traits, Shared)> =
         these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared))).collect();
-    let values: Vec<(Trait, &str)> =
-        asked.iter().map(|(this, shared)| (shared.common(), this.value(shared.common()))).collect();
-    let having = request_index::having(connection, &values, SHARING_LIMIT).await?;
-    let mut others: Vec<RequestNumber> = having.iter().filter(|alike| alike.len() > 1).flatten().copied().collect();
+    let values: Vec<(&Traits, Trait)> = asked.iter().map(|(this, shared)| (*this, shared.common())).collect();
+    let alike = request_index::alike(connection, &values, SHARING_LIMIT).await?;
+    let mut others: Vec<RequestNumber> = alike.iter().flatten().copied().collect();
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
     others.sort_unstable();
     others.dedup();
     let others: HashMap<RequestNumber, Traits> =
         traits(connection, &others).await?.into_iter().map(|other| (other.number, other)).collect();
     let mut found = Vec::new();
-    for ((this, shared), alike) in asked.into_iter().zip(having) {
+    for ((this, shared), alike) in asked.into_iter().zip(alike) {
         let sharing = alike.iter().filter_map(|number| others.get(number)).filter(|other| shared.between(this, other));
         if let Some(other) = sharing.max_by_key(|other| (other.organisation == this.organisation, other.number)) {
             let sharing = Sharing { number: other.number, organisation: other.organisation.clone() };
@@ -308,7 +356,8 @@ pub async fn find_sharing(
     Ok(found)
 }
 
-async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
+/// What requests may have in common with others.
+pub async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
     let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number IN ", Traits::COLUMNS));
     query.push_numbers(connection.engine(), numbers)?;
     Ok(on!(connection, query.query_as().fetch_all(connection).await?))
@@ -320,9 +369,11 @@ pub async fn find_predecessor(
     request: &RequestRow,
 ) -> Result<Option<RequestRow>, DatabaseError> {
     let identity = identity(&request.common_name);
-    let having = request_index::having(connection, &[(Trait::Identity, &identity)], SHARING_LIMIT).await?.concat();
+    let these = traits(connection, &[request.number]).await?;
+    let asked: Vec<(&Traits, Trait)> = these.iter().map(|this| (this, Trait::Identity)).collect();
+    let alike = request_index::alike(connection, &asked, SHARING_LIMIT).await?.concat();
     let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
-    query.push_numbers(connection.engine(), &having)?;
+    query.push_numbers(connection.engine(), &alike)?;
     query.push(" AND number < ").push_bind(row_number(request.number.0));
     query.push(" AND identity = ").push_bind(identity);
     query.push(" AND organisation = ").push_bind(request.organisation.as_str());
@@ -367,6 +418,19 @@ pub struct Decision<'a> {
     pub by: &'a str,
     /// Why.
     pub reason: Option<&'a str>,
+}
+
+impl Decision<'_> {
+    /// The request as it stands by this decision.
+    pub fn applied_to(&self, row: &RequestRow) -> RequestRow {
+        RequestRow {
+            state: self.state,
+            decided_at: Some(self.at),
+            decided_by: Some(self.by.to_owned()),
+            reason: self.reason.map(str::to_owned),
+            ..row.clone()
+        }
+    }
 }
 
 /// Writes a decision into requests.

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write};
 use std::iter;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Sqlite, Type};
 
@@ -61,11 +62,27 @@ impl<'a> Statement<'a> {
         numbers: &[RequestNumber],
     ) -> Result<&mut Self, DatabaseError> {
         let numbers: Vec<i64> = numbers.iter().map(|number| row_number(number.0)).collect();
+        self.push_ids(engine, &numbers)
+    }
+
+    /// The same for rows' numbers of any kind.
+    pub(super) fn push_ids(&mut self, engine: Engine, ids: &impl Serialize) -> Result<&mut Self, DatabaseError> {
+        let (before, after) = match engine {
+            Engine::Sqlite => ("(SELECT value AS number FROM json_each(", "))"),
+            Engine::Postgres => {
+                ("(SELECT value::bigint AS number FROM json_array_elements_text(", "::json) AS item (value))")
+            }
+        };
+        Ok(self.push(before).push_bind(json_text(ids)?).push(after))
+    }
+
+    /// The same for texts.
+    pub(super) fn push_texts(&mut self, engine: Engine, texts: &impl Serialize) -> Result<&mut Self, DatabaseError> {
         let (before, after) = match engine {
             Engine::Sqlite => ("(SELECT value FROM json_each(", "))"),
-            Engine::Postgres => ("(SELECT value::bigint FROM json_array_elements_text(", "::json) AS item (value))"),
+            Engine::Postgres => ("(SELECT value FROM json_array_elements_text(", "::json) AS item (value))"),
         };
-        Ok(self.push(before).push_bind(json_text(&numbers)?).push(after))
+        Ok(self.push(before).push_bind(json_text(texts)?).push(after))
     }
 
     /// Adds rows of values, at least one: `VALUES (?, ?), (?, ?)`.
@@ -134,22 +151,27 @@ impl<'a> Statement<'a> {
 /// The most rows of one statement. The parameters of the widest stay within what both databases take (32,766).
 const ROWS_LIMIT: usize = 256;
 
-/// How many prepared statements a connection keeps: those that [`parts`] make, of every size, and all others.
+/// How many prepared statements a connection keeps: those that [`row_groups`] make, of every size, and all others.
 pub(super) const STATEMENTS: usize = 256;
 
-/// Rows in parts of 256, 128, 64 … rows: statements of few different texts, each of which is prepared once.
-pub(super) fn parts<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+/// Rows in groups of 256, 128, 64 … rows: statements of few different texts, each of which is prepared once.
+pub(super) fn row_groups<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     iter::from_fn(move || {
         let length = 1 << rows.len().min(ROWS_LIMIT).checked_ilog2()?;
-        let (part, rest) = rows.split_at(length);
+        let (group, rest) = rows.split_at(length);
         rows = rest;
-        Some(part)
+        Some(group)
     })
 }
 
 /// What one parameter carries many values in.
 pub(super) fn json_text(values: &impl Serialize) -> Result<String, DatabaseError> {
     Ok(serde_json::to_string(values).map_err(|error| sqlx::Error::Encode(error.into()))?)
+}
+
+/// What one value carries out of the database.
+pub(super) fn read_array<T: DeserializeOwned>((array,): (String,)) -> Result<T, DatabaseError> {
+    Ok(serde_json::from_str(&array).map_err(|error| sqlx::Error::Decode(error.into()))?)
 }
 
 macro_rules! values {

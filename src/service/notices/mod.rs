@@ -45,27 +45,37 @@ pub struct OutboxState {
 impl App {
     /// Tells those concerned where a request stands now. The transaction is that of the change.
     pub(super) async fn tell(&self, transaction: &mut Connection, number: RequestNumber) -> Result<(), Failure> {
-        if self.settings.mail.is_none() && self.settings.webhooks.is_empty() {
+        if !self.tells() {
             return Ok(());
         }
         let row = requests::find(transaction, number).await?;
         let row = row.ok_or(Failure::Inconsistent { what: "a request that just changed" })?;
+        self.tell_of(transaction, &row).await
+    }
+
+    /// Whether there is a way to tell anybody anything.
+    pub(super) fn tells(&self) -> bool {
+        self.settings.mail.is_some() || !self.settings.webhooks.is_empty()
+    }
+
+    /// The same where the request, as it stands now, is at hand.
+    pub(super) async fn tell_of(&self, transaction: &mut Connection, row: &RequestRow) -> Result<(), Failure> {
         // A request enters each state once.
-        let id = format!("request-{number}-{}", row.state);
+        let id = format!("request-{}-{}", row.number, row.state);
         for webhook in self.settings.webhooks.iter().filter(|webhook| webhook.concerns(&row.organisation)) {
-            self.put(transaction, &id, Channel::Webhook, &webhook.url, &Event::from(&row)).await?;
+            self.put(transaction, &id, Channel::Webhook, &webhook.url, &Event::from(row)).await?;
         }
         if let Some(mail) = &self.settings.mail {
             let writer = self.writer();
             match row.state {
                 // Where requests are approved as they come, there is nothing to decide.
                 State::Pending if !self.auto_approve => {
-                    for (email, language) in concerned(transaction, &row).await? {
-                        self.put(transaction, &id, Channel::Email, &email, &writer.pending(&row, language)).await?;
+                    for (email, language) in concerned(transaction, row).await? {
+                        self.put(transaction, &id, Channel::Email, &email, &writer.pending(row, language)).await?;
                     }
                 }
                 State::Approved | State::Rejected | State::Revoked if !row.contact.email.is_empty() => {
-                    let letter = writer.decided(&row, mail.language);
+                    let letter = writer.decided(row, mail.language);
                     self.put(transaction, &id, Channel::Email, &row.contact.email, &letter).await?;
                 }
                 _ => {}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::issuing::{LEAST, Planned, Recorded};
-use super::{check_stored, check_stored_csr, found, record, record_all, row_object};
+use super::issuing::{Held, LEAST, Planned, Recorded};
+use super::{check_stored, check_stored_csr, found, record_all, row_object};
 use crate::locales::{self, Text};
 use crate::parallel;
 use crate::protocol::messages::{Approval, Organisation, REASON_LIMIT, Rejection};
@@ -17,9 +17,75 @@ use crate::service::audit::Event;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::Template;
 use crate::service::db::certificates::Holder;
-use crate::service::db::requests::{self, Decision, RequestRow};
-use crate::service::db::{Connection, organisations};
+use crate::service::db::requests::{self, Decision, RequestRow, Standing};
+use crate::service::db::{Connection, Transaction, organisations};
 use crate::service::error::{Failure, Refusal};
+
+/// What is decided on requests.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Yes.
+    Approve,
+    /// No, and why.
+    Reject {
+        /// The reason, for the clients.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// What this is for those who ask whether somebody may.
+    pub(super) const fn action(&self) -> Action {
+        match self {
+            Self::Approve => Action::Approve,
+            Self::Reject { .. } => Action::Reject,
+        }
+    }
+
+    /// A rejection says why, in a text that fits.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Approve => Ok(()),
+            Self::Reject { reason } if reason.trim().is_empty() => {
+                Err(Refusal::invalid_field("reason", Text::new("expected-reason")))
+            }
+            Self::Reject { reason } => check_stored("reason", reason, REASON_LIMIT),
+        }
+    }
+}
+
+/// A request to be decided on, and the SHA-256 of the CSR that was shown; absent where that makes no difference.
+pub(super) type Asked = (RequestNumber, Option<String>);
+
+/// A request that was looked at before the right to write is taken, and may be decided on as far as could be seen.
+#[derive(Debug)]
+pub(super) struct Weighed {
+    row: RequestRow,
+    /// The certificate, where the verdict is yes.
+    planned: Option<Planned>,
+}
+
+impl Weighed {
+    /// The certificate, on record or to be recorded.
+    fn recorded(&self) -> Option<Recorded<'_>> {
+        let holder = Holder::Request(self.row.number, self.row.kind);
+        self.planned.clone().map(|planned| (planned, holder, Some(self.row.organisation.as_str())))
+    }
+}
+
+/// What became of each of many requests, and those that were decided on.
+#[derive(Debug)]
+pub(super) struct DecidedWithin {
+    pub(super) outcomes: Vec<Result<(), Failure>>,
+    decided: Vec<Weighed>,
+}
+
+impl DecidedWithin {
+    /// What is to be signed once the decisions are committed.
+    pub(super) fn recorded(&self) -> Vec<Recorded<'_>> {
+        self.decided.iter().filter_map(Weighed::recorded).collect()
+    }
+}
 
 impl App {
     /// Says yes to exactly the CSR that was shown.
@@ -27,94 +93,140 @@ impl App {
     /// The decision, the serial number and the to-be-signed certificate are recorded together, before anything is
     /// signed. A service that stops in between signs what was recorded when it comes back.
     pub async fn approve(&self, actor: &Actor, number: RequestNumber, approval: &Approval) -> Result<(), Failure> {
-        let outcomes = self.approve_all(actor, &[(number, &approval.csr_sha256)]).await?;
+        self.decide_one(actor, &Verdict::Approve, (number, Some(approval.csr_sha256.clone()))).await
+    }
+
+    /// Says no, and why.
+    pub async fn reject(&self, actor: &Actor, number: RequestNumber, rejection: &Rejection) -> Result<(), Failure> {
+        self.decide_one(actor, &Verdict::Reject { reason: rejection.reason.clone() }, (number, None)).await
+    }
+
+    async fn decide_one(&self, actor: &Actor, verdict: &Verdict, asked: Asked) -> Result<(), Failure> {
+        let outcomes = self.decide(actor, verdict, &[asked]).await?;
         outcomes.into_iter().next().unwrap_or(Err(Failure::Inconsistent { what: "the outcome of a decision" }))
     }
 
-    /// The same for many requests, each named with the SHA-256 of the CSR that was shown: one commit for all of them. What is
-    /// refused is an outcome; an error is for all of them.
-    pub(super) async fn approve_all(
+    /// Decides on requests in one transaction, and signs what was approved. What is refused is an outcome; an error is for
+    /// all of them.
+    pub(super) async fn decide(
         &self,
         actor: &Actor,
-        asked: &[(RequestNumber, &str)],
+        verdict: &Verdict,
+        asked: &[Asked],
     ) -> Result<Vec<Result<(), Failure>>, Failure> {
-        self.expire().await?;
-        let candidates = self.candidates(actor, asked).await?;
-        let planned =
-            parallel::map(&candidates, LEAST, |candidate| candidate.as_ref().ok().map(|it| it.plan(self, actor)));
-        let planned = candidates.into_iter().zip(planned).map(|(candidate, planned)| match (candidate, planned) {
-            (Err(failure), _) => Err(failure),
-            (Ok(_), Some(planned)) => planned,
-            (Ok(_), None) => Err(Failure::Inconsistent { what: "the outcome of a check" }),
-        });
-
+        let weighed = self.weigh(actor, verdict, asked).await?;
         let mut transaction = self.database.write().await?;
-        let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
-        let rows = requests::find_all(&mut transaction, &numbers).await?;
-        let mut outcomes = Vec::with_capacity(asked.len());
-        let mut recorded: Vec<Recorded<'_>> = Vec::new();
-        for ((number, csr_sha256), planned) in asked.iter().zip(planned) {
-            // What was seen outside the transaction is over.
-            let outcome = planned.and_then(|planned| {
-                let row = found(rows.get(number))?;
-                check_pending(row)?;
-                check_csr_shown(row, csr_sha256)?;
-                Ok((planned, row))
-            });
-            outcomes.push(outcome.map(|(planned, row)| {
-                recorded.push((planned, Holder::Request(*number, row.kind), Some(&row.organisation)));
-            }));
-        }
-        if recorded.is_empty() {
-            return Ok(outcomes);
-        }
-        self.issuer().record(&mut transaction, &mut recorded).await?;
-        let approved: Vec<&RequestRow> =
-            recorded.iter().filter_map(|(_, holder, _)| rows.get(&holder.request()?)).collect();
-        let decided_by = actor.to_string();
-        let decision = Decision { state: State::Approved, at: self.now(), by: &decided_by, reason: None };
-        let numbers: Vec<RequestNumber> = approved.iter().map(|row| row.number).collect();
-        requests::decide(&mut transaction, &numbers, &decision).await?;
-        let events = approved.iter().zip(&recorded).map(|(row, (planned, ..))| Event {
-            actor,
-            action: Action::Approve,
-            object: row_object(row),
-            detail: json!({ "csr_sha256": row.csr_sha256, "serial": planned.serial().to_string() }),
-        });
-        record_all(self, &mut transaction, events.collect()).await?;
-        for number in numbers {
-            self.tell(&mut transaction, number).await?;
-        }
-        let held = self.signing.hold(recorded.iter().map(|(planned, ..)| planned.serial().to_string()));
+        let decided = self.decide_within(&mut transaction, actor, verdict, asked, weighed).await?;
+        let recorded = decided.recorded();
+        let held = self.hold(&recorded);
         transaction.commit().await?;
 
-        // From here on the requests are approved, whatever happens; what is not signed now is signed later.
-        if let Err(error) = self.sign_all(&recorded).await {
+        // From here on it is decided, whatever happens; what is not signed now is signed later.
+        if !recorded.is_empty()
+            && let Err(error) = self.sign_all(&recorded).await
+        {
             log::error!(cause:% = error; "certificates not signed yet");
         }
         drop(held);
-        Ok(outcomes)
+        drop(recorded);
+        Ok(decided.outcomes)
     }
 
-    /// The requests that an actor may approve, with what it takes to check them.
-    async fn candidates<'a>(
+    /// Keeps others from signing what was recorded, until what is returned is dropped.
+    pub(super) fn hold(&self, recorded: &[Recorded<'_>]) -> Held<'_> {
+        self.signing.hold(recorded.iter().map(|(planned, ..)| planned.serial().to_string()))
+    }
+
+    /// Looks at requests before the right to write is taken: whether the actor may, and all that a decision takes.
+    pub(super) async fn weigh(
         &self,
         actor: &Actor,
-        asked: &[(RequestNumber, &'a str)],
-    ) -> Result<Vec<Result<Candidate<'a>, Failure>>, Failure> {
+        verdict: &Verdict,
+        asked: &[Asked],
+    ) -> Result<Vec<Result<Weighed, Failure>>, Failure> {
+        self.expire().await?;
+        let candidates = self.candidates(actor, verdict, asked).await?;
+        let planned = parallel::map(&candidates, LEAST, |candidate| {
+            candidate.as_ref().ok().map(|candidate| candidate.plan(self, actor, verdict))
+        });
+        let weighed = candidates.into_iter().zip(planned).map(|(candidate, planned)| match (candidate, planned) {
+            (Err(failure), _) => Err(failure),
+            (Ok(candidate), Some(planned)) => planned.map(|planned| Weighed { row: candidate.row, planned }),
+            (Ok(_), None) => Err(Failure::Inconsistent { what: "the outcome of a check" }),
+        });
+        Ok(weighed.collect())
+    }
+
+    /// Decides within a transaction on what was [`weigh`](Self::weigh)ed: checks what may have changed meanwhile, writes
+    /// the decisions and the certificates that are to be signed, and tells those concerned.
+    pub(super) async fn decide_within(
+        &self,
+        transaction: &mut Transaction,
+        actor: &Actor,
+        verdict: &Verdict,
+        asked: &[Asked],
+        weighed: Vec<Result<Weighed, Failure>>,
+    ) -> Result<DecidedWithin, Failure> {
+        let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
+        let standings = requests::standings(transaction, &numbers).await?;
+        let mut outcomes = Vec::with_capacity(asked.len());
+        let mut decided = Vec::with_capacity(asked.len());
+        for ((number, csr_sha256), weighed) in asked.iter().zip(weighed) {
+            outcomes.push(weighed.and_then(|weighed| {
+                // What was seen outside the transaction is over.
+                found(standings.get(number))?.check(csr_sha256.as_deref())?;
+                decided.push(weighed);
+                Ok(())
+            }));
+        }
+        if decided.is_empty() {
+            return Ok(DecidedWithin { outcomes, decided });
+        }
+        let (state, reason) = match verdict {
+            Verdict::Approve => {
+                let mut recorded: Vec<Recorded<'_>> = decided.iter().filter_map(Weighed::recorded).collect();
+                self.issuer().record(transaction, &mut recorded).await?;
+                // One whose serial number was taken has another one now.
+                let planned: Vec<Planned> = recorded.into_iter().map(|(planned, ..)| planned).collect();
+                decided.iter_mut().zip(planned).for_each(|(weighed, planned)| weighed.planned = Some(planned));
+                (State::Approved, None)
+            }
+            Verdict::Reject { reason } => (State::Rejected, Some(reason.as_str())),
+        };
+        let decided_by = actor.to_string();
+        let decision = Decision { state, at: self.now(), by: &decided_by, reason };
+        let numbers: Vec<RequestNumber> = decided.iter().map(|weighed| weighed.row.number).collect();
+        requests::decide(transaction, &numbers, &decision).await?;
+        let events = decided.iter().map(|Weighed { row, planned }| Event {
+            actor,
+            action: verdict.action(),
+            object: row_object(row),
+            detail: match planned {
+                Some(planned) => json!({ "csr_sha256": row.csr_sha256, "serial": planned.serial().to_string() }),
+                None => json!({ "reason": reason }),
+            },
+        });
+        record_all(self, transaction, events.collect()).await?;
+        if self.tells() {
+            for Weighed { row, .. } in &decided {
+                self.tell_of(transaction, &decision.applied_to(row)).await?;
+            }
+        }
+        Ok(DecidedWithin { outcomes, decided })
+    }
+
+    /// The requests that an actor may decide on, with what it takes to check them.
+    async fn candidates(
+        &self,
+        actor: &Actor,
+        verdict: &Verdict,
+        asked: &[Asked],
+    ) -> Result<Vec<Result<Candidate, Failure>>, Failure> {
         let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
         let (mut rows, organisations) = {
             let mut connection = self.database.read().await?;
             let rows = requests::find_all(&mut connection, &numbers).await?;
-            let mut organisations = HashMap::new();
-            for row in rows.values() {
-                if !organisations.contains_key(&row.organisation) {
-                    let organisation = organisations::find(&mut connection, &row.organisation).await?;
-                    let organisation =
-                        organisation.ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
-                    organisations.insert(row.organisation.clone(), Arc::new(organisation));
-                }
-            }
+            let organisations = organisations_of(&mut connection, rows.values()).await?;
             (rows, organisations)
         };
         let mut candidates = Vec::with_capacity(asked.len());
@@ -122,36 +234,16 @@ impl App {
             // One that is named twice is decided on once.
             let row = rows.remove(number);
             let nothing = Object::Request { number: *number, organisation: None, kind: None };
-            let allowed = self.allow(actor, Action::Approve, &row.as_ref().map_or(nothing, row_object)).await;
+            let allowed = self.allow(actor, verdict.action(), &row.as_ref().map_or(nothing, row_object)).await;
             candidates.push(allowed.and_then(|()| {
+                verdict.check()?;
                 let row = found(row)?;
                 let organisation = organisations.get(&row.organisation).cloned();
                 let organisation = organisation.ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
-                Ok(Candidate { row, organisation, csr_sha256 })
+                Ok(Candidate { row, organisation, csr_sha256: csr_sha256.clone() })
             }));
         }
         Ok(candidates)
-    }
-
-    /// Says no, and why.
-    pub async fn reject(&self, actor: &Actor, number: RequestNumber, rejection: &Rejection) -> Result<(), Failure> {
-        self.reach_request(actor, Action::Reject, number).await?;
-        if rejection.reason.trim().is_empty() {
-            return Err(Refusal::invalid_field("reason", Text::new("expected-reason")).into());
-        }
-        check_stored("reason", &rejection.reason, REASON_LIMIT)?;
-        self.expire().await?;
-
-        let mut transaction = self.database.write().await?;
-        let row = still_pending(&mut transaction, number).await?;
-        let decided_by = actor.to_string();
-        let reason = Some(rejection.reason.as_str());
-        let rejected = Decision { state: State::Rejected, at: self.now(), by: &decided_by, reason };
-        requests::decide(&mut transaction, &[number], &rejected).await?;
-        let detail = json!({ "reason": rejection.reason });
-        record(self, &mut transaction, actor, Action::Reject, &row_object(&row), detail).await?;
-        self.tell(&mut transaction, number).await?;
-        Ok(transaction.commit().await?)
     }
 
     /// What the certificate will hold: what the profile provides for, from the checked request.
@@ -168,50 +260,67 @@ impl App {
     }
 }
 
-/// A request that may be approved by whoever asks, before anything else about it was checked.
-struct Candidate<'a> {
+/// The organisations of requests, by code.
+pub(super) async fn organisations_of<'a>(
+    connection: &mut Connection,
+    rows: impl Iterator<Item = &'a RequestRow>,
+) -> Result<HashMap<String, Arc<Organisation>>, Failure> {
+    let mut organisations = HashMap::new();
+    for row in rows {
+        if !organisations.contains_key(&row.organisation) {
+            let organisation = organisations::find(connection, &row.organisation).await?;
+            let organisation = organisation.ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
+            organisations.insert(row.organisation.clone(), Arc::new(organisation));
+        }
+    }
+    Ok(organisations)
+}
+
+/// A request that may be decided on by whoever asks, before anything else about it was checked.
+struct Candidate {
     row: RequestRow,
     organisation: Arc<Organisation>,
-    csr_sha256: &'a str,
+    csr_sha256: Option<String>,
 }
 
-impl Candidate<'_> {
-    /// Checks everything once more, and builds the certificate.
-    fn plan(&self, app: &App, actor: &Actor) -> Result<Planned, Failure> {
-        check_pending(&self.row)?;
-        check_csr_shown(&self.row, self.csr_sha256)?;
-        let csr = check_stored_csr(&self.row, &self.organisation).map_err(Refusal::csr_refused)?;
-        refuse_own_request(actor, &self.row, &csr)?;
-        app.issuer().plan(app.template(self.row.kind, &csr))
-    }
-}
-
-/// The request, if it still waits for a decision; else who was first.
-async fn still_pending(transaction: &mut Connection, number: RequestNumber) -> Result<RequestRow, Failure> {
-    let row = found(requests::find(transaction, number).await?)?;
-    check_pending(&row)?;
-    Ok(row)
-}
-
-fn check_pending(row: &RequestRow) -> Result<(), Refusal> {
-    match (row.state, row.replaced_by) {
-        (State::Pending, _) => Ok(()),
-        (State::Cancelled, Some(newer)) => Err(Refusal::replaced(newer)),
-        (state, _) => {
-            let at = row.decided_at.map(|moment| moment.0);
-            Err(Refusal::decided_already(locales::state(state), row.decided_by.as_deref(), at))
+impl Candidate {
+    /// Checks everything once more, and builds the certificate where one is to be issued.
+    fn plan(&self, app: &App, actor: &Actor, verdict: &Verdict) -> Result<Option<Planned>, Failure> {
+        self.row.standing().check(self.csr_sha256.as_deref())?;
+        let csr = check_stored_csr(&self.row, &self.organisation);
+        refuse_own_request(actor, &self.row, csr.as_ref().ok())?;
+        match verdict {
+            Verdict::Approve => {
+                let csr = csr.map_err(Refusal::csr_refused)?;
+                app.issuer().plan(app.template(self.row.kind, &csr)).map(Some)
+            }
+            // What breaks the rules by now can still be rejected.
+            Verdict::Reject { .. } => Ok(None),
         }
     }
 }
 
-fn check_csr_shown(row: &RequestRow, csr_sha256: &str) -> Result<(), Refusal> {
-    if row.csr_sha256 == csr_sha256 { Ok(()) } else { Err(Refusal::other_csr()) }
+impl Standing {
+    /// Whether the request still waits for a decision, and holds the CSR that was shown; else who was first.
+    fn check(&self, csr_sha256: Option<&str>) -> Result<(), Refusal> {
+        match (self.state, self.replaced_by) {
+            (State::Pending, _) if csr_sha256.is_some_and(|shown| shown != self.csr_sha256) => {
+                Err(Refusal::other_csr())
+            }
+            (State::Pending, _) => Ok(()),
+            (State::Cancelled, Some(newer)) => Err(Refusal::replaced(newer)),
+            (state, _) => {
+                let at = self.decided_at.map(|moment| moment.0);
+                Err(Refusal::decided_already(locales::state(state), self.decided_by.as_deref(), at))
+            }
+        }
+    }
 }
 
 /// A manager does not decide on a request of their own, whichever of its fields names them.
-pub(super) fn refuse_own_request(actor: &Actor, row: &RequestRow, csr: &CheckedCsr) -> Result<(), Refusal> {
+pub(super) fn refuse_own_request(actor: &Actor, row: &RequestRow, csr: Option<&CheckedCsr>) -> Result<(), Refusal> {
     let Actor::Manager(manager) = actor else { return Ok(()) };
-    let mut named = csr.emails().iter().chain([&row.contact.email]);
+    let mut named = csr.into_iter().flat_map(CheckedCsr::emails).chain([&row.contact.email]);
     match named.any(|email| email.eq_ignore_ascii_case(&manager.email)) {
         true => Err(Refusal::own_request()),
         false => Ok(()),

@@ -31,6 +31,12 @@ impl App {
         Ok(organisations::all(&mut *self.database.read().await?).await?)
     }
 
+    /// The codes of all organisations, to choose from.
+    pub async fn organisation_codes(&self, actor: &Actor) -> Result<Vec<String>, Failure> {
+        self.allow(actor, Action::ListOrganisations, &Object::Everything).await?;
+        Ok(organisations::codes(&mut *self.database.read().await?).await?)
+    }
+
     /// The name of an organisation, for those who belong to it.
     pub async fn organisation_name(&self, code: &str) -> Result<String, Failure> {
         let organisation = organisations::find(&mut *self.database.read().await?, code).await?;

@@ -171,7 +171,6 @@ impl App {
     pub async fn evidence(&self, actor: &Actor, number: RequestNumber) -> Result<Evidence, Failure> {
         self.reach_request(actor, Action::ReadRequest, number).await?;
         self.expire().await?;
-        self.index_requests().await;
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
         let csr = check_again(&mut connection, &row).await?;
@@ -215,7 +214,7 @@ impl App {
     /// Why an actor may not decide on a pending request, by the same functions that a decision asks.
     fn undecidable(&self, actor: &Actor, row: &RequestRow, csr: Option<&CheckedCsr>) -> Option<Refusal> {
         authorize(actor, Action::Approve, &super::row_object(row))
-            .and_then(|()| csr.map_or(Ok(()), |csr| super::decision::refuse_own_request(actor, row, csr)))
+            .and_then(|()| super::decision::refuse_own_request(actor, row, csr))
             .err()
     }
 }

@@ -97,6 +97,11 @@ impl App {
         self.change(arrival, |changes| &mut changes.arrivals).await
     }
 
+    /// Whether changes are being written, or wait for that.
+    pub(in crate::service) fn is_writing(&self) -> bool {
+        self.group.lock().writing
+    }
+
     /// Adds a signature to the record, and gives what the record has now.
     pub(super) async fn complete(self: &Arc<Self>, signed: Signed) -> Result<Signed, Failure> {
         self.change(signed, |changes| &mut changes.signed).await
@@ -190,6 +195,6 @@ async fn write(mut writer: Writer) {
 
 /// Whether a failure may come from one of the changes, so that the others are worth another try. Where the database does not
 /// answer, it answers none; and what perhaps lasts already is not made again.
-const fn is_of_one(failure: &Failure) -> bool {
+pub(super) const fn is_of_one(failure: &Failure) -> bool {
     !matches!(failure, Failure::Database(DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. }))
 }

@@ -75,7 +75,7 @@ impl App {
             info: self.info(),
             crl: crl.map(|crl| (crl.number.unsigned_abs(), crl.this_update.0, crl.next_update.0)),
             counts,
-            oldest_pending: oldest.map(|request| request.submitted_at),
+            oldest_pending: oldest.map(|(request, _)| request.submitted_at),
             outbox: outbox::waiting(&mut connection).await?,
             database_bytes: db::size(&mut connection).await?,
             disk: self.disk(),

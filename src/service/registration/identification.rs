@@ -7,7 +7,7 @@ use crate::protocol::secret::hex;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::{self, CertificateRow};
-use crate::service::db::managers;
+use crate::service::db::{Connection, managers};
 use crate::service::error::{Failure, Refusal};
 
 /// Somebody with a certificate that is good at this moment.
@@ -16,6 +16,22 @@ pub struct Caller {
     /// Whom it stands for.
     pub actor: Actor,
     certificate: CertificateRow,
+}
+
+/// Whoever makes a bulk decision, which goes on while they are gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Maker<'a> {
+    /// Who it is.
+    pub actor: &'a Actor,
+    /// The serial number of the certificate that they show; none where they sit at the service's computer.
+    pub certificate: Option<&'a str>,
+}
+
+impl Caller {
+    /// The same as somebody who makes a bulk decision.
+    pub fn maker(&self) -> Maker<'_> {
+        Maker { actor: &self.actor, certificate: Some(&self.certificate.serial) }
+    }
 }
 
 impl App {
@@ -29,20 +45,10 @@ impl App {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| refused())?;
         let mut connection = self.database.read().await?;
         let row = certificates::find(&mut connection, &hex(parsed.raw_serial())).await?.ok_or_else(refused)?;
-        if row.der.as_deref() != Some(certificate) || row.revoked_at.is_some() {
+        if row.der.as_deref() != Some(certificate) {
             return Err(refused());
         }
-        let actor = match (row.manager, row.kind, &row.organisation) {
-            (Some(id), _, _) => {
-                let manager = managers::find(&mut connection, id.unsigned_abs()).await?;
-                Actor::Manager(manager.filter(|manager| !manager.disabled).ok_or_else(refused)?)
-            }
-            (None, Some(kind), Some(organisation)) => {
-                Actor::Machine { serial: row.serial.clone(), organisation: organisation.clone(), kind }
-            }
-            // The service's own certificates are not a client's.
-            _ => return Err(refused()),
-        };
+        let actor = holder(&mut connection, &row).await?.map_err(Failure::from)?;
         Ok(Caller { actor, certificate: row })
     }
 
@@ -64,4 +70,24 @@ impl App {
             time: self.clock.now(),
         })
     }
+}
+
+/// Whom a certificate on record stands for at this moment, or that it is not good any more.
+pub(super) async fn holder(
+    connection: &mut Connection,
+    row: &CertificateRow,
+) -> Result<Result<Actor, Refusal>, Failure> {
+    let actor = match (row.manager, row.kind, &row.organisation) {
+        _ if row.revoked_at.is_some() => None,
+        (Some(id), _, _) => {
+            let manager = managers::find(connection, id.unsigned_abs()).await?;
+            manager.filter(|manager| !manager.disabled).map(Actor::Manager)
+        }
+        (None, Some(kind), Some(organisation)) => {
+            Some(Actor::Machine { serial: row.serial.clone(), organisation: organisation.clone(), kind })
+        }
+        // The service's own certificates are not a client's.
+        _ => None,
+    };
+    Ok(actor.ok_or_else(Refusal::caller_revoked))
 }

@@ -248,14 +248,19 @@ impl App {
         sign_others(&self.ca, &self.database, self.now(), &self.signing, Some(&self.metrics)).await
     }
 
-    /// Signs what was just recorded, adds the signatures to the record, and gives what the record has now.
-    pub(super) async fn sign_all(&self, recorded: &[Recorded<'_>]) -> Result<Vec<Signed>, Failure> {
+    /// Signs what was recorded, on all processors.
+    pub(super) fn signed(&self, recorded: &[Recorded<'_>]) -> Vec<Signed> {
         let signed = parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded));
         let signed = signed.into_iter().filter_map(|signed| {
             // One that cannot be signed (any more) does not hold up the others.
             signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
         });
-        let signed: Vec<Signed> = signed.collect();
+        signed.collect()
+    }
+
+    /// Signs what was just recorded, adds the signatures to the record, and gives what the record has now.
+    pub(super) async fn sign_all(&self, recorded: &[Recorded<'_>]) -> Result<Vec<Signed>, Failure> {
+        let signed = self.signed(recorded);
         let mut transaction = self.database.write().await?;
         let signed = self.complete_within(&mut transaction, &signed.iter().collect::<Vec<_>>()).await?;
         transaction.commit().await?;

@@ -4,6 +4,8 @@
 //! audit, commit. Handlers and commands call these functions and add nothing; the CA and the database decide nothing.
 
 mod bulk;
+mod bulk_selection;
+mod bulk_work;
 mod decision;
 mod directory;
 mod evidence;
@@ -39,12 +41,13 @@ use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
-pub use self::bulk::{Decided, Verdict};
+pub use self::bulk::{Decided, PART};
+pub use self::decision::Verdict;
 pub use self::directory::check_person;
 pub use self::evidence::{Content, Evidence, Previous};
 pub use self::group::Group;
 pub use self::health::{Disk, Health};
-pub use self::identification::Caller;
+pub use self::identification::{Caller, Maker};
 pub use self::issuing::{Issuer, Planned, Recorded, Signing, record_certificate, sign_recorded};
 pub use self::packages::CreatedPackage;
 pub use self::reading::{CertificateQuery, RequestQuery};

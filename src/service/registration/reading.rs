@@ -1,5 +1,7 @@
 //! What managers see: lists, a request with its evidence, certificates, the audit record.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use unicode_security::MixedScript;
 use utoipa::IntoParams;
@@ -15,9 +17,10 @@ use crate::service::app::App;
 use crate::service::audit::{self, AuditFilter};
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::{self, View};
+use crate::service::db::request_index::{self, Traits};
 use crate::service::db::request_list::{self, Filter, Order};
 use crate::service::db::requests::{self, Count, RequestRow, Shared};
-use crate::service::db::{Connection, DatabaseError, request_index};
+use crate::service::db::{Connection, DatabaseError};
 use crate::service::error::{Failure, Refusal};
 
 /// The most rows on one page.
@@ -25,7 +28,7 @@ const PAGE_LIMIT: u32 = 200;
 const PAGE: u32 = 50;
 
 /// How many requests enter the index in one step.
-const INDEX_PART: usize = 250;
+const INDEX_PART: u64 = 1_024;
 
 /// The most characters of a search.
 const SEARCH_LIMIT: usize = 200;
@@ -91,56 +94,41 @@ impl App {
 
     /// Requests, lowest number first: who waits longest comes first.
     pub async fn list_requests(&self, actor: &Actor, query: &RequestQuery) -> Result<Page<RequestSummary>, Failure> {
+        let wanted = self.wanted(actor, query).await?;
+        let filter = wanted.filter(query.after, limit(query.limit)?);
+        self.expire().await?;
+        listed(&mut *self.database.read().await?, &filter).await
+    }
+
+    /// What a query asks for, of what the actor may see.
+    pub(super) async fn wanted(&self, actor: &Actor, query: &RequestQuery) -> Result<Wanted, Failure> {
         let organisation = self.scope(actor, Action::ListRequests, query.organisation.as_deref()).await?;
-        let search = searched(query.search.as_deref())?;
+        let state = if query.waiting { Some(State::Pending) } else { query.state };
+        if query.order == Order::Name && state != Some(State::Pending) {
+            return Err(Refusal::invalid_field("order", Text::new("expected-pending-by-name")).into());
+        }
         let kinds = match query.kind {
             Some(kind) => vec![kind],
             None if query.waiting => actor.own_kinds(),
             None => Vec::new(),
         };
-        let state = if query.waiting { Some(State::Pending) } else { query.state };
-        if query.order == Order::Name && state != Some(State::Pending) {
-            return Err(Refusal::invalid_field("order", Text::new("expected-pending-by-name")).into());
-        }
-        let filter = Filter {
-            state,
-            organisation: organisation.as_deref(),
-            kinds: &kinds,
-            search: search.as_deref(),
-            order: query.order,
-            after: query.after,
-            limit: limit(query.limit)?,
-        };
-        self.expire().await?;
-        self.index_requests().await;
-        let mut connection = self.database.read().await?;
-        let Page { mut items, next } = request_list::list(&mut connection, &filter).await?;
-        let numbers: Vec<RequestNumber> = items.iter().map(|item| item.number).collect();
-        for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
-            item.warnings.push(Rule::MixedScript.as_str().to_owned());
-        }
-        for (number, shared, _) in requests::find_sharing(&mut connection, &numbers).await? {
-            let (rule, _) = duplicate(shared);
-            for item in items.iter_mut().filter(|item| item.number == number) {
-                item.warnings.push(rule.as_str().to_owned());
-            }
-        }
-        Ok(Page { items, next })
+        Ok(Wanted { state, organisation, kinds, search: searched(query.search.as_deref())?, order: query.order })
     }
 
-    /// Adds what came last to the index that searches and warnings ask. What does not succeed is for the next one.
-    pub async fn index_requests(&self) -> bool {
+    /// Adds the next requests to the index that searches and warnings ask, where more than `spared` are not in it; says
+    /// whether it did. What does not succeed is for the next time: whoever asks looks at them one by one until then.
+    pub async fn index_requests(&self, spared: u64) -> bool {
         let extend = async {
-            if request_index::behind(&mut *self.database.read().await?).await? == 0 {
+            if request_index::behind(&mut *self.database.read().await?).await? <= spared {
                 return Ok(0);
             }
             let mut transaction = self.database.write().await?;
             let added = request_index::extend(&mut transaction, INDEX_PART).await?;
             transaction.commit().await?;
-            Ok::<usize, DatabaseError>(added)
+            Ok::<u64, DatabaseError>(added)
         };
         match extend.await {
-            Ok(added) => added == INDEX_PART,
+            Ok(added) => added > 0,
             Err(error) => {
                 log::warn!(cause:% = error; "requests not indexed");
                 false
@@ -158,7 +146,6 @@ impl App {
     pub async fn request(&self, actor: &Actor, number: RequestNumber) -> Result<RequestDetail, Failure> {
         self.reach_request(actor, Action::ReadRequest, number).await?;
         self.expire().await?;
-        self.index_requests().await;
         let mut connection = self.database.read().await?;
         let row = found(requests::find(&mut connection, number).await?)?;
         let csr = check_again(&mut connection, &row).await?;
@@ -242,7 +229,12 @@ impl App {
     }
 
     /// Which organisation's things an actor may list: the one asked for, else their own, else all.
-    async fn scope(&self, actor: &Actor, action: Action, asked: Option<&str>) -> Result<Option<String>, Failure> {
+    pub(super) async fn scope(
+        &self,
+        actor: &Actor,
+        action: Action,
+        asked: Option<&str>,
+    ) -> Result<Option<String>, Failure> {
         let own = match actor {
             Actor::Manager(manager) => manager.organisation.as_deref(),
             _ => None,
@@ -254,13 +246,54 @@ impl App {
     }
 }
 
+/// Which requests are listed, without a page's place.
+pub(super) struct Wanted {
+    pub(super) state: Option<State>,
+    organisation: Option<String>,
+    kinds: Vec<Kind>,
+    search: Option<String>,
+    order: Order,
+}
+
+impl Wanted {
+    pub(super) fn filter(&self, after: Option<u64>, limit: u32) -> Filter<'_> {
+        Filter {
+            state: self.state,
+            organisation: self.organisation.as_deref(),
+            kinds: &self.kinds,
+            search: self.search.as_deref(),
+            order: self.order,
+            after,
+            limit,
+        }
+    }
+}
+
+/// The requests that a filter lets through, each with what the approver should look at.
+pub(super) async fn listed(connection: &mut Connection, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
+    let Page { items, next } = request_list::list(connection, filter).await?;
+    let (mut items, traits): (Vec<RequestSummary>, Vec<Traits>) = items.into_iter().unzip();
+    let positions: HashMap<RequestNumber, usize> =
+        items.iter().enumerate().map(|(position, item)| (item.number, position)).collect();
+    for item in items.iter_mut().filter(|item| mixed_script(&item.common_name).is_some()) {
+        item.warnings.push(Rule::MixedScript.as_str().to_owned());
+    }
+    for (number, shared, _) in requests::find_sharing(connection, &traits).await? {
+        let (rule, _) = duplicate(shared);
+        if let Some(item) = positions.get(&number).and_then(|position| items.get_mut(*position)) {
+            item.warnings.push(rule.as_str().to_owned());
+        }
+    }
+    Ok(Page { items, next })
+}
+
 /// The text of a search in lower case.
 fn searched(search: Option<&str>) -> Result<Option<String>, Refusal> {
     check_length("search", search.unwrap_or_default(), SEARCH_LIMIT)?;
     Ok(search.map(str::to_lowercase))
 }
 
-fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {
+pub(super) fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {
     match wanted.unwrap_or(PAGE) {
         limit @ 1..=PAGE_LIMIT => Ok(limit),
         _ => Err(Refusal::malformed(format_args!("limit: 1 – {PAGE_LIMIT}"))),
@@ -268,7 +301,7 @@ fn limit(wanted: Option<u32>) -> Result<u32, Refusal> {
 }
 
 /// The page of rows of which one more than the limit was asked for.
-fn page<T>(mut items: Vec<T>, limit: u32, position: impl Fn(&T) -> u64) -> Page<T> {
+pub(super) fn page<T>(mut items: Vec<T>, limit: u32, position: impl Fn(&T) -> u64) -> Page<T> {
     let limit = limit as usize;
     let more = items.len() > limit;
     items.truncate(limit);
@@ -288,7 +321,8 @@ async fn warnings(
         // The rules became stricter since it came; it cannot be approved.
         Err(findings) => findings.clone(),
     };
-    for (_, shared, other) in requests::find_sharing(connection, &[row.number]).await? {
+    let traits = requests::traits(connection, &[row.number]).await?;
+    for (_, shared, other) in requests::find_sharing(connection, &traits).await? {
         // That another organisation uses it is alarming; whose request it is stays theirs.
         let foreign = matches!(actor, Actor::Manager(manager) if manager.role == Role::RegistrationManager)
             && other.organisation != row.organisation;
@@ -311,6 +345,10 @@ const fn duplicate(shared: Shared) -> (Rule, &'static str) {
 
 /// A label that mixes scripts may pass for another one (UTS #39 §5.1).
 fn mixed_script(host: &str) -> Option<Finding> {
+    // ASCII is of one script, unless it stands for something else.
+    if host.is_ascii() && !host.to_ascii_lowercase().contains("xn--") {
+        return None;
+    }
     let (unicode, _) = idna::domain_to_unicode(host);
     let mixed = unicode.split('.').any(|label| !label.is_single_script());
     mixed.then(|| Finding::new(Rule::MixedScript, "subject.CN", format!("{unicode} ({host})"), ""))

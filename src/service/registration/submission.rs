@@ -236,7 +236,7 @@ impl App {
     }
 }
 
-fn check_idempotency_key(key: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_idempotency_key(key: Option<&str>) -> Result<(), Refusal> {
     let good = key.is_none_or(|key| (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
     match good {
         true => Ok(()),

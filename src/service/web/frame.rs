@@ -25,6 +25,7 @@ use crate::service::api::frame::{Failed, RequestId, accepted_language};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::error::{Failure, Refusal};
+use crate::service::registration::Maker;
 
 /// Everything from here, nothing inline; forms go nowhere else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -37,6 +38,8 @@ const LANGUAGE: &str = "__Host-language";
 pub(super) struct Viewer {
     pub(super) actor: Actor,
     pub(super) manager: Manager,
+    /// The serial number of the certificate that they show.
+    certificate: String,
     /// The organisation's name; of a PTC manager, who acts for all, none.
     pub(super) organisation: Option<String>,
     pub(super) environment: String,
@@ -62,6 +65,7 @@ impl FromRequestParts<Arc<App>> for Viewer {
         Ok(Self {
             actor: caller.actor.clone(),
             manager: manager.clone(),
+            certificate: caller.maker().certificate.unwrap_or_default().to_owned(),
             organisation,
             environment: app.settings().environment.clone(),
             language: language(&parts.headers),
@@ -75,6 +79,11 @@ impl FromRequestParts<Arc<App>> for Viewer {
 }
 
 impl Viewer {
+    /// The same as somebody who makes a bulk decision.
+    pub(super) fn maker(&self) -> Maker<'_> {
+        Maker { actor: &self.actor, certificate: Some(&self.certificate) }
+    }
+
     /// A text of the catalogues.
     pub(super) fn say(&self, id: &'static str) -> String {
         Text::new(id).in_language(self.language)
@@ -176,7 +185,7 @@ pub(in crate::service) async fn present(request: Request, next: Next) -> Respons
         detail: refusal.text().in_language(language),
         hint: refusal.text().hint(language).unwrap_or_default(),
         request_id: id.map(|id| id.0).unwrap_or_default(),
-        findings: refusal.findings().iter().map(|finding| locales::finding(finding, language)).collect(),
+        findings: refusal.findings().iter().map(|finding| shown::finding(finding, language)).collect(),
         labels: ["refused-request-id", "nav-home"].map(|id| Text::new(id).in_language(language)),
     };
     let mut html = html_response(page.render().unwrap_or_default(), language);

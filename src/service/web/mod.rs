@@ -4,6 +4,7 @@
 //! `locales/*/web.ftl`.
 
 mod audit;
+mod bulk;
 mod certificates;
 mod fields;
 mod frame;
@@ -47,6 +48,12 @@ pages! {
     post "/requests/{number}/reject" => request::reject;
     post "/requests/preview" => queue::preview;
     post "/requests/decide" => queue::decide;
+    get "/requests/bulk" => bulk::list;
+    post "/requests/bulk" => bulk::draft;
+    get "/requests/bulk/{id}" => bulk::show;
+    post "/requests/bulk/{id}/start" => bulk::start;
+    post "/requests/bulk/{id}/stop" => bulk::stop;
+    get "/requests/bulk/{id}/results" => bulk::results;
     get "/certificates" => certificates::list;
     get "/certificates/{serial}" => certificates::certificate;
     get "/certificates/{serial}/download" => certificates::download;

@@ -86,6 +86,8 @@ struct Queue<'a> {
     orders: [String; 4],
     /// Whether the rows can come by name.
     by_name: bool,
+    /// Whether all of them can be decided on at once.
+    decidable: bool,
     rows: Vec<Row>,
     next: Option<String>,
     first: Option<String>,
@@ -100,42 +102,25 @@ pub(super) async fn queue(
     Asked(fields): Asked,
 ) -> Result<Response, Failure> {
     let state = fields.value("state").unwrap_or(WAITING);
-    let kind: Option<Kind> = fields.word("kind");
-    let organisation = fields.value("organisation");
-    // A search comes by number; other than what is pending, nothing comes by name.
-    let by_name = matches!(state, WAITING | "pending") && fields.value("search").is_none();
-    let order = match fields.value("order") {
-        Some("newest") => Order::Newest,
-        Some("name") if by_name => Order::Name,
-        Some("organisation") if fields.value("search").is_none() => Order::Organisation,
-        _ => Order::Oldest,
-    };
-    let query = RequestQuery {
-        state: state.parse().ok(),
-        organisation: organisation.map(str::to_owned),
-        kind,
-        waiting: state == WAITING,
-        search: fields.value("search").map(str::to_owned),
-        order,
-        after: fields.word("after"),
-        limit: Some(ROWS),
-    };
+    let query = RequestQuery { after: fields.word("after"), limit: Some(ROWS), ..asked_for(&fields) };
+    let order = query.order;
     let page = app.list_requests(&viewer.actor, &query).await?;
-    let counts = app.request_counts(&viewer.actor, organisation).await?;
+    let counts = app.request_counts(&viewer.actor, query.organisation.as_deref()).await?;
     let rows: Vec<Row> = page.items.into_iter().map(|item| Row::new(item, &viewer, &app)).collect();
     let organisations = match viewer.is_ptc() {
-        true => app.list_organisations(&viewer.actor).await?.into_iter().map(|known| known.code).collect(),
+        true => app.organisation_codes(&viewer.actor).await?,
         false => Vec::new(),
     };
     let template = Queue {
         states: states(&viewer, &fields, &counts, state),
         kinds: kinds(&viewer, &fields, &counts, &query),
         organisations,
-        organisation: organisation.unwrap_or_default().to_owned(),
+        organisation: fields.text("organisation"),
         state: state.to_owned(),
         search: fields.text("search"),
         order,
-        by_name,
+        by_name: by_name(&fields),
+        decidable: is_pending(state),
         orders: ["", "newest", "name", "organisation"]
             .map(|order| format!("/requests{}", fields.query_with(&[("order", order), ("after", "")]))),
         looked_until: page.next.filter(|_| rows.len() < ROWS as usize),
@@ -145,6 +130,36 @@ pub(super) async fn queue(
         viewer: &viewer,
     };
     viewer.page(&template)
+}
+
+/// What a view shows, without the place of a page in it.
+pub(super) fn asked_for(fields: &Fields) -> RequestQuery {
+    let state = fields.value("state").unwrap_or(WAITING);
+    let search = fields.value("search");
+    let order = match fields.value("order") {
+        Some("newest") => Order::Newest,
+        Some("name") if by_name(fields) => Order::Name,
+        Some("organisation") if search.is_none() => Order::Organisation,
+        _ => Order::Oldest,
+    };
+    RequestQuery {
+        state: state.parse().ok(),
+        organisation: fields.value("organisation").map(str::to_owned),
+        kind: fields.word("kind"),
+        waiting: state == WAITING,
+        search: search.map(str::to_owned),
+        order,
+        ..RequestQuery::default()
+    }
+}
+
+/// A search comes by number; other than what is pending, nothing comes by name.
+fn by_name(fields: &Fields) -> bool {
+    is_pending(fields.value("state").unwrap_or(WAITING)) && fields.value("search").is_none()
+}
+
+fn is_pending(state: &str) -> bool {
+    state == WAITING || state == State::Pending.as_str()
 }
 
 /// The states as tabs, with what waits for oneself first.
@@ -232,7 +247,7 @@ pub(super) async fn preview(
             key: detail.key,
             csr_sha256: detail.csr_sha256,
             description: inert(&detail.contact.description),
-            warnings: detail.warnings.iter().map(|finding| locales::finding(finding, viewer.language)).collect(),
+            warnings: detail.warnings.iter().map(|finding| shown::finding(finding, viewer.language)).collect(),
             obstacle: (state != State::Pending).then(|| locales::state(state).in_language(viewer.language)),
         });
     }
@@ -281,28 +296,14 @@ pub(super) async fn decide(
     for number in numbers(&fields)? {
         requests.push((number, fields.text(&format!("csr_sha256-{number}"))));
     }
-    let verdict = match fields.value("verdict") {
-        // Whoever wrote a reason meant to reject.
-        Some("approve") if fields.value("reason").is_none() => Verdict::Approve,
-        Some("approve") => {
-            return Err(Refusal::invalid_field("reason", Text::new("expected-no-reason")).into());
-        }
-        Some("reject") => {
-            let reason = fields.text("reason");
-            if reason.is_empty() {
-                return Err(Refusal::invalid_field("reason", Text::new("expected-reason")).into());
-            }
-            Verdict::Reject { reason }
-        }
-        _ => return Err(Refusal::malformed("verdict: approve, reject").into()),
-    };
+    let verdict = verdict(&fields)?;
     let decided = app.decide_all(&viewer.actor, &verdict, &requests).await;
     let done = decided.iter().filter(|it| it.outcome.is_ok()).count();
     let outcome = |Decided { number, outcome }: Decided| Outcome {
         number,
         refused: outcome.err().map(|failure| {
             let refusal = failure.refusal();
-            let findings = refusal.findings().iter().map(|finding| locales::finding(finding, viewer.language));
+            let findings = refusal.findings().iter().map(|finding| shown::finding(finding, viewer.language));
             let why = std::iter::once(refusal.text().in_language(viewer.language)).chain(findings);
             (why.collect::<Vec<_>>().join(" "), refusal.text().hint(viewer.language).unwrap_or_default())
         }),
@@ -310,4 +311,10 @@ pub(super) async fn decide(
     let outcomes: Vec<Outcome> = decided.into_iter().map(outcome).collect();
     let approved = matches!(verdict, Verdict::Approve);
     viewer.page(&Results { viewer: &viewer, approved, refused: outcomes.len() - done, outcomes, done })
+}
+
+/// The verdict in a form.
+pub(super) fn verdict(fields: &Fields) -> Result<Verdict, Refusal> {
+    let verdict = fields.word("verdict").ok_or_else(|| Refusal::malformed("verdict: approve, reject"))?;
+    Verdict::of(verdict, fields.value("reason"))
 }

@@ -93,7 +93,7 @@ pub(super) async fn request(
         contact: [inert(&detail.contact.email), inert(&detail.contact.telephone)],
         compared: compare(&viewer, &evidence),
         details: details(&viewer, &detail.machine, evidence.previous.as_ref().map(|previous| &previous.machine)),
-        warnings: detail.warnings.iter().map(|finding| locales::finding(finding, viewer.language)).collect(),
+        warnings: detail.warnings.iter().map(|finding| shown::finding(finding, viewer.language)).collect(),
         events: evidence.history.iter().map(|entry| event(&viewer, entry)).collect(),
         watchers: evidence.watchers.iter().map(|name| inert(name)).collect(),
         undecidable: evidence.undecidable.as_ref().map(|refusal| in_language(refusal.text().clone())),

@@ -3,7 +3,8 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::locales::{Language, Text};
+use crate::locales::{self, Language, Text};
+use crate::protocol::rules::Finding;
 use crate::protocol::text::printable;
 
 /// Text of others: nothing in it acts or hides.
@@ -14,6 +15,30 @@ pub(super) fn inert(text: &str) -> String {
 /// The same of text that may have several lines.
 pub(super) fn inert_lines(text: &str) -> String {
     text.lines().map(inert).collect::<Vec<_>>().join("\n")
+}
+
+/// A finding in one line; its field is called what the pages call it.
+pub(super) fn finding(finding: &Finding, language: Language) -> String {
+    let label = match finding.field.as_str() {
+        "key" => "item-key",
+        "signature" => "field-signature",
+        "subject" => "item-subject",
+        "subject.C" => "item-country",
+        "subject.ST" => "field-region",
+        "subject.L" => "field-locality",
+        "subject.O" => "head-organisation",
+        "subject.OU" => "field-unit",
+        "subject.CN" => "head-common-name",
+        "extension.subjectAltName" => "field-alternative-names",
+        "extension.keyUsage" => "item-key-usage",
+        "extension.extendedKeyUsage" => "item-extended-key-usage",
+        "machine.host_name" => "machine-host-name",
+        "machine.mac_address" => "machine-mac-address",
+        // The CSR as a whole, or an extension by its number.
+        _ => return locales::finding(finding, language),
+    };
+    let field = Text::new(label).in_language(language);
+    locales::finding(&Finding { field, ..finding.clone() }, language)
 }
 
 /// A moment: for people, and for the `datetime` attribute.

@@ -2,6 +2,8 @@
 "use strict";
 
 const REFRESH_MILLISECONDS = 10000;
+// Where something is under way (data-soon).
+const SOON_MILLISECONDS = 1000;
 const byId = (id) => document.getElementById(id);
 
 // Refresh: parts marked data-live are replaced by what the same address shows now. What is selected and what has the
@@ -135,5 +137,8 @@ if (opener) {
   byId("keys-on").checked = localStorage.getItem("keys") !== "off";
 }
 count();
-setInterval(refresh, REFRESH_MILLISECONDS);
+(function again() {
+  const wait = document.querySelector("[data-soon]") ? SOON_MILLISECONDS : REFRESH_MILLISECONDS;
+  setTimeout(() => refresh().finally(again), wait);
+})();
 document.addEventListener("visibilitychange", refresh);

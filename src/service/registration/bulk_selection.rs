@@ -1,0 +1,80 @@
+//! What a bulk decision is about: everything that a view shows, kept as it is at that moment.
+
+use std::collections::HashMap;
+
+use super::bulk::PART;
+use super::decision::organisations_of;
+use super::identification::Maker;
+use super::reading::{RequestQuery, listed};
+use super::{check_stored_csr, request_object};
+use crate::locales::Text;
+use crate::parallel;
+use crate::protocol::bulk::BULK_LIMIT;
+use crate::protocol::messages::RequestSummary;
+use crate::protocol::request::{RequestNumber, State};
+use crate::service::app::App;
+use crate::service::auth::{Action, authorize};
+use crate::service::db::Connection;
+use crate::service::db::bulk::NewItem;
+use crate::service::db::requests::{self, RequestRow};
+use crate::service::error::{Failure, Refusal};
+
+/// How many parts of a list are looked at. A search that finds little looks at all that is pending.
+const LOOKS: usize = 100;
+
+/// How many CSRs are worth a thread of their own.
+const LEAST: usize = 32;
+
+impl App {
+    /// Keeps what a query finds, as far as the maker may decide on it, at most [`BULK_LIMIT`]: what a verdict on the draft
+    /// binds to. Returns its number.
+    pub async fn draft_bulk(&self, maker: Maker<'_>, query: &RequestQuery) -> Result<u64, Failure> {
+        let wanted = self.wanted(maker.actor, query).await?;
+        if wanted.state != Some(State::Pending) {
+            return Err(Refusal::invalid_field("state", Text::new("expected-pending")).into());
+        }
+        self.expire().await?;
+        let mut items = Vec::new();
+        let mut after = query.after;
+        for _ in 0..LOOKS {
+            let mut connection = self.database.read().await?;
+            let page = listed(&mut connection, &wanted.filter(after, PART as u32)).await?;
+            let decidable = |item: &RequestSummary| {
+                authorize(maker.actor, Action::Approve, &request_object(item.number, &item.organisation, item.kind))
+                    .is_ok()
+            };
+            let page_items = page.items.into_iter().filter(decidable).collect();
+            items.extend(as_shown(&mut connection, page_items).await?);
+            after = page.next;
+            if after.is_none() || items.len() >= BULK_LIMIT {
+                break;
+            }
+        }
+        items.truncate(BULK_LIMIT);
+        if items.is_empty() {
+            return Err(Refusal::invalid_field("requests", Text::new("expected-pending-here")).into());
+        }
+        self.keep_draft(maker, &items).await
+    }
+}
+
+/// The requests with their CSRs' digests, and the rules that they break by now.
+async fn as_shown(connection: &mut Connection, summaries: Vec<RequestSummary>) -> Result<Vec<NewItem>, Failure> {
+    let numbers: Vec<RequestNumber> = summaries.iter().map(|summary| summary.number).collect();
+    let rows = requests::find_all(connection, &numbers).await?;
+    let organisations = organisations_of(connection, rows.values()).await?;
+    let rows: Vec<&RequestRow> = rows.values().collect();
+    let broken = parallel::map(&rows, LEAST, |row| {
+        let organisation = organisations.get(&row.organisation)?;
+        Some(check_stored_csr(row, organisation).err()?.into_iter().map(|finding| finding.rule).collect::<Vec<_>>())
+    });
+    let mut broken: HashMap<RequestNumber, Vec<String>> =
+        rows.iter().zip(broken).filter_map(|(row, broken)| Some((row.number, broken?))).collect();
+    let digests: HashMap<RequestNumber, &str> = rows.iter().map(|row| (row.number, row.csr_sha256.as_str())).collect();
+    let item = |RequestSummary { number, mut warnings, .. }: RequestSummary| {
+        warnings.extend(broken.remove(&number).unwrap_or_default());
+        let csr_sha256 = (*digests.get(&number)?).to_owned();
+        Some(NewItem { request: number, csr_sha256, warnings: warnings.join(" ") })
+    };
+    Ok(summaries.into_iter().filter_map(item).collect())
+}
