@@ -53,6 +53,7 @@ fn accepts(target: Target, input: &[u8], place: &Path) -> bool {
 }
 
 /// Replays what is kept, then tries mutations.
+#[expect(clippy::print_stdout, reason = "the figure")]
 fn fuzz(name: &str) {
     let target = TARGETS.into_iter().find(|target| target.name == name).unwrap();
     let place = tempfile::tempdir().unwrap();

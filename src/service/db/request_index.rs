@@ -262,7 +262,8 @@ impl<'a> Question<'a> {
         for word in self.words {
             query.push(" AND ").push_contains("search", word);
         }
-        query.push(format_args!(" ORDER BY number{} LIMIT {limit}", if descending { " DESC" } else { "" }));
+        query.push(if descending { " ORDER BY number DESC LIMIT " } else { " ORDER BY number LIMIT " });
+        query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let found: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
         Ok(found.into_iter().map(|(number,)| number).collect())
     }

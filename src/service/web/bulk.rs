@@ -130,7 +130,7 @@ impl Row {
 /// Why a request was not decided on, with the rules that its CSR breaks.
 fn why(result: &BulkResult, language: Language) -> String {
     let Some(problem) = &result.problem else { return String::new() };
-    let findings = problem.findings.iter().map(|finding| locales::finding(finding, language));
+    let findings = problem.findings.iter().map(|finding| shown::finding(finding, language));
     problem.detail.iter().cloned().chain(findings).collect::<Vec<_>>().join(" ")
 }
 
