@@ -44,7 +44,7 @@ fn bulk(service: &Service, identity: &Identity) -> [(&'static str, String); 3] {
     let managers = service.run(service.app.list_managers(&operator())).unwrap();
     let actor = Actor::Manager(managers.into_iter().find(|manager| manager.id == identity.id).unwrap());
     let maker = Maker { actor: &actor, certificate: Some(&identity.serial) };
-    let mut decide = || {
+    let decide = || {
         let mut shown = service.pending_many(A, 3);
         shown[1].1 = "0".repeat(64);
         let requests = shown.into_iter().map(|(number, csr_sha256)| ShownRequest { number, csr_sha256 }).collect();

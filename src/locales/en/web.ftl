@@ -94,8 +94,6 @@ item-role = Role
 item-store = Store
 
 field-alternative-names = Alternative names (SAN)
-field-locality = Locality
-field-region = Region
 field-signature = Signature
 field-unit = Organisational unit
 

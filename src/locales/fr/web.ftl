@@ -94,8 +94,6 @@ item-role = Rôle
 item-store = Magasin
 
 field-alternative-names = Noms alternatifs (SAN)
-field-locality = Localité
-field-region = Région
 field-signature = Signature
 field-unit = Unité d’organisation
 
