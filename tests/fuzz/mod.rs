@@ -11,13 +11,19 @@ mod targets;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use self::mutator::{Chance, mutate};
 use self::targets::{TARGETS, Target};
 
+/// The same mutations in every run, unless the environment says otherwise: what others find is for whoever looks for it.
+pub(crate) const SEED: u64 = 20_261_124;
+
+/// Longer inputs are replayed, not mutated: thousands of them take minutes.
+const MUTATED_LIMIT: usize = 16 * 1024;
+
 /// Mutations a target, unless the environment says otherwise.
-const CASES: usize = 10_000;
+const CASES: usize = 3_000;
 
 /// No input takes longer, on a machine that does other things too; what costs more than its length takes minutes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn chance(target: &str) -> (u64, Chance) {
     let seed = match std::env::var("PTC_FUZZ_SEED") {
         Ok(seed) => seed.parse().unwrap(),
-        Err(_) => SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 % 1_000_000_000,
+        Err(_) => SEED,
     };
     let own = target.bytes().fold(seed, |sum, byte| sum.wrapping_mul(257).wrapping_add(byte.into()));
     (seed, Chance(own))
@@ -63,7 +69,9 @@ fn fuzz(name: &str) {
         let accepted = path.file_name().unwrap().to_string_lossy().starts_with("good");
         let outcome = catch_unwind(AssertUnwindSafe(|| accepts(target, &input, place.path())));
         assert_eq!(outcome.ok(), Some(accepted), "{}", path.display());
-        inputs.push(input);
+        if input.len() <= MUTATED_LIMIT {
+            inputs.push(input);
+        }
     }
     let (seed, mut chance) = chance(name);
     let cases = cases(CASES);

@@ -9,6 +9,9 @@ use super::{cases, chance, keep, kept};
 use crate::support::csr::Csr;
 use crate::support::service::{A, Draft, Identity, Reply, SECURE_URL, Service};
 
+/// The longest body that every route reads whole.
+const READ_LIMIT: usize = 16 * 1024;
+
 /// What everybody who works here looks at.
 const LISTS: [&str; 9] = [
     "/requests?state=all",
@@ -36,7 +39,7 @@ fn requests() {
         assert!((200..500).contains(&reply.status), "{head}: {} {}", reply.status, reply.text());
     }
     let (seed, mut chance) = chance("requests");
-    let cases = cases(2_000);
+    let cases = cases(600);
     let mut refused = 0;
     for case in 0..cases {
         let template = &templates[chance.below(templates.len())];
@@ -49,7 +52,9 @@ fn requests() {
                 keep("requests", &[head.as_bytes(), b"\n", &body].concat()).display()
             )
         };
-        assert!((200..500).contains(&reply.status), "{} {}\n{}", reply.status, reply.text(), told());
+        // Who sends much more than is read may find the connection closed before the answer (RFC 9112 §9.6).
+        let cut = reply.status == 0 && body.len() > READ_LIMIT;
+        assert!(cut || (200..500).contains(&reply.status), "{} {}\n{}", reply.status, reply.text(), told());
         if case % 50 == 0 || case + 1 == cases || reply.status == 201 {
             for list in LISTS {
                 let page = service.secure(Some(&manager)).page(list);
@@ -81,7 +86,8 @@ fn submissions() {
             || format!("case {case} of PTC_FUZZ_SEED={seed}: {}", keep("csr", &draft.submission.csr.0).display());
         let package_kind = if kind == Kind::ExternalServer { Kind::Workstation } else { kind };
         let reply = service.public().submit(&service.package_of_kind(A, package_kind, true), None, &draft);
-        if reply.status == 422 {
+        // The rules, or the length of a body.
+        if matches!(reply.status, 413 | 422) {
             refused += 1;
             continue;
         }
