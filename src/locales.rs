@@ -12,6 +12,7 @@ use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::bulk::BulkOutcome;
 use crate::protocol::messages::RevocationCode;
 use crate::protocol::request::{Kind, Role, State, StoreScope, UnknownWord, by_word};
 use crate::protocol::rules::Finding;
@@ -217,6 +218,17 @@ pub fn state(state: State) -> Text {
         State::Downloaded => "state-downloaded",
         State::Revoked => "state-revoked",
     })
+}
+
+/// The label of what became of a request in a bulk decision.
+pub fn outcome(outcome: BulkOutcome) -> Text {
+    match outcome {
+        BulkOutcome::Approved => state(State::Approved),
+        BulkOutcome::Rejected => state(State::Rejected),
+        BulkOutcome::Waiting => Text::new("outcome-waiting"),
+        BulkOutcome::Refused => Text::new("outcome-refused"),
+        BulkOutcome::Stopped => Text::new("outcome-stopped"),
+    }
 }
 
 /// The label of a kind.

@@ -1,7 +1,7 @@
 //! A private key and its certificate chain as two PEM files: `NAME.key.pem`, the owner's alone, and `NAME.crt.pem`.
 //!
-//! The CA's own, the listeners' and the package signer's lie on disk in this one form; the CA's keys can be encrypted. Who signs the certificate, and
-//! what is in it, is decided elsewhere.
+//! The CA's own, the listeners' and the package signer's lie on disk in this one form; the CA's keys can be encrypted. Who
+//! signs the certificate, and what is in it, is decided elsewhere.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

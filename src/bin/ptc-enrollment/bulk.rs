@@ -113,13 +113,11 @@ fn table(output: &Output, results: &[BulkResult]) -> String {
         .iter()
         .map(|result| {
             let why = result.problem.as_ref().and_then(|problem| problem.detail.clone());
-            let outcome = output.say(Text::new(match result.outcome {
-                BulkOutcome::Waiting => "state-pending",
-                BulkOutcome::Approved => "state-approved",
-                BulkOutcome::Rejected => "state-rejected",
-                BulkOutcome::Refused => "outcome-refused",
-                BulkOutcome::Stopped => "outcome-stopped",
-            }));
+            let outcome = output.say(match result.outcome {
+                // Nothing was started.
+                BulkOutcome::Waiting => locales::state(State::Pending),
+                outcome => locales::outcome(outcome),
+            });
             [
                 result.number.to_string(),
                 result.organisation.clone().unwrap_or_default(),

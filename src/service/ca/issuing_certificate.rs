@@ -40,12 +40,16 @@ impl IssuingCertificate {
         let is_rsa = lint::is_rsa(public_key.raw);
         let algorithm: &'static dyn VerificationAlgorithm =
             if is_rsa { &RSA_PKCS1_2048_8192_SHA256 } else { &ECDSA_P256_SHA256_ASN1 };
+        let key_identifier = lint::find(certificate.extensions(), |parsed| match parsed {
+            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+            _ => None,
+        });
         let subject_public_key = public_key.subject_public_key.data.to_vec();
         Some(Self {
             subject: certificate.subject().as_raw().to_vec(),
             public_key: public_key.raw.to_vec(),
             is_rsa,
-            key_identifier: subject_key_identifier(&certificate).to_vec(),
+            key_identifier: key_identifier.unwrap_or_default().to_vec(),
             validity: certificate.validity().clone(),
             key: ParsedPublicKey::new(algorithm, &subject_public_key).ok()?,
             subject_public_key,
@@ -66,13 +70,4 @@ impl IssuingCertificate {
         };
         lint::is_algorithm_of(&algorithm, self) && self.key.verify_sig(to_be_signed, signature).is_ok()
     }
-}
-
-fn subject_key_identifier<'a>(certificate: &'a X509Certificate<'_>) -> &'a [u8] {
-    let mut extensions = certificate.extensions().iter();
-    let found = extensions.find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
-        _ => None,
-    });
-    found.unwrap_or_default()
 }

@@ -365,7 +365,7 @@ fn not_der() -> CaError {
 }
 
 /// The value of the first extension that `pick` takes.
-fn find<'a, 'b, T>(
+pub(super) fn find<'a, 'b, T>(
     extensions: &'a [X509Extension<'b>],
     pick: impl Fn(&'a ParsedExtension<'b>) -> Option<T>,
 ) -> Option<T> {

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Connection, DatabaseError, Moment, Statement, on, row_groups, row_number};
-use crate::protocol::bulk::{BulkState, BulkVerdict};
+use crate::protocol::bulk::{BulkOutcome, BulkState, BulkVerdict};
 use crate::protocol::request::{Kind, RequestNumber};
 
 /// A bulk decision.
@@ -102,8 +102,8 @@ pub struct ResultRow {
     pub request: RequestNumber,
     /// The rules that were warned of, apart by a space.
     pub warnings: String,
-    /// `approved`, `rejected`, `refused`; absent before its turn.
-    pub outcome: Option<String>,
+    /// Approved, rejected or refused; absent before its turn.
+    pub outcome: Option<BulkOutcome>,
     /// Why it was refused, JSON.
     pub problem: Option<String>,
     /// Code of its organisation, where there is such a request.
@@ -402,8 +402,9 @@ pub async fn note(
     refused: &[(i64, String)],
 ) -> Result<(), DatabaseError> {
     for refused in row_groups(refused) {
-        let mut statement = Statement::new(
-            "UPDATE bulk_items SET outcome = 'refused', problem = refused.problem
+        let mut statement = Statement::new("UPDATE bulk_items SET outcome = ");
+        statement.push_bind(BulkOutcome::Refused.as_str()).push(
+            ", problem = refused.problem
              FROM (SELECT column1 AS position, column2 AS problem FROM (",
         );
         statement.push_rows(refused.iter().map(|(position, problem)| [(*position).into(), problem.into()]));
@@ -411,8 +412,8 @@ pub async fn note(
         on!(transaction, statement.query().execute(transaction).await?.rows_affected());
     }
     let outcome = match verdict {
-        BulkVerdict::Approve => "approved",
-        BulkVerdict::Reject => "rejected",
+        BulkVerdict::Approve => BulkOutcome::Approved,
+        BulkVerdict::Reject => BulkOutcome::Rejected,
     };
     let decided = on!(
         transaction,
@@ -420,7 +421,7 @@ pub async fn note(
             "UPDATE bulk_items SET outcome = $1
              WHERE bulk = $2 AND position BETWEEN $3 AND $4 AND outcome IS NULL",
         )
-        .bind(outcome)
+        .bind(outcome.as_str())
         .bind(id)
         .bind(first)
         .bind(last)

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::outbox::Channel;
 use crate::locales::Language;
-use crate::protocol::bulk::{BulkState, BulkVerdict};
+use crate::protocol::bulk::{BulkOutcome, BulkState, BulkVerdict};
 use crate::protocol::messages::{Contact, MachineDetails, RevocationCode};
 use crate::protocol::package::Defaults;
 use crate::protocol::request::{Kind, RequestNumber, Role, State, StoreScope};
@@ -53,7 +53,7 @@ macro_rules! stored_as {
 stored_as!(i64, i64: |seconds| Ok(Moment(OffsetDateTime::from_unix_timestamp(seconds)?)) => Moment);
 stored_as!(i64, i64: |number| Ok(RequestNumber(u64::try_from(number)?)) => RequestNumber);
 stored_as!(str, &'r str: |text| Ok(text.parse()?) =>
-    Kind, Role, State, StoreScope, RevocationCode, Language, Channel, BulkState, BulkVerdict);
+    Kind, Role, State, StoreScope, RevocationCode, Language, Channel, BulkOutcome, BulkState, BulkVerdict);
 stored_as!(str, &'r str: |text| Ok(serde_json::from_str(text)?) => MachineDetails, Contact, Defaults);
 stored_as!(str, &'r str: |text| Ok(text.to_owned().try_into()?) => SecretHash);
 

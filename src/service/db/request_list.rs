@@ -93,6 +93,7 @@ pub async fn list(
     }
     page(connection, &chosen, next).await
 }
+
 /// The newest requests that a search finds, among the [`LOOK_LIMIT`] that the index has for it.
 pub(super) async fn newest(
     connection: &mut Connection,

@@ -31,7 +31,7 @@ use crate::service::error::{Failure, Refusal};
 pub const PART: usize = 512;
 
 /// How long a draft can be started.
-const DRAFT_LIFETIME: Duration = Duration::hours(1);
+pub const DRAFT_LIFETIME: Duration = Duration::hours(1);
 
 /// How many drafts a manager has at most: each holds thousands of rows.
 const DRAFTS: u32 = 5;
@@ -381,13 +381,8 @@ fn told(kept: Option<&str>, language: Language) -> Result<Option<Box<Problem>>, 
 }
 
 fn result(actor: &Actor, bulk: &BulkRow, row: ResultRow, language: Language) -> Result<BulkResult, Failure> {
-    let outcome = match row.outcome.as_deref() {
-        Some("approved") => BulkOutcome::Approved,
-        Some("rejected") => BulkOutcome::Rejected,
-        Some(_) => BulkOutcome::Refused,
-        None if bulk.state == BulkState::Stopped => BulkOutcome::Stopped,
-        None => BulkOutcome::Waiting,
-    };
+    let without_turn = if bulk.state == BulkState::Stopped { BulkOutcome::Stopped } else { BulkOutcome::Waiting };
+    let outcome = row.outcome.unwrap_or(without_turn);
     let why = match outcome {
         BulkOutcome::Stopped => bulk.problem.as_deref(),
         _ => row.problem.as_deref(),

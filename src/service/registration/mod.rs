@@ -41,7 +41,7 @@ use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
 
-pub use self::bulk::{Decided, PART};
+pub use self::bulk::{DRAFT_LIFETIME, Decided, PART};
 pub use self::decision::Verdict;
 pub use self::directory::check_person;
 pub use self::evidence::{Content, Evidence, Previous};

@@ -8,7 +8,6 @@ use axum::extract::State as FromState;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::stream;
-use time::Duration;
 
 use super::fields::{Asked, Posted};
 use super::frame::Viewer;
@@ -23,6 +22,7 @@ use crate::service::api::extract::InPath;
 use crate::service::app::App;
 use crate::service::auth::Action;
 use crate::service::error::Failure;
+use crate::service::registration::DRAFT_LIFETIME;
 
 const ROWS: u32 = 50;
 
@@ -81,7 +81,7 @@ impl Described {
             counts: counts
                 .into_iter()
                 .filter(|(_, count)| *count > 0)
-                .map(|(outcome, count)| (viewer.say(outcome_text(outcome)), number(count)))
+                .map(|(outcome, count)| (locales::outcome(outcome).in_language(viewer.language), number(count)))
                 .collect(),
             progress: Text::new("bulk-progress")
                 .with("done", number(done))
@@ -119,7 +119,7 @@ impl Row {
             kind: result.kind.map(|kind| locales::kind(kind).in_language(language)).unwrap_or_default(),
             organisation: result.organisation.clone().unwrap_or_default(),
             class,
-            outcome: Text::new(outcome_text(result.outcome)).in_language(language),
+            outcome: locales::outcome(result.outcome).in_language(language),
             why: why(&result, language),
             hint: result.problem.as_ref().and_then(|problem| problem.hint.clone()).unwrap_or_default(),
             warnings: result.warnings.iter().map(warning).collect(),
@@ -138,16 +138,6 @@ const fn verdict_text(verdict: BulkVerdict) -> &'static str {
     match verdict {
         BulkVerdict::Approve => "bulk-verdict-approve",
         BulkVerdict::Reject => "bulk-verdict-reject",
-    }
-}
-
-const fn outcome_text(outcome: BulkOutcome) -> &'static str {
-    match outcome {
-        BulkOutcome::Waiting => "outcome-waiting",
-        BulkOutcome::Approved => "state-approved",
-        BulkOutcome::Rejected => "state-rejected",
-        BulkOutcome::Refused => "outcome-refused",
-        BulkOutcome::Stopped => "outcome-stopped",
     }
 }
 
@@ -249,7 +239,7 @@ pub(super) async fn show(
         startable: app.may_change_bulk(&viewer.actor, Action::StartBulk, id).await?,
         warned: shares.iter().map(|share| count(share.warned)).sum(),
         full: (status.requests >= BULK_LIMIT as u64).then(|| viewer.number(BULK_LIMIT as i64)),
-        until: shown::moment(status.created_at + Duration::hours(1), viewer.language),
+        until: shown::moment(status.created_at + DRAFT_LIFETIME, viewer.language),
         shares: shares
             .into_iter()
             .map(|share| Share {
