@@ -88,6 +88,12 @@ pub fn refused(code: ProblemCode) -> Value {
     json!({ "refused": code.as_str() })
 }
 
+/// The last entry.
+pub async fn last(connection: &mut Connection) -> Result<Option<AuditEntry>, DatabaseError> {
+    let Some((sequence, _)) = rows::last(connection).await? else { return Ok(None) };
+    Ok(list(connection, sequence.unsigned_abs() - 1, 1).await?.into_iter().next())
+}
+
 /// A part of the record.
 pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result<Vec<AuditEntry>, DatabaseError> {
     Ok(rows::list(connection, after, limit).await?.into_iter().map(entry).collect())
@@ -124,12 +130,16 @@ pub enum Verdict {
 
 /// Walks along the whole chain.
 pub async fn verify(database: &Database) -> Result<Verdict, DatabaseError> {
+    verify_on(&mut *database.read().await?).await
+}
+
+/// The same as one connection sees it, for instance a transaction that is not over yet.
+pub async fn verify_on(connection: &mut Connection) -> Result<Verdict, DatabaseError> {
     const AT_ONCE: u32 = 1_000;
-    let mut connection = database.read().await?;
     let mut entries = 0_u64;
     let mut head = GENESIS.to_owned();
     loop {
-        let page = rows::list(&mut connection, entries, AT_ONCE).await?;
+        let page = rows::list(connection, entries, AT_ONCE).await?;
         if page.is_empty() {
             return Ok(Verdict::Intact { entries, head });
         }

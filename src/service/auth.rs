@@ -187,6 +187,10 @@ actions! {
     ReadHealth = "service.read";
     /// Make the installation.
     Install = "service.install";
+    /// Make the service anew from a backup.
+    Restore = "service.restore";
+    /// Move the service's database to a server.
+    MoveDatabase = "service.move-database";
 }
 
 /// What it is asked of.

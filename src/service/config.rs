@@ -304,6 +304,13 @@ impl Settings {
         }))
     }
 
+    /// The files with secrets that the settings name, as they name them, without the passphrase of the CA's keys.
+    pub fn secret_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let mail = self.mail.as_ref().and_then(|mail| mail.password_file.as_ref());
+        let webhooks = self.webhooks.iter().map(|webhook| &webhook.secret_file);
+        self.database_password_file.iter().chain(mail).chain(webhooks)
+    }
+
     /// The passphrase of the CA's keys, where one is given: as systemd's credential, else in the file of the settings.
     pub fn ca_passphrase(&self, home: &Home) -> Result<Option<Passphrase>, SettingsError> {
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(CA_PASSPHRASE));

@@ -71,7 +71,7 @@ impl Failure {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Refused(refusal) => refusal.clone(),
-            Self::Database(DatabaseError::Unavailable { .. }) => Refusal::unavailable(),
+            Self::Database(DatabaseError::Unavailable { .. } | DatabaseError::Moved) => Refusal::unavailable(),
             Self::Database(DatabaseError::Unconfirmed { .. }) => Refusal::unconfirmed(),
             _ => Refusal::internal(),
         }

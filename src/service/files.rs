@@ -17,6 +17,9 @@ const OWNER_ONLY_FILE: u32 = 0o600;
 const PUBLIC_FILE: u32 = 0o644;
 const PROGRAM: u32 = 0o755;
 
+/// What the names of files start with that are being written.
+const TEMPORARY: &str = ".ptc-";
+
 /// Why a file or folder cannot be read or made. The cause stands in the text, for a person to read, so it is no `source`
 /// that would be printed a second time.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +90,8 @@ impl FileError {
         }
     }
 
-    fn new(path: &Path, cause: io::Error) -> Self {
+    /// What the system said of a file.
+    pub(super) fn new(path: &Path, cause: io::Error) -> Self {
         let path = path.to_owned();
         match cause.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Self::Exists { path },
@@ -154,6 +158,35 @@ fn discard(folder: &Path) -> io::Result<()> {
 /// Writes a secret that only the owner can read from the moment it exists. Never overwrites.
 pub fn write_secret(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write(path, content, OWNER_ONLY_FILE, |file| file.persist_noclobber(path))
+}
+
+/// A new file that only the owner can read from the moment it exists, for what is too long to be written at once. Whoever
+/// fills it syncs it. Never overwrites.
+pub fn create_secret(path: &Path) -> Result<File, FileError> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY_FILE);
+    options.open(path).map_err(|cause| FileError::new(path, cause))
+}
+
+/// The names of the files in a folder, in their order, without the folders in it; none where it is missing.
+pub fn names_in(folder: &Path) -> Result<Vec<String>, FileError> {
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|cause| FileError::new(folder, cause))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|cause| FileError::new(folder, cause))?;
+        let is_file = entry.metadata().is_ok_and(|metadata| metadata.is_file());
+        // What an interrupted write left is no file of anybody's.
+        if let Some(name) = entry.file_name().to_str().filter(|name| is_file && !name.starts_with(TEMPORARY)) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Writes a secret in place of one that is there, for the same owner.
@@ -277,7 +310,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// A new name is durable when its folder is.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
@@ -293,7 +326,7 @@ fn owner_only() -> fs::DirBuilder {
 /// A temporary file with these permissions from the start; elsewhere than on Unix, its folder's rights apply.
 fn temporary(mode: u32) -> Builder<'static, 'static> {
     let mut builder = Builder::new();
-    builder.prefix(".ptc-");
+    builder.prefix(TEMPORARY);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
     #[cfg(not(unix))]

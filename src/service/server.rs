@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::app::App;
+use super::config::Settings;
 use super::credential::CredentialError;
 use super::error::Failure;
 use super::listener::{self, Limits, ListenerName};
@@ -35,6 +36,9 @@ const BULK_ROUND: Duration = Duration::from_secs(1);
 /// How far the index stays behind while submissions wait to be written: so many requests, for so long.
 const INDEX_BEHIND: u64 = 20_000;
 const INDEX_DELAY: Duration = Duration::from_secs(30);
+
+/// How often it looks whether its database was moved.
+const MOVE_ROUND: Duration = Duration::from_secs(1);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +162,19 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
     let watched_at = operations.map_or_else(|| "none".to_owned(), |address: SocketAddr| address.to_string());
     log::info!(environment, public:%, secure:%, operations = watched_at; "service started");
     Ok(Running { public, secure, operations, plain, app, stop, tasks, watched, watching })
+}
+
+/// Returns when the database was moved and the settings name the one in use: time to stop and open the installation anew.
+pub async fn moved(app: &App) {
+    let mut ticks = interval(MOVE_ROUND);
+    loop {
+        ticks.tick().await;
+        // Where the file cannot be read, nor can it be said that it was moved.
+        let closed = app.database().was_moved().await.unwrap_or(false);
+        if closed && Settings::load(app.home()).is_ok_and(|settings| settings.database != app.settings().database) {
+            return;
+        }
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {

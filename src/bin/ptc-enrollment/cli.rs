@@ -77,6 +77,67 @@ pub(crate) enum Command {
     /// The audit record
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Make a backup of the whole installation, also while the service runs
+    Backup(BackupArguments),
+    /// Make an installation from a backup, in a new home
+    Restore(RestoreArguments),
+    /// The database as a whole
+    #[command(subcommand)]
+    Database(DatabaseCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatabaseCommand {
+    /// Move it from the file in the home to a PostgreSQL server, also while the service runs
+    #[command(
+        after_help = "The service goes on meanwhile, answers 503 with Retry-After to whoever writes in the last part, and goes \
+        over by itself. Interrupted, the same command goes on.\n\nExamples:\n  \
+        ptc-enrollment database move --to \"postgres:///enroll?host=/run/postgresql\" --dry-run\n  \
+        ptc-enrollment database move --to \"postgres:///enroll?host=/run/postgresql\""
+    )]
+    Move {
+        /// An empty database: postgres://account@host/database, without a password
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// The file with the password of the account there: one line, readable by the service's account only
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// Check both sides, and move nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The backup holds the CA's keys as they lie in the home: keep it as safe as them.\n\nExample:\n  \
+    ptc-enrollment backup --to /backup/enrollment-$(date +%F)"
+)]
+pub(crate) struct BackupArguments {
+    /// A new folder for the backup
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Stop the old service first. Interrupted, the same command begins again.\n\nExamples:\n  \
+    ptc-enrollment restore --from /backup/enrollment-2027-03-01 --home /var/lib/ptc-enrollment\n  \
+    ptc-enrollment restore --from /backup/enrollment-2027-03-01 --home /srv/enrollment \\\n    \
+    --database \"postgres:///enroll?host=/run/postgresql\"")]
+pub(crate) struct RestoreArguments {
+    /// The backup
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// Put the database into an empty one on a PostgreSQL server: postgres://account@host/database, without a password
+    /// [default: where it was]
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// The file with the password of the account there
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub(crate) database_password_file: Option<PathBuf>,
+    /// Put the database into a file in the home
+    #[arg(long, conflicts_with = "database")]
+    pub(crate) database_file: bool,
 }
 
 #[derive(Debug, Args)]

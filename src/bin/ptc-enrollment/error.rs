@@ -12,6 +12,7 @@ use ptc_enroll::service::files::FileError;
 use ptc_enroll::service::install::InstallError;
 use ptc_enroll::service::package::PackageError;
 use ptc_enroll::service::server::ServeError;
+use ptc_enroll::service::transfer::TransferError;
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,8 @@ pub(crate) enum CommandError {
     Credential(#[from] CredentialError),
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
     #[error(transparent)]
@@ -76,6 +79,7 @@ impl CommandError {
             Self::File(error) => error.text(),
             Self::Credential(error) => error.text(),
             Self::Package(error) => error.text(),
+            Self::Transfer(error) => error.text(),
             Self::System(error) => Text::new("system-refused").with("cause", error),
             Self::Demo(error) => Text::new("demo-failed").with("cause", format!("{error:#}")),
             Self::AuditBroken { sequence } => Text::new("audit-broken").with("sequence", sequence),
@@ -126,6 +130,7 @@ impl CommandError {
             Self::Settings(_) | Self::File(_) => Exit::Input,
             Self::Credential(error) => of_credential(error),
             Self::Package(_) => Exit::Key,
+            Self::Transfer(error) => of_transfer(error),
             Self::System(_) | Self::Demo(_) => Exit::Unexpected,
             Self::AuditBroken { .. } | Self::NotAllDecided { .. } => Exit::Refused,
         }
@@ -138,6 +143,23 @@ fn of_opening(error: &OpenError) -> Exit {
         OpenError::Database(error) => of_database(error),
         OpenError::Ca(_) | OpenError::Signer(_) => Exit::Key,
         OpenError::AutoApproval => Exit::Refused,
+    }
+}
+
+fn of_transfer(error: &TransferError) -> Exit {
+    match error {
+        TransferError::Database(error) => of_database(error),
+        TransferError::Credential(error) => of_credential(error),
+        TransferError::Runtime(_) | TransferError::Differs { .. } => Exit::Unexpected,
+        TransferError::AuditBroken { .. } => Exit::Refused,
+        TransferError::File(_)
+        | TransferError::Settings(_)
+        | TransferError::NoBackup { .. }
+        | TransferError::Newer { .. }
+        | TransferError::Damaged { .. }
+        | TransferError::Foreign { .. }
+        | TransferError::OnServer { .. }
+        | TransferError::SettingsText { .. } => Exit::Input,
     }
 }
 
@@ -156,7 +178,9 @@ fn of_database(error: &DatabaseError) -> Exit {
         | DatabaseError::Occupied { .. }
         | DatabaseError::Newer { .. }
         | DatabaseError::Unfit { .. } => Exit::Input,
-        DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. } => Exit::Unavailable,
+        DatabaseError::Moved | DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. } => {
+            Exit::Unavailable
+        }
         DatabaseError::Unusable { .. } | DatabaseError::Query { .. } => Exit::Unexpected,
     }
 }

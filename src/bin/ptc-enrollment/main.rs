@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod backup;
 mod bulk;
 mod ca;
 mod certificate;
 mod cli;
 mod context;
 mod crl;
+mod database;
 mod demo;
 mod error;
 mod init;
@@ -18,6 +20,7 @@ mod organisation;
 mod output;
 mod package;
 mod request;
+mod restore;
 mod serve;
 
 use std::process::ExitCode;
@@ -58,6 +61,9 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::Crl(command) => thread()?.block_on(crl::run(context, command)),
         Command::Ca(command) => ca::run(context, command),
         Command::Audit(command) => thread()?.block_on(audit::run(context, command)),
+        Command::Backup(arguments) => backup::run(context, &arguments),
+        Command::Database(command) => database::run(context, command),
+        Command::Restore(arguments) => restore::run(context, arguments),
     }
 }
 

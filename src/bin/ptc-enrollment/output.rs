@@ -1,7 +1,8 @@
 //! Results as text or JSON on stdout, errors on stderr.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ptc_enroll::locales::{self, Language, Text};
 use ptc_enroll::protocol::text::{ascii_line, printable, table};
 use serde::Serialize;
@@ -102,6 +103,35 @@ impl Output {
     /// A text in the language chosen.
     pub(crate) fn say(&self, text: Text) -> String {
         text.in_language(self.language)
+    }
+}
+
+/// How far long work on records is: on a terminal only, on stderr, gone when dropped.
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Fewer are done before anybody could read it.
+    const FEW: u64 = 1_000;
+
+    pub(crate) fn new() -> Self {
+        let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}");
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// So many are done, of so many.
+    pub(crate) fn show(&self, done: u64, of: u64) {
+        if self.0.length().is_none() && of > Self::FEW && io::stderr().is_terminal() {
+            self.0.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.0.set_length(of);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -1,11 +1,13 @@
 //! `serve`: runs the service until it is told to stop.
 
 use std::io::{self, Write};
+use std::pin::pin;
 use std::sync::Arc;
 
 use ptc_enroll::locales::Text;
+use ptc_enroll::service::app::App;
 use ptc_enroll::service::listener::Limits;
-use ptc_enroll::service::server;
+use ptc_enroll::service::server::{self, Running};
 
 use crate::cli::ServeArguments;
 use crate::context::Context;
@@ -13,16 +15,43 @@ use crate::error::CommandError;
 
 pub(crate) async fn run(context: &Context, arguments: ServeArguments) -> Result<(), CommandError> {
     // Before anything else, so that a stop during the start is not lost.
-    let stop = stop_signal()?;
-    let mut app = context.app().await?;
-    if arguments.auto_approve {
-        app = app.with_auto_approval()?;
-        let warning = Text::new("auto-approve-warning").with("environment", &app.settings().environment);
-        log::warn!("{warning}");
-        let _ = writeln!(io::stderr(), "{}", context.output.say(warning));
+    let mut stop = pin!(stop_signal()?);
+    let mut announced = false;
+    loop {
+        let app = Arc::new(open(context, &arguments).await?);
+        let running = server::serve(app.clone(), Limits::default()).await?;
+        // Once: whoever waited for it may have closed its end since. The log says it each time.
+        if !announced {
+            announce(&running)?;
+            announced = true;
+        }
+        let moved = tokio::select! {
+            () = &mut stop => false,
+            () = server::moved(&app) => true,
+        };
+        log::info!(moved; "stopping");
+        running.stop().await;
+        log::info!("stopped");
+        if !moved {
+            return Ok(());
+        }
     }
-    let running = server::serve(Arc::new(app), Limits::default()).await?;
-    // Not translated: scripts wait for these lines.
+}
+
+async fn open(context: &Context, arguments: &ServeArguments) -> Result<App, CommandError> {
+    let app = context.app().await?;
+    if !arguments.auto_approve {
+        return Ok(app);
+    }
+    let app = app.with_auto_approval()?;
+    let warning = Text::new("auto-approve-warning").with("environment", &app.settings().environment);
+    log::warn!("{warning}");
+    let _ = writeln!(io::stderr(), "{}", context.output.say(warning));
+    Ok(app)
+}
+
+/// Says where it listens. Not translated: scripts wait for these lines.
+fn announce(running: &Running) -> io::Result<()> {
     let mut ready = format!(
         "public listener ready on https://{}\nsecure listener ready on https://{}\n",
         running.public, running.secure
@@ -34,12 +63,7 @@ pub(crate) async fn run(context: &Context, arguments: ServeArguments) -> Result<
     }
     // At once: a script that has read what it waited for may close its end.
     io::stdout().write_all(ready.as_bytes())?;
-    io::stdout().flush()?;
-    stop.await;
-    log::info!("stopping");
-    running.stop().await;
-    log::info!("stopped");
-    Ok(())
+    io::stdout().flush()
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -147,6 +147,8 @@ database-newer = A later version of this program made the database { $path }.
     .hint = Use that version, or restore the backup from before the update.
 database-unusable = The database { $path } cannot be opened: { $cause }
     .hint = Check its permissions and the free space; if it is damaged, restore a backup.
+database-moved = The database was moved to a server, and nothing is written here any more.
+    .hint = enrollment.toml names the server when the move is done. Where it was interrupted, run “ptc-enrollment database move” again.
 database-unavailable = The database cannot answer now: { $cause }
     .hint = Check the free space, whether the database server runs, and whether another process holds the database; then try again.
 database-occupied = The database { $path } holds something already.
@@ -445,3 +447,46 @@ ca-key-decrypted = { $path } is no longer encrypted.
 ca-keys-unchanged = The CA’s keys were so already.
 ca-passphrase-next = Before the next start: ca_passphrase_file = "{ $path }" in enrollment.toml, or systemd’s credential ca-passphrase. Keep a copy of the passphrase apart from the backups: without it the CA is lost.
 ca-passphrase-unused = Take ca_passphrase_file out of enrollment.toml, or the credential out of systemd’s unit: nothing needs the passphrase any more.
+
+backup-none = There is no backup in { $path }.
+    .hint = Give the folder that “ptc-enrollment backup --to” made: manifest.json lies in it.
+backup-newer = A later version of this program ({ $program }) made the backup { $path }.
+    .hint = Use that version.
+backup-damaged = The file { $path } is missing in the backup, or is not as it was written.
+    .hint = Nothing was made. Take another copy of the backup, or an older one.
+transfer-differs = What was written into the table { $table } is not what was read.
+    .hint = Nothing was changed. Check the memory and the disk, and give support the log.
+transfer-settings-text = The setting of the database in { $path } cannot be changed by a program.
+    .hint = Write each setting on a line of its own, without quotation marks around its name: environment = "…"
+backup-done = The backup is in { $to }. Every file was read again and is as it was written.
+backup-environment = Environment
+backup-taken = Taken at
+backup-requests = Requests
+backup-certificates = Certificates
+backup-records = Rows of all tables
+backup-files = Files of the home
+backup-audit = Audit entries
+backup-head = Hash of the last one
+backup-keys-absent = The CA’s keys are not in it.
+backup-keys-encrypted = The CA’s keys are in it, encrypted. The passphrase is not: keep a copy of it apart.
+backup-keys-plain = The CA’s keys are in it, not encrypted: whoever can read the backup can sign. Keep it as safe as them.
+backup-left-out = Not in it, keep it apart: { $path }
+restore-done = The installation is in { $home }, its database is { $database }. Every row was read again and compared.
+restore-old =
+    What happened after { $taken } is not in it:
+    - Revocations since then must be made again, before the start.
+    - Certificates issued since then are unknown: they are refused on the secure listener, and cannot be revoked here. Have those machines submit again.
+    - Numbers of requests are given out a second time.
+    The first start publishes a new revocation list, with a higher number than all before.
+restore-missing = Missing, named by the settings: { $path }
+restore-passphrase = The CA’s keys are encrypted: the service needs the passphrase, from ca_passphrase_file in enrollment.toml or as systemd’s credential ca-passphrase.
+restore-next = Give the files to the service’s account before the start: chown -R ptc-enrollment: { $home }
+
+move-on-server = The database is on a server already: { $path }.
+    .hint = Nothing is to be moved. From one server to another: “backup”, then “restore --database”.
+move-would = { $rows } rows would be moved to { $to }, which is empty or was begun by an interrupted move. Nothing was moved.
+move-done =
+    { $rows } rows were moved to { $to }, each compared on both sides. enrollment.toml names it.
+    For { $seconds } seconds nobody could write.
+move-ended = An interrupted move is ended: the database is on { $to }, and enrollment.toml names it.
+move-next = A running service goes over by itself within seconds. { $file } stays as it was and is not opened any more: keep it until you have a backup of the server.

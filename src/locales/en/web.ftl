@@ -225,6 +225,8 @@ action-manager-disable = Manager out of office
 action-package-create = Install package made
 action-package-disable = Install package ended
 action-service-install = Installation made
+action-service-restore = Restored from a backup
+action-service-move-database = Database moved to a server
 
 shown-month = { $month ->
     [1] Jan

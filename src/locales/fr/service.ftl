@@ -147,6 +147,8 @@ database-newer = Une version plus récente de ce programme a créé la base de d
     .hint = Utilisez cette version, ou restaurez la sauvegarde d’avant la mise à jour.
 database-unusable = La base de données { $path } ne peut pas être ouverte : { $cause }
     .hint = Vérifiez ses droits et l’espace libre ; si elle est endommagée, restaurez une sauvegarde.
+database-moved = La base de données a été déplacée vers un serveur, et plus rien n’est écrit ici.
+    .hint = enrollment.toml nomme le serveur quand le déplacement est fait. S’il a été interrompu, relancez « ptc-enrollment database move ».
 database-unavailable = La base de données ne peut pas répondre maintenant : { $cause }
     .hint = Vérifiez l’espace libre, que le serveur de bases de données tourne et qu’aucun autre processus ne tient la base ; puis réessayez.
 database-occupied = La base de données { $path } contient déjà quelque chose.
@@ -446,3 +448,46 @@ ca-key-decrypted = { $path } n’est plus chiffrée.
 ca-keys-unchanged = Les clés de l’AC l’étaient déjà.
 ca-passphrase-next = Avant le prochain démarrage : ca_passphrase_file = "{ $path }" dans enrollment.toml, ou le credential ca-passphrase de systemd. Gardez une copie de la phrase secrète à part des sauvegardes : sans elle, l’AC est perdue.
 ca-passphrase-unused = Retirez ca_passphrase_file d’enrollment.toml, ou le credential de l’unité systemd : la phrase secrète ne sert plus.
+
+backup-none = Il n’y a pas de sauvegarde dans { $path }.
+    .hint = Donnez le dossier que « ptc-enrollment backup --to » a fait : manifest.json s’y trouve.
+backup-newer = Une version plus récente de ce programme ({ $program }) a fait la sauvegarde { $path }.
+    .hint = Utilisez cette version.
+backup-damaged = Le fichier { $path } manque dans la sauvegarde, ou n’est pas tel qu’il a été écrit.
+    .hint = Rien n’a été fait. Prenez une autre copie de la sauvegarde, ou une plus ancienne.
+transfer-differs = Ce qui a été écrit dans la table { $table } n’est pas ce qui a été lu.
+    .hint = Rien n’a été changé. Vérifiez la mémoire et le disque, et donnez le journal à l’assistance.
+transfer-settings-text = Le réglage de la base de données dans { $path } ne peut pas être changé par un programme.
+    .hint = Écrivez chaque réglage sur sa propre ligne, sans guillemets autour de son nom : environment = "…"
+backup-done = La sauvegarde est dans { $to }. Chaque fichier a été relu et est tel qu’il a été écrit.
+backup-environment = Environnement
+backup-taken = Prise le
+backup-requests = Demandes
+backup-certificates = Certificats
+backup-records = Lignes de toutes les tables
+backup-files = Fichiers du dossier
+backup-audit = Entrées du journal d’audit
+backup-head = Empreinte de la dernière
+backup-keys-absent = Les clés de l’AC n’y sont pas.
+backup-keys-encrypted = Les clés de l’AC y sont, chiffrées. La phrase secrète n’y est pas : gardez-en une copie à part.
+backup-keys-plain = Les clés de l’AC y sont, non chiffrées : qui peut lire la sauvegarde peut signer. Gardez-la aussi bien qu’elles.
+backup-left-out = N’y est pas, à garder à part : { $path }
+restore-done = L’installation est dans { $home }, sa base de données est { $database }. Chaque ligne a été relue et comparée.
+restore-old =
+    Ce qui s’est passé après { $taken } n’y est pas :
+    - Les révocations faites depuis sont à refaire, avant le démarrage.
+    - Les certificats émis depuis sont inconnus : ils sont refusés sur l’écoute sécurisée et ne peuvent pas être révoqués ici. Faites soumettre ces machines à nouveau.
+    - Des numéros de demandes sont donnés une seconde fois.
+    Le premier démarrage publie une nouvelle liste de révocation, au numéro plus grand que tous les précédents.
+restore-missing = Manque, nommé par les réglages : { $path }
+restore-passphrase = Les clés de l’AC sont chiffrées : le service a besoin de la phrase secrète, par ca_passphrase_file dans enrollment.toml ou par le credential ca-passphrase de systemd.
+restore-next = Donnez les fichiers au compte du service avant le démarrage : chown -R ptc-enrollment: { $home }
+
+move-on-server = La base de données est déjà sur un serveur : { $path }.
+    .hint = Il n’y a rien à déplacer. D’un serveur à un autre : « backup », puis « restore --database ».
+move-would = { $rows } lignes seraient déplacées vers { $to }, qui est vide ou qu’un déplacement interrompu a commencé à remplir. Rien n’a été déplacé.
+move-done =
+    { $rows } lignes ont été déplacées vers { $to }, chacune comparée des deux côtés. enrollment.toml la nomme.
+    Pendant { $seconds } secondes, personne ne pouvait écrire.
+move-ended = Un déplacement interrompu est terminé : la base de données est sur { $to }, et enrollment.toml la nomme.
+move-next = Un service en marche y passe de lui-même en quelques secondes. { $file } reste tel quel et n’est plus ouvert : gardez-le jusqu’à ce que vous ayez une sauvegarde du serveur.

@@ -225,6 +225,8 @@ action-manager-disable = Gestionnaire hors fonction
 action-package-create = Paquet d’installation créé
 action-package-disable = Paquet d’installation terminé
 action-service-install = Installation faite
+action-service-restore = Restauration d’une sauvegarde
+action-service-move-database = Base de données déplacée vers un serveur
 
 shown-month = { $month ->
     [1] janv.

@@ -94,6 +94,12 @@ pub struct Ca {
     key: Zeroizing<KeyPair>,
 }
 
+/// The root certificate of a CA, DER, without its keys.
+pub fn root_certificate(folder: &Path) -> Result<Vec<u8>, CredentialError> {
+    // There is at least one.
+    Ok(credential::read_chain(folder, ROOT)?.swap_remove(0).to_vec())
+}
+
 impl Ca {
     /// Makes a root (20 years) and an issuing CA (10 years), and writes both to a new folder: `root.crt.pem`,
     /// `root.key.pem`, `issuing.crt.pem`, `issuing.key.pem`, the keys encrypted where there is a passphrase. The folder

@@ -70,3 +70,10 @@ pub async fn insert(connection: &mut Connection, crl: &CrlRow) -> Result<(), Dat
     );
     Ok(())
 }
+
+/// Has the service make a new one when it starts, as if this one lacked a revocation, and number it above `number`.
+pub async fn make_outdated(connection: &mut Connection, number: i64) -> Result<(), DatabaseError> {
+    let statement = "UPDATE crls SET revocation = -1, number = CASE WHEN number < $1 THEN $1 ELSE number END";
+    on!(connection, sqlx::query(statement).bind(number).execute(connection).await?.rows_affected());
+    Ok(())
+}

@@ -30,6 +30,15 @@ impl fmt::Display for Place {
     }
 }
 
+/// What a database is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To use what is there.
+    Open,
+    /// To make it, with the schema of a certain version or the newest one.
+    Create { schema: Option<i64> },
+}
+
 /// The open database.
 #[derive(Debug)]
 pub enum Database {
@@ -55,25 +64,52 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Occupied`] where something is there, besides those of [`Database::open`].
     pub async fn create(place: &Place) -> Result<Self, DatabaseError> {
-        Self::connect(place, true).await
+        Self::connect(place, Purpose::Create { schema: None }).await
+    }
+
+    /// The same with the schema as it was in a certain version, to be filled with what comes from there and then opened.
+    pub async fn create_at(place: &Place, schema: i64) -> Result<Self, DatabaseError> {
+        Self::connect(place, Purpose::Create { schema: Some(schema) }).await
     }
 
     /// Opens an existing database and brings its schema up to date.
     ///
     /// # Errors
     /// [`DatabaseError::Missing`], [`DatabaseError::Empty`], [`DatabaseError::Newer`], [`DatabaseError::Unfit`],
-    /// [`DatabaseError::Unavailable`] or [`DatabaseError::Unusable`].
+    /// [`DatabaseError::Moved`], [`DatabaseError::Unavailable`] or [`DatabaseError::Unusable`].
     pub async fn open(place: &Place) -> Result<Self, DatabaseError> {
-        match place {
-            Place::File(path) if !path.exists() => Err(DatabaseError::Missing { place: place.to_string() }),
-            place => Self::connect(place, false).await,
+        let database = Self::open_also_moved(place).await?;
+        match database.was_moved().await? {
+            true => Err(DatabaseError::Moved),
+            false => Ok(database),
         }
     }
 
-    async fn connect(place: &Place, create: bool) -> Result<Self, DatabaseError> {
+    /// The same also where the database was moved to a server and nothing is written here any more.
+    pub async fn open_also_moved(place: &Place) -> Result<Self, DatabaseError> {
         match place {
-            Place::File(path) => sqlite::connect(path, create).await.map(Self::Sqlite),
-            Place::Server(server) => postgres::connect(server, create).await.map(Self::Postgres),
+            Place::File(path) if !path.exists() => Err(DatabaseError::Missing { place: place.to_string() }),
+            place => Self::connect(place, Purpose::Open).await,
+        }
+    }
+
+    /// Makes sure that [`Database::create`] would make one on this server, and makes nothing.
+    pub async fn check_new(server: &Server) -> Result<(), DatabaseError> {
+        postgres::check_new(server).await
+    }
+
+    /// Whether the database was moved to a server.
+    pub async fn was_moved(&self) -> Result<bool, DatabaseError> {
+        match &mut *self.read().await? {
+            Connection::Sqlite(hold) => Ok(sqlite::was_moved(hold).await?),
+            Connection::Postgres(_) => Ok(false),
+        }
+    }
+
+    async fn connect(place: &Place, purpose: Purpose) -> Result<Self, DatabaseError> {
+        match place {
+            Place::File(path) => sqlite::connect(path, purpose).await.map(Self::Sqlite),
+            Place::Server(server) => postgres::connect(server, purpose).await.map(Self::Postgres),
         }
     }
 
@@ -85,6 +121,16 @@ impl Database {
         }))
     }
 
+    /// The database as it is at one moment, whatever is written meanwhile, until it is dropped.
+    pub async fn snapshot(&self) -> Result<Reading, DatabaseError> {
+        Ok(Reading(match self {
+            Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(pools.readers.begin().await?)),
+            Self::Postgres(pools) => {
+                Connection::Postgres(Hold::Transaction(pools.readers.begin_with(postgres::BEGIN_SNAPSHOT).await?))
+            }
+        }))
+    }
+
     /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
     pub async fn write(&self) -> Result<Transaction, DatabaseError> {
         Ok(Transaction::new(self.begin().await?, self.write_seconds().clone()))
@@ -93,7 +139,14 @@ impl Database {
     /// Takes the right to write, which goes back when the connection is dropped.
     async fn begin(&self) -> Result<Connection, DatabaseError> {
         Ok(match self {
-            Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(pools.writer.begin_with(sqlite::BEGIN).await?)),
+            Self::Sqlite(pools) => {
+                let mut transaction = pools.writer.begin_with(sqlite::BEGIN).await?;
+                // Only now it stays true.
+                if sqlite::was_moved(&mut transaction).await? {
+                    return Err(DatabaseError::Moved);
+                }
+                Connection::Sqlite(Hold::Transaction(transaction))
+            }
             Self::Postgres(pools) => {
                 let mut transaction = pools.writer.begin().await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
@@ -133,6 +186,15 @@ impl Database {
             Self::Postgres(pools) => pools.close().await,
         }
     }
+}
+
+/// Has nobody write into this file any more, from the moment on when the transaction is committed. On a server it does
+/// nothing.
+pub async fn close_for_good(transaction: &mut Connection) -> Result<(), DatabaseError> {
+    if let Connection::Sqlite(hold) = transaction {
+        sqlite::close_for_good(hold).await?;
+    }
+    Ok(())
 }
 
 /// The size of the database, in bytes.

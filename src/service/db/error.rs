@@ -44,6 +44,8 @@ pub enum DatabaseError {
         /// What went wrong.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It was moved to a server, and nothing is written here any more.
+    Moved,
     /// Others hold the database, the disk is full, or the server is down: later it may work. Nothing was changed.
     Unavailable {
         /// What went wrong.
@@ -73,6 +75,7 @@ impl DatabaseError {
                 Text::new("database-unfit").with("path", place).with_text("what", what.clone())
             }
             Self::Unusable { place, cause } => Text::new("database-unusable").with("path", place).with("cause", cause),
+            Self::Moved => Text::new("database-moved"),
             Self::Unavailable { cause } => Text::new("database-unavailable").with("cause", cause),
             Self::Unconfirmed { cause } => Text::new("database-unconfirmed").with("cause", cause),
             Self::Query { cause } => Text::new("database-query").with("cause", cause),

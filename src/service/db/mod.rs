@@ -11,12 +11,14 @@ mod connection;
 pub mod crls;
 mod database;
 mod error;
+pub mod filling;
 pub mod managers;
 pub mod organisations;
 pub mod outbox;
 pub mod packages;
 mod postgres;
 mod postings;
+pub mod records;
 pub mod request_index;
 pub mod request_list;
 pub mod requests;
@@ -26,9 +28,10 @@ mod statement;
 
 pub use columns::Moment;
 pub use connection::{Connection, Engine, Hold, Reading, Transaction};
-pub use database::{Database, Place, Pools, size};
+pub use database::{Database, Place, Pools, close_for_good, size};
 pub use error::DatabaseError;
 pub use postgres::{Server, ServerError};
+pub use sqlite::newest_schema;
 
 use columns::row_number;
 use connection::on;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::DatabaseError;
-use super::database::Pools;
+use super::database::{Pools, Purpose};
 use super::statement::STATEMENTS;
 use crate::locales::Text;
 use crate::service::config::is_loopback;
@@ -21,6 +21,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migr
 /// the transaction ends, and all that was committed before is seen (READ COMMITTED: each statement looks anew). The
 /// number says nothing; it is the one that every version takes.
 pub(super) const TAKE_THE_RIGHT_TO_WRITE: &str = "SELECT pg_advisory_xact_lock(5928239741)";
+
+/// Begins a transaction that sees the database as it is at its first statement.
+pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// How long a write waits for other processes to finish their own.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -110,8 +113,8 @@ impl fmt::Debug for Server {
 }
 
 /// Connects to a server, checks that it is fit, and brings the schema up to date.
-pub(super) async fn connect(server: &Server, create: bool) -> Result<Pools<Postgres>, DatabaseError> {
-    prepare(server, create).await?;
+pub(super) async fn connect(server: &Server, purpose: Purpose) -> Result<Pools<Postgres>, DatabaseError> {
+    prepare(server, purpose).await?;
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options = (*server.0).clone().options([
         ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
@@ -162,13 +165,37 @@ const FIND: &str = "
                        AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
            ) AS has_other_tables";
 
+/// Makes sure that there is a fit server and an empty database, and makes nothing.
+pub(super) async fn check_new(server: &Server) -> Result<(), DatabaseError> {
+    look(server, Purpose::Create { schema: None }).await.map(drop)
+}
+
 /// Over a connection without limits of time: a migration takes what it takes, and who starts meanwhile waits for it.
-async fn prepare(server: &Server, create: bool) -> Result<(), DatabaseError> {
+async fn prepare(server: &Server, purpose: Purpose) -> Result<(), DatabaseError> {
     let place = || server.to_string();
-    let unusable = |error: sqlx::Error| match DatabaseError::from(error) {
-        DatabaseError::Query { cause } => DatabaseError::Unusable { place: place(), cause: cause.into() },
-        error => error,
+    let mut connection = look(server, purpose).await?;
+    let migrated = match purpose {
+        Purpose::Create { schema: Some(version) } => MIGRATIONS.run_to(version, &mut connection).await,
+        _ => MIGRATIONS.run(&mut connection).await,
     };
+    migrated.map_err(|error| match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => DatabaseError::Newer { place: place() },
+        error => DatabaseError::Unusable { place: place(), cause: error.into() },
+    })?;
+    connection.close().await.map_err(|error| unusable(server, error))
+}
+
+fn unusable(server: &Server, error: sqlx::Error) -> DatabaseError {
+    match DatabaseError::from(error) {
+        DatabaseError::Query { cause } => DatabaseError::Unusable { place: server.to_string(), cause: cause.into() },
+        error => error,
+    }
+}
+
+/// Connects, and looks whether server and database are what they have to be.
+async fn look(server: &Server, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+    let place = || server.to_string();
+    let unusable = |error| unusable(server, error);
     // An address where nobody answers would be waited for longer than anybody wants to.
     let connected = timeout(LOCK_TIMEOUT, server.0.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     let mut connection = connected.map_err(unusable)?;
@@ -186,19 +213,14 @@ async fn prepare(server: &Server, create: bool) -> Result<(), DatabaseError> {
     if !found.durable {
         log::warn!(database:% = server; "the database server may lose what was acknowledged: fsync is off");
     }
-    match (create, found.has_schema) {
+    match (purpose != Purpose::Open, found.has_schema) {
         (true, true) if holds_installation(&mut connection).await.map_err(unusable)? => {
-            return Err(DatabaseError::Occupied { place: place() });
+            Err(DatabaseError::Occupied { place: place() })
         }
-        (true, false) if found.has_other_tables => return Err(DatabaseError::Occupied { place: place() }),
-        (false, false) => return Err(DatabaseError::Empty { place: place() }),
-        _ => {}
+        (true, false) if found.has_other_tables => Err(DatabaseError::Occupied { place: place() }),
+        (false, false) => Err(DatabaseError::Empty { place: place() }),
+        _ => Ok(connection),
     }
-    MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => DatabaseError::Newer { place: place() },
-        error => DatabaseError::Unusable { place: place(), cause: error.into() },
-    })?;
-    connection.close().await.map_err(unusable)
 }
 
 /// Whether somebody's record began here.

@@ -5,16 +5,24 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, Sqlite};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Sqlite, SqliteConnection};
 
 use super::DatabaseError;
-use super::database::Pools;
+use super::database::{Pools, Purpose};
 use super::statement::STATEMENTS;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/sqlite");
 
+/// The newest version of the schema, the same in both databases.
+pub fn newest_schema() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 /// Takes the right to write at once (sqlite.org/lang_transaction.html): what is read in the transaction stays true.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Stands in the file's header (`PRAGMA user_version`) from the moment on when the database is on a server instead.
+const MOVED: i64 = 1;
 
 /// How long a write waits for another process (a command beside the running service) to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,12 +38,12 @@ const WRITER_CACHE: &str = "-65536";
 const WAL_PAGES: &str = "16384";
 
 /// Opens the file, or makes it, and brings its schema up to date.
-pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, DatabaseError> {
+pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlite>, DatabaseError> {
     let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
     // FULL, because with NORMAL a power cut may take back what was acknowledged (sqlite.org/pragma.html).
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(create)
+        .create_if_missing(purpose != Purpose::Open)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
@@ -52,10 +60,14 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, 
         .connect_with(writing)
         .await
         .map_err(|error| unusable(error.into()))?;
-    if !create && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
+    if purpose == Purpose::Open && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
         return Err(DatabaseError::Empty { place: path.display().to_string() });
     }
-    MIGRATIONS.run(&writer).await.map_err(|error| match error {
+    let migrated = match purpose {
+        Purpose::Create { schema: Some(version) } => MIGRATIONS.run_to(version, &writer).await,
+        _ => MIGRATIONS.run(&writer).await,
+    };
+    migrated.map_err(|error| match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
             DatabaseError::Newer { place: path.display().to_string() }
         }
@@ -64,6 +76,18 @@ pub(super) async fn connect(path: &Path, create: bool) -> Result<Pools<Sqlite>, 
     // A connection to a file does not break.
     let readers = pool(READERS).test_before_acquire(false).connect_lazy_with(options.read_only(true));
     Ok(Pools::new(writer, readers))
+}
+
+/// Whether the database was moved to a server.
+pub(super) async fn was_moved(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(connection).await?;
+    Ok(version == MOVED)
+}
+
+/// Has nobody write here any more, from the moment on when the transaction is committed.
+pub(super) async fn close_for_good(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let statement = AssertSqlSafe(format!("PRAGMA user_version = {MOVED}"));
+    sqlx::query(statement).execute(connection).await.map(|_| ())
 }
 
 /// Whether a migration ever ran: only [`Database::create`] starts from nothing.

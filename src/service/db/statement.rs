@@ -26,7 +26,7 @@ pub(super) struct Statement<'a> {
 pub(super) enum Value<'a> {
     Number(Option<i64>),
     Text(Option<Cow<'a, str>>),
-    Bytes(&'a [u8]),
+    Bytes(Option<&'a [u8]>),
 }
 
 impl<'a> Statement<'a> {
@@ -107,7 +107,7 @@ impl<'a> Statement<'a> {
         DB: Database,
         Option<i64>: Type<DB> + Encode<'q, DB>,
         Option<&'q str>: Type<DB> + Encode<'q, DB>,
-        &'q [u8]: Type<DB> + Encode<'q, DB>,
+        Option<&'q [u8]>: Type<DB> + Encode<'q, DB>,
     {
         self.values.iter().fold(sqlx::query(AssertSqlSafe(self.text_for::<DB>())), |query, value| match value {
             Value::Number(number) => query.bind(*number),
@@ -123,7 +123,7 @@ impl<'a> Statement<'a> {
         O: for<'r> FromRow<'r, DB::Row>,
         Option<i64>: Type<DB> + Encode<'q, DB>,
         Option<&'q str>: Type<DB> + Encode<'q, DB>,
-        &'q [u8]: Type<DB> + Encode<'q, DB>,
+        Option<&'q [u8]>: Type<DB> + Encode<'q, DB>,
     {
         self.values.iter().fold(sqlx::query_as(AssertSqlSafe(self.text_for::<DB>())), |query, value| match value {
             Value::Number(number) => query.bind(*number),
@@ -196,7 +196,7 @@ values! {
     &'a String: text => text.as_str().into(),
     String: text => Self::Text(Some(storable(text.into()))),
     Option<&'a str>: text => Self::Text(text.map(|text| storable(text.into()))),
-    &'a [u8]: bytes => Self::Bytes(bytes),
+    &'a [u8]: bytes => Self::Bytes(Some(bytes)),
 }
 
 /// NUL stands in no stored text, and PostgreSQL does not take it as a value: what is compared with it equals nothing.

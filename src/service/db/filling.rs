@@ -1,0 +1,183 @@
+//! Filling a database with records from elsewhere, in one transaction: all of them or none.
+//!
+//! Records come in any order. What points from one to another is checked at the end, and what is made of them (counts, the
+//! next numbers, the index of searches) is made then.
+
+use std::collections::BTreeMap;
+
+use sqlx::AssertSqlSafe;
+
+use super::records::{Content, Record, Table};
+use super::{Connection, DatabaseError, Engine, Statement, Transaction, on, row_groups};
+
+/// Stands beside the audit record until everything that is moved is there.
+const UNFINISHED: &str = "PTC Enroll: being filled by “database move”, nobody’s yet";
+
+/// A transaction that is being filled; it ends without effect where it is dropped.
+#[derive(Debug)]
+pub struct Filling {
+    transaction: Transaction,
+    /// What adds the checks between tables again that were taken away.
+    checks: Vec<String>,
+    /// Of which the triggers rest.
+    resting: Vec<String>,
+}
+
+impl Filling {
+    /// Prepares a transaction of [`super::Database::write`].
+    pub async fn begin(mut transaction: Transaction) -> Result<Self, DatabaseError> {
+        let (mut checks, mut resting) = (Vec::new(), Vec::new());
+        match transaction.engine() {
+            Engine::Sqlite => run(&mut transaction, "PRAGMA defer_foreign_keys = ON").await?,
+            Engine::Postgres => {
+                // It takes what it takes, and nobody else uses this database.
+                run(&mut transaction, "SET LOCAL statement_timeout = 0").await?;
+                run(&mut transaction, "SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+                for (taken, added) in checks_between_tables(&mut transaction).await? {
+                    run(&mut transaction, &taken).await?;
+                    checks.push(added);
+                }
+                for table in tables_with_triggers(&mut transaction).await? {
+                    run(&mut transaction, &format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await?;
+                    resting.push(table);
+                }
+            }
+        }
+        Ok(Self { transaction, checks, resting })
+    }
+
+    /// The connection, to read what was written.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.transaction
+    }
+
+    /// Adds records, or puts them in place of those with the same keys. The table is one of this database.
+    pub async fn write(&mut self, table: &Table, records: &[Record]) -> Result<(), DatabaseError> {
+        let connection = &mut *self.transaction;
+        let replaced: Vec<String> = (0..table.columns.len())
+            .filter(|at| !table.key.contains(at))
+            .map(|at| format!(r#""{0}" = excluded."{0}""#, table.columns[at].name))
+            .collect();
+        for records in row_groups(records) {
+            let mut statement =
+                Statement::new(format!(r#"INSERT INTO "{}" ({}) VALUES "#, table.name, table.column_list()));
+            let mut before = "(";
+            for record in records {
+                for (field, column) in record.0.iter().zip(&table.columns) {
+                    statement.push(before).push_bind(field.bound(column.content));
+                    if column.content == Content::Flag {
+                        statement.push(" <> 0");
+                    }
+                    before = ", ";
+                }
+                before = "), (";
+            }
+            let replaced = replaced.join(", ");
+            statement.push(format_args!(") ON CONFLICT ({}) DO UPDATE SET {replaced}", table.key_list()));
+            on!(connection, statement.query().execute(connection).await?.rows_affected());
+        }
+        Ok(())
+    }
+
+    /// Takes records away. The table is one of this database.
+    pub async fn remove(&mut self, table: &Table, records: &[&Record]) -> Result<(), DatabaseError> {
+        let connection = &mut *self.transaction;
+        for record in records {
+            let mut statement = Statement::new(format!(r#"DELETE FROM "{}" WHERE "#, table.name));
+            table.push_key(&mut statement, "=", record);
+            on!(connection, statement.query().execute(connection).await?.rows_affected());
+        }
+        Ok(())
+    }
+
+    /// Says of a database on a server, from the commit on, that it is being filled and nobody's yet; or that it is done.
+    pub async fn mark(&mut self, unfinished: bool) -> Result<(), DatabaseError> {
+        mark(&mut self.transaction, unfinished).await
+    }
+
+    /// Makes what is made of the records, and checks what points from one to another. What it returns is to be committed.
+    pub async fn finish(mut self, last_numbers: &BTreeMap<String, i64>) -> Result<Transaction, DatabaseError> {
+        for statement in [
+            "DELETE FROM request_counts",
+            "INSERT INTO request_counts (organisation, kind, state, requests)
+             SELECT organisation, kind, state, count(*) FROM requests GROUP BY organisation, kind, state",
+            // The service writes its index anew behind the requests.
+            "DELETE FROM request_parts",
+            "DELETE FROM request_traits",
+            "DELETE FROM request_traits_recent",
+            "UPDATE request_index SET indexed = 0, parts_indexed = 0",
+        ] {
+            run(&mut self.transaction, statement).await?;
+        }
+        for (table, number) in last_numbers {
+            go_on_after(&mut self.transaction, table, *number).await?;
+        }
+        for table in &self.resting {
+            run(&mut self.transaction, &format!("ALTER TABLE {table} ENABLE TRIGGER USER")).await?;
+        }
+        for check in &self.checks {
+            run(&mut self.transaction, check).await?;
+        }
+        Ok(self.transaction)
+    }
+}
+
+/// Says of a database on a server that it is being filled and nobody's yet; or that it is done.
+pub async fn mark(connection: &mut Connection, unfinished: bool) -> Result<(), DatabaseError> {
+    let mark = if unfinished { format!("'{UNFINISHED}'") } else { "NULL".to_owned() };
+    run(connection, &format!("COMMENT ON TABLE audit IS {mark}")).await
+}
+
+/// Whether a database on a server was marked as being filled.
+pub async fn is_marked(connection: &mut Connection) -> Result<bool, DatabaseError> {
+    let statement = Statement::new("SELECT obj_description('audit'::regclass, 'pg_class')");
+    let (mark,): (Option<String>,) = on!(connection, statement.query_as().fetch_one(connection).await?);
+    Ok(mark.as_deref() == Some(UNFINISHED))
+}
+
+/// For each check, what takes it away and what adds it again.
+async fn checks_between_tables(connection: &mut Connection) -> Result<Vec<(String, String)>, DatabaseError> {
+    let statement = Statement::new(
+        "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
+                format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+         FROM pg_constraint WHERE contype = 'f' AND connamespace = current_schema()::regnamespace ORDER BY conname",
+    );
+    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+}
+
+async fn tables_with_triggers(connection: &mut Connection) -> Result<Vec<String>, DatabaseError> {
+    let statement = Statement::new(
+        "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+         WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace",
+    );
+    let tables: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+    Ok(tables.into_iter().map(|(table,)| table).collect())
+}
+
+/// Has a table give out higher numbers than this one.
+async fn go_on_after(connection: &mut Connection, table: &str, number: i64) -> Result<(), DatabaseError> {
+    match connection.engine() {
+        Engine::Sqlite => {
+            for text in [
+                "INSERT INTO sqlite_sequence (name, seq) SELECT $1, 0
+                 WHERE $1 NOT IN (SELECT name FROM sqlite_sequence) AND $2 > 0",
+                "UPDATE sqlite_sequence SET seq = max(seq, $2) WHERE name = $1",
+            ] {
+                on!(connection, sqlx::query(text).bind(table).bind(number).execute(connection).await?.rows_affected());
+            }
+        }
+        Engine::Postgres => {
+            // Numbers of requests are given out without a sequence: then there is none, and nothing is set.
+            let text = "SELECT setval(pg_get_serial_sequence($1, 'id'), $2)
+                        WHERE EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'id')";
+            on!(connection, sqlx::query(text).bind(table).bind(number).execute(connection).await?.rows_affected());
+        }
+    }
+    Ok(())
+}
+
+/// Runs a statement of our own.
+async fn run(connection: &mut Connection, statement: &str) -> Result<(), DatabaseError> {
+    on!(connection, sqlx::query(AssertSqlSafe(statement)).execute(connection).await?.rows_affected());
+    Ok(())
+}

@@ -1,0 +1,306 @@
+//! Moves the database of an installation from its file to a server, while the service runs.
+//!
+//! First everything is copied as it was at one moment, and the service goes on. Then the right to write is taken, what
+//! changed meanwhile follows, and every row of one side is compared with the other. Nobody writes into the file any more
+//! from the commit on that says so; only after it the settings name the server. At every instant there is one database at
+//! most that takes writes, and a run that was interrupted is followed by one with the same command.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::runtime::Builder;
+
+use super::checks::{check_record, check_root};
+use super::settings_text::with_database;
+use super::tables::{Count, Digest};
+use super::{Contents, TransferError, Watch};
+use crate::kill_point;
+use crate::service::app::Clock;
+use crate::service::audit;
+use crate::service::auth::{Action, Actor, Object};
+use crate::service::config::{Home, Settings};
+use crate::service::db::filling::{self, Filling};
+use crate::service::db::records::{self, Table};
+use crate::service::db::{Connection, Database, DatabaseError, Moment, Place, Transaction, close_for_good};
+use crate::service::files;
+
+/// For how long the right to write is asked for, again and again, while the service writes without a pause.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the database goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// `postgres://…` without a password.
+    pub url: String,
+    /// The file with the password.
+    pub password_file: Option<PathBuf>,
+}
+
+/// What was moved.
+#[derive(Debug)]
+pub struct Relocated {
+    /// The server.
+    pub place: String,
+    /// The tables as both sides have them; none where an interrupted run had moved them.
+    pub tables: Vec<Contents>,
+    /// How many entries the audit record has there, and the last one's hash.
+    pub audit: (u64, String),
+    /// For how long nobody could write.
+    pub held: Duration,
+}
+
+/// Says what [`relocate`] would move, and where to, and moves nothing. Blocks; not to be called from within a runtime.
+///
+/// # Errors
+/// As those of [`relocate`].
+pub fn look(home: &Home, to: &Destination) -> Result<(String, u64), TransferError> {
+    let route = Route::find(home, to)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        if let Place::Server(server) = &route.place {
+            match Database::check_new(server).await {
+                Err(DatabaseError::Occupied { .. }) => route.open_begun().await?.close().await,
+                checked => checked?,
+            }
+        }
+        let source = Database::open_also_moved(&route.file).await?;
+        let mut snapshot = source.snapshot().await?;
+        check_root(&mut snapshot, &home.ca(), &route.file.to_string()).await?;
+        let mut count = 0;
+        for table in records::tables(&mut snapshot).await? {
+            count += records::count(&mut snapshot, &table).await?;
+        }
+        Ok((route.place.to_string(), count))
+    })
+}
+
+/// Moves the database of an installation to a server and has the settings name it. Needs no passphrase. Blocks; not to be
+/// called from within a runtime.
+///
+/// # Errors
+/// [`TransferError::OnServer`] where it is on one; [`DatabaseError::Occupied`] where the other one is neither empty nor one
+/// that an interrupted run filled; [`TransferError::Differs`] where a row did not arrive as it was.
+pub fn relocate(
+    home: &Home,
+    to: &Destination,
+    operator: &Actor,
+    clock: &Clock,
+    watch: Watch<'_>,
+) -> Result<Relocated, TransferError> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let route = match Route::find(home, to) {
+        Err(TransferError::OnServer { place }) => {
+            return runtime.block_on(end_interrupted(home, to))?.ok_or(TransferError::OnServer { place });
+        }
+        route => route?,
+    };
+    runtime.block_on(route.go(home, operator, clock, watch))
+}
+
+/// From where to where, and how the settings will say so.
+struct Route {
+    file: Place,
+    place: Place,
+    path: PathBuf,
+    text: String,
+}
+
+impl Route {
+    fn find(home: &Home, to: &Destination) -> Result<Self, TransferError> {
+        let settings = Settings::load(home)?;
+        let file = match settings.place(home)? {
+            file @ Place::File(_) => file,
+            Place::Server(server) => return Err(TransferError::OnServer { place: server.to_string() }),
+        };
+        let path = home.settings();
+        let database = Some((to.url.as_str(), to.password_file.as_deref()));
+        let moved = Settings {
+            database: Some(to.url.clone()),
+            database_password_file: to.password_file.clone(),
+            ..settings.clone()
+        };
+        moved.check()?;
+        let old = String::from_utf8_lossy(&files::read_public(&path)?).into_owned();
+        let text = with_database(&old, &settings, database);
+        let text = text.ok_or_else(|| TransferError::SettingsText { path: path.clone() })?;
+        Ok(Self { file, place: moved.place(home)?, path, text })
+    }
+
+    async fn go(
+        &self,
+        home: &Home,
+        operator: &Actor,
+        clock: &Clock,
+        watch: Watch<'_>,
+    ) -> Result<Relocated, TransferError> {
+        let source = Database::open_also_moved(&self.file).await?;
+        check_root(&mut *source.read().await?, &home.ca(), &self.file.to_string()).await?;
+        let relocated = match source.was_moved().await? {
+            true => self.find_moved(&source).await?,
+            false => self.copy(&source, operator, clock, watch).await?,
+        };
+        kill_point::pass("move-closed");
+        files::write_public(&self.path, self.text.as_bytes())?;
+        kill_point::pass("move-switched");
+        self.unmark().await?;
+        source.close().await;
+        Ok(relocated)
+    }
+
+    /// Says that the database on the server is in use.
+    async fn unmark(&self) -> Result<(), TransferError> {
+        let target = Database::open(&self.place).await?;
+        let mut transaction = target.write().await?;
+        filling::mark(&mut transaction, false).await?;
+        transaction.commit().await?;
+        target.close().await;
+        Ok(())
+    }
+
+    /// What an interrupted run moved, before it could change the settings.
+    async fn find_moved(&self, source: &Database) -> Result<Relocated, TransferError> {
+        let target = Database::open(&self.place).await?;
+        let audit = check_record(&mut *target.read().await?).await?;
+        // Nobody has written there before the settings name it, nor here since.
+        if audit != check_record(&mut *source.read().await?).await? {
+            return Err(DatabaseError::Occupied { place: self.place.to_string() }.into());
+        }
+        target.close().await;
+        Ok(Relocated { place: self.place.to_string(), tables: Vec::new(), audit, held: Duration::ZERO })
+    }
+
+    /// The database that an interrupted run began to fill.
+    async fn open_begun(&self) -> Result<Database, TransferError> {
+        let target = Database::open(&self.place).await?;
+        match filling::is_marked(&mut *target.read().await?).await? {
+            true => Ok(target),
+            false => Err(DatabaseError::Occupied { place: self.place.to_string() }.into()),
+        }
+    }
+
+    async fn copy(
+        &self,
+        source: &Database,
+        operator: &Actor,
+        clock: &Clock,
+        watch: Watch<'_>,
+    ) -> Result<Relocated, TransferError> {
+        let target = match Database::create(&self.place).await {
+            Err(DatabaseError::Occupied { .. }) => self.open_begun().await?,
+            target => target?,
+        };
+        let mut snapshot = source.snapshot().await?;
+        let found = records::tables(&mut snapshot).await?;
+        let mut count = Count { watch, done: 0, of: 0 };
+        for table in &found {
+            // Once now, and once when nobody writes.
+            count.of += 2 * records::count(&mut snapshot, table).await?;
+        }
+        let mut filling = Filling::begin(target.write().await?).await?;
+        filling.mark(true).await?;
+        copy_all(&mut snapshot, &mut filling, &found, &mut count).await?;
+        kill_point::pass("move-copied");
+        filling.finish(&records::last_numbers(&mut snapshot).await?).await?.commit().await?;
+        drop(snapshot);
+        kill_point::pass("move-begun");
+
+        let mut last = last_right_to_write(source).await?;
+        let since = Instant::now();
+        let detail = json!({ "to": self.place.to_string() });
+        let now = Moment(clock.now().truncate_to_second());
+        audit::record(&mut last, now, operator, Action::MoveDatabase, &Object::Everything, detail).await?;
+        let mut filling = Filling::begin(target.write().await?).await?;
+        let tables = copy_all(&mut last, &mut filling, &found, &mut count).await?;
+        let audit = check_record(filling.connection()).await?;
+        kill_point::pass("move-compared");
+        let last_numbers = records::last_numbers(&mut last).await?;
+        filling.finish(&last_numbers).await?.commit().await?;
+        kill_point::pass("move-committed");
+        close_for_good(&mut last).await?;
+        last.commit().await?;
+        target.close().await;
+        Ok(Relocated { place: self.place.to_string(), tables, audit, held: since.elapsed() })
+    }
+}
+
+/// Where the settings name the server already: whether an interrupted run changed them, which is all done but its mark.
+async fn end_interrupted(home: &Home, to: &Destination) -> Result<Option<Relocated>, TransferError> {
+    let settings = Settings::load(home)?;
+    if settings.database.as_ref() != Some(&to.url) {
+        return Ok(None);
+    }
+    let place = settings.place(home)?;
+    let target = Database::open(&place).await?;
+    let mut transaction = target.write().await?;
+    if !filling::is_marked(&mut transaction).await? {
+        return Ok(None);
+    }
+    let audit = check_record(&mut transaction).await?;
+    filling::mark(&mut transaction, false).await?;
+    transaction.commit().await?;
+    Ok(Some(Relocated { place: place.to_string(), tables: Vec::new(), audit, held: Duration::ZERO }))
+}
+
+/// The right to write, which others take again and again.
+async fn last_right_to_write(source: &Database) -> Result<Transaction, DatabaseError> {
+    let since = Instant::now();
+    loop {
+        match source.write().await {
+            Err(DatabaseError::Unavailable { .. }) if since.elapsed() < PATIENCE => {}
+            taken => return taken,
+        }
+    }
+}
+
+/// Makes all tables of one side like those of the other. Returns what both hold then.
+async fn copy_all(
+    source: &mut Connection,
+    filling: &mut Filling,
+    found: &[Table],
+    count: &mut Count<'_>,
+) -> Result<Vec<Contents>, TransferError> {
+    let tables = records::tables(filling.connection()).await?;
+    let mut copied = Vec::new();
+    for table in found {
+        let like = tables.iter().find(|other| other.is_like(table));
+        let like = like.ok_or_else(|| TransferError::Differs { table: table.name.clone() })?;
+        copied.push(copy_table(source, filling, table, like, count).await?);
+    }
+    Ok(copied)
+}
+
+/// Makes a table like that of the other side, page by page, and reads each page again that was written to.
+async fn copy_table(
+    source: &mut Connection,
+    filling: &mut Filling,
+    table: &Table,
+    like: &Table,
+    count: &mut Count<'_>,
+) -> Result<Contents, TransferError> {
+    let mut digest = Digest::new();
+    let mut after = None;
+    loop {
+        let page = records::page(source, table, after.as_ref()).await?;
+        let (from, until) = (after.as_ref(), page.last());
+        let found = records::between(filling.connection(), like, from, until).await?;
+        if found != page {
+            let gone: Vec<_> =
+                found.iter().filter(|old| !page.iter().any(|record| table.same_key(record, old))).collect();
+            filling.remove(like, &gone).await?;
+            let changed: Vec<_> = page.iter().filter(|record| !found.contains(record)).cloned().collect();
+            filling.write(like, &changed).await?;
+            if records::between(filling.connection(), like, from, until).await? != page {
+                return Err(TransferError::Differs { table: table.name.clone() });
+            }
+        }
+        for record in &page {
+            digest.add(record)?;
+        }
+        count.advance(page.len());
+        after = match page.into_iter().next_back() {
+            Some(record) => Some(record),
+            None => return Ok(digest.finish(table.clone())),
+        };
+    }
+}
