@@ -65,6 +65,10 @@ impl Installation {
     }
 
     pub(super) fn init_with(&self, flags: &[&str]) -> Run {
+        Run::of(&mut self.init_command(flags))
+    }
+
+    pub(super) fn init_command(&self, flags: &[&str]) -> Command {
         let out = format!("--manager-out={}", self.0.path().join("manager").display());
         let mut arguments = vec![
             "init",
@@ -78,7 +82,9 @@ impl Installation {
             &out,
         ];
         arguments.extend(flags);
-        self.run(arguments)
+        let mut command = self.command();
+        command.args(arguments);
+        command
     }
 
     pub(super) fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
