@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::bulk;
 use super::commands::Installation;
-use super::promises::{Record, Told};
+use super::promises::{Record, Told, is_on};
 use crate::support::database::TestDatabase;
 use crate::support::receivers::{eventually, webhook};
 use crate::support::service::{A, Client, Draft, Enrolled, Identity, Reply, Service};
@@ -338,12 +338,6 @@ fn a_revocation_comes_onto_the_list() {
         assert!(is_on(&site.list(), &serial), "{place}");
         site.keeps_all();
     }
-}
-
-fn is_on(list: &[u8], serial: &str) -> bool {
-    use x509_parser::prelude::{CertificateRevocationList, FromDer};
-    let (_, list) = CertificateRevocationList::from_der(list).unwrap();
-    list.iter_revoked_certificates().any(|entry| ptc_enroll::protocol::secret::hex(entry.raw_serial()) == serial)
 }
 
 #[test]

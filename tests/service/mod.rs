@@ -25,6 +25,7 @@ mod packages;
 mod pages;
 mod postgres;
 mod promises;
+mod random_kills;
 mod request_list;
 mod revocation_list;
 mod rights;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ptc_enroll::protocol::messages::RequestStatus;
 use ptc_enroll::protocol::request::{RequestNumber, State};
+use ptc_enroll::protocol::secret::hex;
 use ptc_enroll::service::app::App;
 use ptc_enroll::service::audit::{Verdict, verify};
 use ptc_enroll::service::db::Connection;
@@ -63,6 +64,12 @@ impl Told {
         let number = list_number(der);
         assert!(number >= self.list, "list {number} after {}", self.list);
         self.list = number;
+    }
+
+    /// The serial number of a certificate that somebody has.
+    pub fn serial(&self, number: RequestNumber) -> String {
+        let (_, certificate) = X509Certificate::from_der(&self.certificates[&number]).unwrap();
+        hex(certificate.raw_serial())
     }
 
     /// How many requests somebody was told of.
@@ -253,7 +260,7 @@ impl<'a> Record<'a> {
             let Some(der) = der else { continue };
             let (_, certificate) = X509Certificate::from_der(&der).unwrap();
             assert_eq!(certificate.tbs_certificate.as_ref(), tbs, "{serial} was signed as something else");
-            assert_eq!(ptc_enroll::protocol::secret::hex(certificate.raw_serial()), serial);
+            assert_eq!(hex(certificate.raw_serial()), serial);
             certificate.verify_signature(Some(issuer.public_key())).unwrap();
             assert!(serials.insert(serial.clone()), "{serial} is there twice");
             if let Some(csr) = csr {
@@ -284,11 +291,16 @@ impl<'a> Record<'a> {
         let due: BTreeSet<String> =
             revoked.into_iter().filter(|(_, number)| number <= revocation).map(|(serial, _)| serial).collect();
         let (_, list) = CertificateRevocationList::from_der(der).unwrap();
-        let listed =
-            list.iter_revoked_certificates().map(|entry| ptc_enroll::protocol::secret::hex(entry.raw_serial()));
+        let listed = list.iter_revoked_certificates().map(|entry| hex(entry.raw_serial()));
         let listed: BTreeSet<String> = listed.collect();
         assert!(due.is_subset(&listed), "{due:?} are revoked and {listed:?} listed");
     }
+}
+
+/// Whether a serial number is on a revocation list (DER).
+pub fn is_on(list: &[u8], serial: &str) -> bool {
+    let (_, list) = CertificateRevocationList::from_der(list).unwrap();
+    list.iter_revoked_certificates().any(|entry| hex(entry.raw_serial()) == serial)
 }
 
 fn list_number(der: &[u8]) -> i64 {

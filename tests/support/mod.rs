@@ -1,6 +1,8 @@
 //! What several tests build on: CSRs of any shape, real services, real clients, faults between them, verifiers that were
 //! not written here.
 
+#[cfg(feature = "service")]
+pub mod chance;
 pub(crate) mod csr;
 #[cfg(feature = "service")]
 pub mod database;

@@ -235,7 +235,7 @@ impl Site {
         let out = format!("--out={}", home.display());
         let create = ["package", "create", "--organisation=J1CFRA", &out];
         self.admin(create.into_iter().chain(package.iter().copied())).exits(0);
-        Machine { home, program: PathBuf::from(CLIENT) }
+        Machine::at(home)
     }
 
     /// The requests as the administrator sees them.
@@ -280,6 +280,11 @@ pub const FIELDS: [&str; 4] =
     ["--email=admin@poste.example", "--locality=Paris", "--key=ec-p256", "--common-name=PC-7"];
 
 impl Machine {
+    /// A machine with a package in this home.
+    pub fn at(home: PathBuf) -> Self {
+        Self { home, program: PathBuf::from(CLIENT) }
+    }
+
     /// The client with a command line, still to be run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.program);
