@@ -24,6 +24,7 @@ mod package;
 mod packages;
 mod pages;
 mod postgres;
+mod power;
 mod promises;
 mod random_kills;
 mod request_list;

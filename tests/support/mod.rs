@@ -7,6 +7,8 @@ pub(crate) mod csr;
 #[cfg(feature = "service")]
 pub mod database;
 #[cfg(feature = "service")]
+pub mod disk;
+#[cfg(feature = "service")]
 pub mod output;
 #[cfg(feature = "service")]
 pub mod postgres;
@@ -20,5 +22,7 @@ pub mod service;
 pub mod serving;
 #[cfg(feature = "service")]
 pub mod site;
+#[cfg(feature = "service")]
+pub mod strace;
 #[cfg(feature = "service")]
 pub(crate) mod verifiers;
