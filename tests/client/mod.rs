@@ -14,6 +14,8 @@ mod faults;
 #[cfg(feature = "service")]
 mod files;
 #[cfg(feature = "service")]
+mod full_disk;
+#[cfg(feature = "service")]
 mod installation;
 #[cfg(feature = "service")]
 mod mass;

@@ -9,6 +9,7 @@ mod commands;
 mod crash;
 mod decisions;
 mod demo;
+mod full_disk;
 mod http;
 mod issuing;
 mod keys;

@@ -23,6 +23,8 @@ pub mod serving;
 #[cfg(feature = "service")]
 pub mod site;
 #[cfg(feature = "service")]
+pub mod small_disk;
+#[cfg(feature = "service")]
 pub mod strace;
 #[cfg(feature = "service")]
 pub(crate) mod verifiers;
