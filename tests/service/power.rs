@@ -4,7 +4,7 @@
 //! On PostgreSQL this is the server's part: `cluster.rs` stops one at once.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ptc_enroll::protocol::messages::{RequestStatus, Revocation, RevocationCode};
@@ -146,7 +146,7 @@ fn a_migration_survives_a_power_failure_at_every_sync() {
                 let found: (String, i64, i64, i64) = sqlx::query_as(query).fetch_one(&mut **connection).await.unwrap();
                 assert_eq!(
                     found,
-                    ("ok".to_owned(), OLD_REQUESTS, OLD_REQUESTS, MIGRATIONS),
+                    ("ok".to_owned(), OLD_REQUESTS, OLD_REQUESTS, migrations().len() as i64),
                     "at {moment}, {kept:?} kept"
                 );
             });
@@ -159,20 +159,20 @@ fn a_migration_survives_a_power_failure_at_every_sync() {
 
 /// How many requests the old database has.
 const OLD_REQUESTS: i64 = 500;
-/// How many migrations there are, and how many an old database has had.
-const MIGRATIONS: i64 = 8;
-const OLD: usize = 1;
+
+/// The migrations, oldest first.
+fn migrations() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service/db/migrations/sqlite");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
 
 /// A database as the first version left it.
 async fn make_old(path: &Path, folder: &Path) {
-    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service/db/migrations/sqlite");
-    let mut files: Vec<_> = fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let old = folder.join("migrations");
+    let (first, old) = (&migrations()[0], folder.join("migrations"));
     fs::create_dir(&old).unwrap();
-    for file in &files[..OLD] {
-        fs::copy(file, old.join(file.file_name().unwrap())).unwrap();
-    }
+    fs::copy(first, old.join(first.file_name().unwrap())).unwrap();
     let options =
         SqliteConnectOptions::new().filename(path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
