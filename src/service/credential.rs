@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
 use super::private_key::{self, NoKey, Passphrase};
+use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::request::{UnknownWord, by_word};
 
@@ -266,6 +267,7 @@ pub(crate) fn protect(
         replacements.push((path, text));
     }
     for (path, text) in &replacements {
+        kill_point::pass("keys.before-replace");
         files::replace_secret(path, text.as_bytes())?;
     }
     Ok(replacements.into_iter().map(|(path, _)| path).collect())

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::database::TestDatabase;
 use super::output;
 use super::proxy::{Proxy, Reserved};
 
@@ -59,6 +60,7 @@ pub struct Builder {
     serve: Vec<&'static str>,
     system_roots: bool,
     settings: &'static str,
+    database: Option<TestDatabase>,
 }
 
 /// A running service.
@@ -68,9 +70,17 @@ pub struct Site {
     /// Where the public and the secure listener are.
     pub ports: (u16, u16),
     pub proxy: Option<Proxy>,
+    /// Last, so that it goes when nobody uses it any more.
+    _database: Option<TestDatabase>,
 }
 
 impl Builder {
+    /// Has its database where the tests of the service have theirs.
+    pub fn on_test_database(mut self) -> Self {
+        self.database = TestDatabase::new();
+        self
+    }
+
     /// Puts a faulty network in front of the public listener.
     pub fn behind_proxy(mut self) -> Self {
         self.proxy = Some(Proxy::reserve());
@@ -127,7 +137,8 @@ impl Builder {
             "--manager-email=perrine@ptc.example",
             &format!("--manager-out={}", folder.path().join("ptc-manager").display()),
         ];
-        service(&home, init).exits(0);
+        let database = self.database.as_ref().map(|database| format!("--database={}", database.url()));
+        service(&home, init.into_iter().chain(database.as_deref())).exits(0);
         let settings = home.join("enrollment.toml");
         fs::write(&settings, fs::read_to_string(&settings).unwrap() + self.settings).unwrap();
         if self.system_roots {
@@ -153,7 +164,7 @@ impl Builder {
         }
         let anchor = home.join("ca").join("root.crt.pem");
         let proxy = self.proxy.map(|proxy| proxy.start(public_port, &home.join("tls"), &anchor));
-        Site { folder, child, ports: (public_port, secure_port), proxy }
+        Site { folder, child, ports: (public_port, secure_port), proxy, _database: self.database }
     }
 }
 
@@ -165,7 +176,15 @@ impl Site {
 
     /// A site to set up.
     pub fn builder() -> Builder {
-        Builder { host: "127.0.0.1", ports: None, proxy: None, serve: Vec::new(), system_roots: false, settings: "" }
+        Builder {
+            host: "127.0.0.1",
+            ports: None,
+            proxy: None,
+            serve: Vec::new(),
+            system_roots: false,
+            settings: "",
+            database: None,
+        }
     }
 
     /// The site with its service stopped.
@@ -216,7 +235,7 @@ impl Site {
         let out = format!("--out={}", home.display());
         let create = ["package", "create", "--organisation=J1CFRA", &out];
         self.admin(create.into_iter().chain(package.iter().copied())).exits(0);
-        Machine { home, program: PathBuf::from(CLIENT) }
+        Machine::at(home)
     }
 
     /// The requests as the administrator sees them.
@@ -261,6 +280,11 @@ pub const FIELDS: [&str; 4] =
     ["--email=admin@poste.example", "--locality=Paris", "--key=ec-p256", "--common-name=PC-7"];
 
 impl Machine {
+    /// A machine with a package in this home.
+    pub fn at(home: PathBuf) -> Self {
+        Self { home, program: PathBuf::from(CLIENT) }
+    }
+
     /// The client with a command line, still to be run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.program);

@@ -152,6 +152,11 @@ impl Ca {
         .ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
     }
 
+    /// The issuing certificate (DER) in a folder, if there is one.
+    pub(super) fn read_issuing(folder: &Path) -> Option<Vec<u8>> {
+        credential::read_chain(folder, ISSUING).ok()?.first().map(|certificate| certificate.to_vec())
+    }
+
     /// Encrypts root and issuing key under the new passphrase, or takes the encryption off without one; the old one opens
     /// them. Returns the files that were replaced: none where it was done already. A service that runs goes on.
     ///

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{found, inert, record, record_certificate};
+use crate::kill_point;
 use crate::locales::{Language, Text};
 use crate::protocol::messages::{
     IssuedManager, Manager, NewManager, Organisation, Reissue, Revocation, RevocationCode,
@@ -86,7 +87,9 @@ impl App {
             "serial": serial.to_string(),
         });
         record(self, &mut transaction, actor, Action::AddManager, &Object::Manager(id), detail).await?;
+        kill_point::pass("manager.before-commit");
         transaction.commit().await?;
+        kill_point::pass("manager.after-commit");
         self.issued_manager(id, serial).await
     }
 
@@ -124,7 +127,9 @@ impl App {
         if reissue.revoke_older {
             self.revoke_all(&mut transaction, actor, &older, RevocationCode::Superseded).await?;
         }
+        kill_point::pass("reissue.before-commit");
         transaction.commit().await?;
+        kill_point::pass("reissue.after-commit");
         log::info!(manager = id, serial:% = serial, actor = inert(actor); "manager reissued");
         if reissue.revoke_older {
             self.publish_revocations(actor).await;
@@ -157,7 +162,9 @@ impl App {
         record(self, &mut transaction, actor, Action::DisableManager, &Object::Manager(id), json!({})).await?;
         let serials = certificates::of_manager(&mut transaction, id).await?;
         self.revoke_all(&mut transaction, actor, &serials, RevocationCode::PrivilegeWithdrawn).await?;
+        kill_point::pass("disable.before-commit");
         transaction.commit().await?;
+        kill_point::pass("disable.after-commit");
         log::warn!(manager = id, actor = inert(actor); "manager disabled");
         self.publish_revocations(actor).await;
         Ok(Manager { disabled: true, ..manager })
@@ -196,6 +203,7 @@ impl App {
     /// Signs what [`App::certify_manager`] recorded.
     async fn issued_manager(&self, id: u64, serial: Serial) -> Result<IssuedManager, Failure> {
         self.sign_recorded().await?;
+        kill_point::pass("manager.after-sign");
         let mut connection = self.database.read().await?;
         let manager = found(managers::find(&mut connection, id).await?)?;
         let row = found(certificates::find(&mut connection, &serial.to_string()).await?)?;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 
+use crate::kill_point;
 use crate::parallel;
 use crate::protocol::request::Kind;
 use crate::service::app::App;
@@ -201,8 +202,12 @@ async fn sign_others(
             Err(error) => log::error!(serial:% = row.serial, cause:% = error; "certificate not signed"),
         }
     }
+    kill_point::pass("resume.after-sign");
     complete(&mut transaction, now, &signed.iter().collect::<Vec<_>>(), metrics).await?;
-    Ok(transaction.commit().await?)
+    kill_point::pass("resume.before-commit");
+    transaction.commit().await?;
+    kill_point::pass("resume.after-commit");
+    Ok(())
 }
 
 /// The serial numbers of what is on record and about to be signed by whoever recorded it.
@@ -260,10 +265,14 @@ impl App {
 
     /// Signs what was just recorded, adds the signatures to the record, and gives what the record has now.
     pub(super) async fn sign_all(&self, recorded: &[Recorded<'_>]) -> Result<Vec<Signed>, Failure> {
+        kill_point::pass("sign.before-sign");
         let signed = self.signed(recorded);
+        kill_point::pass("sign.after-sign");
         let mut transaction = self.database.write().await?;
         let signed = self.complete_within(&mut transaction, &signed.iter().collect::<Vec<_>>()).await?;
+        kill_point::pass("sign.before-commit");
         transaction.commit().await?;
+        kill_point::pass("sign.after-commit");
         Ok(signed)
     }
 
