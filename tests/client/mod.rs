@@ -19,3 +19,5 @@ mod installation;
 mod mass;
 #[cfg(feature = "service")]
 mod packages;
+#[cfg(feature = "service")]
+mod thousand;

@@ -13,7 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use self::mutator::{Chance, mutate};
+pub(crate) use self::mutator::Chance;
+use self::mutator::mutate;
 use self::targets::{TARGETS, Target};
 
 /// The same mutations in every run, unless the environment says otherwise: what others find is for whoever looks for it.
