@@ -98,7 +98,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             answer: Duration::from_secs(30),
-            connections: 4096,
+            connections: 12_288,
             connections_per_address: 0,
             linger: Duration::from_secs(5),
             stop: Duration::from_secs(20),
