@@ -13,6 +13,7 @@ pub mod error;
 pub mod files;
 pub mod handover;
 pub mod install;
+mod lingering;
 pub mod listener;
 pub mod metrics;
 pub mod notices;

@@ -23,3 +23,5 @@ mod mass;
 mod packages;
 #[cfg(feature = "service")]
 mod power;
+#[cfg(feature = "service")]
+mod thousand;

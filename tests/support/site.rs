@@ -285,6 +285,12 @@ impl Machine {
         Self { home, program: PathBuf::from(CLIENT) }
     }
 
+    /// Another machine with the same package, which was not used yet.
+    pub fn copied_to(&self, home: &Path) -> Self {
+        Run::of(Command::new("cp").arg("-r").arg(&self.home).arg(home)).exits(0);
+        Self { home: home.to_owned(), program: self.program.clone() }
+    }
+
     /// The client with a command line, still to be run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.program);
