@@ -27,4 +27,5 @@ pub mod request_scope;
 pub mod router;
 pub mod server;
 pub mod tls;
+pub mod token;
 pub mod web;

@@ -183,13 +183,19 @@ async fn sign_others(
     signing: &Signing,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
-    let mut transaction = database.write().await?;
+    let mut rows = certificates::unsigned(&mut *database.read().await?).await?;
+    rows.retain(|row| !signing.lock().contains(&row.serial));
+    if let Err(error) = ca.check_key() {
+        log::error!(certificates = rows.len(), cause:% = error; "certificates not signed");
+        return Ok(());
+    }
+    // Without the right to write: a token may take its time.
+    let signatures = ca.waiting(|| {
+        parallel::map(&rows, LEAST, |row| ca.resume(row.tbs.clone()).and_then(|prepared| ca.sign(&prepared)))
+    });
     let mut signed = Vec::new();
-    for row in certificates::unsigned(&mut transaction).await? {
-        if signing.lock().contains(&row.serial) {
-            continue;
-        }
-        match ca.resume(row.tbs).and_then(|prepared| ca.sign(&prepared)) {
+    for (row, signature) in rows.into_iter().zip(signatures) {
+        match signature {
             Ok(der) => signed.push(Signed {
                 serial: row.serial,
                 der,
@@ -201,6 +207,7 @@ async fn sign_others(
             Err(error) => log::error!(serial:% = row.serial, cause:% = error; "certificate not signed"),
         }
     }
+    let mut transaction = database.write().await?;
     complete(&mut transaction, now, &signed.iter().collect::<Vec<_>>(), metrics).await?;
     Ok(transaction.commit().await?)
 }
@@ -250,7 +257,7 @@ impl App {
 
     /// Signs what was recorded, on all processors.
     pub(super) fn signed(&self, recorded: &[Recorded<'_>]) -> Vec<Signed> {
-        let signed = parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded));
+        let signed = self.ca.waiting(|| parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded)));
         let signed = signed.into_iter().filter_map(|signed| {
             // One that cannot be signed (any more) does not hold up the others.
             signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
