@@ -29,3 +29,4 @@ mod rights;
 mod rights_table;
 mod submission;
 mod tls;
+mod token;

@@ -19,4 +19,6 @@ pub mod serving;
 #[cfg(feature = "service")]
 pub mod site;
 #[cfg(feature = "service")]
+pub mod token;
+#[cfg(feature = "service")]
 pub(crate) mod verifiers;

@@ -167,16 +167,18 @@ impl Connection {
             Attribute::Sensitive(true),
             Attribute::Extractable(false),
             Attribute::Sign(true),
+            // Some tokens let a new key do everything unless they are told.
+            Attribute::Decrypt(false),
+            Attribute::Unwrap(false),
+            Attribute::Derive(false),
         ];
         let mechanism = match algorithm {
             Algorithm::EcdsaP256 => {
                 public.push(Attribute::EcParams(P256.to_vec()));
-                private.push(Attribute::Derive(false));
                 Mechanism::EccKeyPairGen
             }
             Algorithm::Rsa3072 => {
                 public.extend([Attribute::ModulusBits(3072.into()), Attribute::PublicExponent(F4.to_vec())]);
-                private.extend([Attribute::Decrypt(false), Attribute::Unwrap(false)]);
                 Mechanism::RsaPkcsKeyPairGen
             }
         };

@@ -117,7 +117,9 @@ impl Token {
             return Err(cause);
         }
         let token = self.settings.token_name();
-        log::warn!(token:%, cause:% = cause; "token is lost, connecting again");
+        if link.connection.is_ok() {
+            log::warn!(token:%, cause:% = cause; "token is lost, connecting again");
+        }
         // A module that has lost its device often finds it again only after a new start. Nobody is within a call: they hold
         // the lock.
         let _ = self.context.clone().finalize();
