@@ -74,7 +74,7 @@ impl Failure {
             Self::Database(DatabaseError::Unavailable { .. }) => Refusal::unavailable(),
             Self::Database(DatabaseError::Unconfirmed { .. }) => Refusal::unconfirmed(),
             // Nothing was decided: the token is asked before.
-            Self::Ca(CaError::Token(error)) if error.may_pass() => Refusal::unavailable(),
+            Self::Ca(CaError::Token(_)) => Refusal::unavailable(),
             _ => Refusal::internal(),
         }
     }

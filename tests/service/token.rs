@@ -157,8 +157,24 @@ fn what_a_lost_token_could_not_sign_is_signed_when_it_is_back() {
     let refused = site.admin(["org", "list"]).exits(6);
     assert!(refused.stderr.contains("There is no token ptc"), "{}", refused.stderr);
 
+    // The responder has no certificate yet, and none is recorded for each who asks.
+    let list = || site.admin(["--output=json", "certificate", "list"]).exits(0).json();
+    let ask = || {
+        let url = format!("http://127.0.0.1:{}/api/v1/ca/ocsp", token(&site).plain);
+        let service = site.folder().join("service/tls/service.crt.pem");
+        let mut openssl = Command::new("openssl");
+        openssl.args(["ocsp", "-url", &url, "-issuer"]).arg(ca(&site, "issuing.crt.pem")).arg("-cert").arg(service);
+        Run::of(&mut openssl)
+    };
+    for _ in 0..3 {
+        let answer = ask();
+        assert!(answer.stdout.contains("trylater") || answer.stderr.contains("trylater"), "{}", answer.stderr);
+    }
+
     token(&site).put_back();
     wait_for_health(&site, "ca ok");
+    let recorded = list()["result"]["items"].as_array().unwrap().len();
+    assert_eq!(recorded, 4, "the listeners', the signer's, the manager's and the machine's");
     machine.run(["fetch"]).exits(0);
     machine.run(["test"]).exits(0);
     verify(&site, &[certificate(&site, number)]);
