@@ -133,9 +133,15 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
 async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, InstallError> {
     let settings = format!("{SETTINGS_HEADER}{}", toml::to_string(&plan.settings)?);
     files::write_public(&home.settings(), settings.as_bytes())?;
-    let passphrase = plan.settings.ca_passphrase(home)?;
+    let access = plan.settings.key_access(home)?;
     let environment = &plan.settings.environment;
-    let ca = Ca::create(&home.ca(), plan.algorithm, environment, passphrase.as_ref(), clock.now())?;
+    let ca = Ca::create(&home.ca(), plan.algorithm, environment, &access, clock.now())?;
+    // Folders are undone by whoever made them; a token is none.
+    fill_around(home, plan, clock, &ca).await.inspect_err(|_| ca.discard_key())
+}
+
+/// Everything that needs the CA.
+async fn fill_around(home: &Home, plan: &Plan, clock: &Clock, ca: &Ca) -> Result<Installed, InstallError> {
     let place = plan.settings.place(home)?;
     if let Place::File(path) = &place {
         // Made with its rights before SQLite opens it; the log beside it gets the same (sqlite.org/wal.html).
@@ -145,7 +151,7 @@ async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Inst
     let database = Database::create(&place).await?;
     kill_point::pass("init.after-database");
     let operator = Actor::Operator { account: plan.account.clone() };
-    certify_itself(home, plan, &ca, &database, &operator, Moment(clock.now())).await?;
+    certify_itself(home, plan, ca, &database, &operator, Moment(clock.now())).await?;
     database.close().await;
     kill_point::pass("init.after-certificates");
 

@@ -34,3 +34,4 @@ mod rights;
 mod rights_table;
 mod submission;
 mod tls;
+mod token;

@@ -27,4 +27,6 @@ pub mod small_disk;
 #[cfg(feature = "service")]
 pub mod strace;
 #[cfg(feature = "service")]
+pub mod token;
+#[cfg(feature = "service")]
 pub(crate) mod verifiers;

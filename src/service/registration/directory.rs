@@ -71,6 +71,8 @@ impl App {
         self.allow(actor, Action::AddManager, &scope).await?;
         check_manager(manager)?;
         let public_key = check_csr_key(&manager.csr.0).map_err(Refusal::csr_refused)?;
+        // Nobody is in office with a certificate that is signed nobody knows when.
+        self.ca.check_key()?;
 
         let mut transaction = self.database.write().await?;
         let code = manager.organisation.as_deref();
@@ -116,6 +118,7 @@ impl App {
         let object = Object::Manager(id);
         self.allow(actor, Action::ReissueManager, &object).await?;
         let public_key = check_csr_key(&reissue.csr.0).map_err(Refusal::csr_refused)?;
+        self.ca.check_key()?;
         let mut transaction = self.database.write().await?;
         if found(managers::find(&mut transaction, id).await?)?.disabled {
             return Err(Refusal::state_conflict(Text::new("conflict-manager-disabled")).into());

@@ -184,13 +184,19 @@ async fn sign_others(
     signing: &Signing,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
-    let mut transaction = database.write().await?;
+    let mut rows = certificates::unsigned(&mut *database.read().await?).await?;
+    rows.retain(|row| !signing.lock().contains(&row.serial));
+    if let Err(error) = ca.check_key() {
+        log::error!(certificates = rows.len(), cause:% = error; "certificates not signed");
+        return Ok(());
+    }
+    // Without the right to write: a token may take its time.
+    let signatures = ca.waiting(|| {
+        parallel::map(&rows, LEAST, |row| ca.resume(row.tbs.clone()).and_then(|prepared| ca.sign(&prepared)))
+    });
     let mut signed = Vec::new();
-    for row in certificates::unsigned(&mut transaction).await? {
-        if signing.lock().contains(&row.serial) {
-            continue;
-        }
-        match ca.resume(row.tbs).and_then(|prepared| ca.sign(&prepared)) {
+    for (row, signature) in rows.into_iter().zip(signatures) {
+        match signature {
             Ok(der) => signed.push(Signed {
                 serial: row.serial,
                 der,
@@ -203,6 +209,7 @@ async fn sign_others(
         }
     }
     kill_point::pass("resume.after-sign");
+    let mut transaction = database.write().await?;
     complete(&mut transaction, now, &signed.iter().collect::<Vec<_>>(), metrics).await?;
     kill_point::pass("resume.before-commit");
     transaction.commit().await?;
@@ -255,7 +262,7 @@ impl App {
 
     /// Signs what was recorded, on all processors.
     pub(super) fn signed(&self, recorded: &[Recorded<'_>]) -> Vec<Signed> {
-        let signed = parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded));
+        let signed = self.ca.waiting(|| parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded)));
         let signed = signed.into_iter().filter_map(|signed| {
             // One that cannot be signed (any more) does not hold up the others.
             signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
