@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
@@ -395,6 +395,26 @@ fn read<T: DeserializeOwned>(url: &str, limit: u64, response: &mut Response<Body
     Err(ApiError::Problem(Box::new(problem)))
 }
 
+/// Whether an alert is the other side's word on our certificate (RFC 8446 §6.2, RFC 5246 §7.2.2). All others, such as that of
+/// a record that was changed on its way, are faults of the connection.
+fn is_about_our_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::HandshakeFailure
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError
+            | Alert::CertificateRequired
+    )
+}
+
 /// Sorts the ways in which a connection fails.
 fn transport_error(url: &str, error: ureq::Error) -> ApiError {
     let url = url.to_owned();
@@ -433,8 +453,9 @@ fn tls_error(url: String, source: rustls::Error) -> ApiError {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
             ApiError::Untrusted { url, source }
         }
-        // An alert is the other side's word on us.
-        rustls::Error::AlertReceived(_) => ApiError::ClientCertificateRefused { url, source },
+        rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert) => {
+            ApiError::ClientCertificateRefused { url, source }
+        }
         _ => ApiError::Unreachable { url, source: ureq::Error::Rustls(source) },
     }
 }

@@ -21,7 +21,7 @@ use hyper::{Request, body};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::admission::Source;
+use super::lingering::Lingering;
 use super::metrics::{Handshake, Traffic};
 
 /// How long nothing is accepted when the system has no more files or memory.
@@ -84,6 +85,8 @@ pub struct Limits {
     pub connections: usize,
     /// How many of them one address holds; 0 is no limit.
     pub connections_per_address: usize,
+    /// How long a client may go on sending, unheard, when its connection is closed: so long it can see the last answer.
+    pub linger: Duration,
     /// How long running requests may take after the stop.
     pub stop: Duration,
 }
@@ -95,8 +98,9 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             answer: Duration::from_secs(30),
-            connections: 4096,
+            connections: 12_288,
             connections_per_address: 0,
+            linger: Duration::from_secs(5),
             stop: Duration::from_secs(20),
         }
     }
@@ -222,19 +226,25 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.limits.answer));
-        let stream = Box::pin(stream);
+        let (linger, mut stop) = (self.limits.linger, self.stop.clone());
+        let stream = Lingering::new(Box::pin(stream), async move {
+            let _ = timeout(linger, stopped(&mut stop)).await;
+        });
         let Some(acceptor) = acceptor else { return self.converse(stream, None).await };
         let (address, limit) = (self.address, self.limits.handshake);
-        let handshake = timeout(limit, acceptor.accept(stream));
+        let handshake = timeout(limit, acceptor.accept(stream).into_fallible());
         let stream = tokio::select! {
             stream = handshake => stream,
             _ = stopped(&mut self.stop) => return,
         };
         let stream = match stream {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
+            Ok(Err((error, mut stream))) => {
                 self.traffic.handshake(Handshake::Failed);
-                return log::info!(peer:% = address, cause:% = error; "TLS handshake failed");
+                log::info!(peer:% = address, cause:% = error; "TLS handshake failed");
+                // The alert says why. Who left before needs none.
+                let _ = stream.shutdown().await;
+                return;
             }
             Err(_) => {
                 self.traffic.handshake(Handshake::TimedOut);

@@ -68,6 +68,29 @@ fn what_is_too_long_is_refused_and_the_sender_learns_it() {
 }
 
 #[test]
+fn a_refusal_before_the_body_is_read_reaches_its_sender() {
+    let service = Service::start();
+    let body = vec![b' '; 2 * 1024 * 1024];
+    for (line, headers, status) in [
+        (format!("POST {API}/nowhere"), "Content-Type: application/json\r\n", 404),
+        (format!("PUT {API}/requests"), "Content-Type: application/json\r\n", 405),
+        (format!("POST {API}/requests"), "Authorization: Bearer wrong\r\n", 401),
+        (format!("POST {API}/ca/ocsp"), "Content-Type: application/ocsp-request\r\n", 413),
+        (format!("POST {API}/nowhere"), "Content-Length: two\r\n", 400),
+    ] {
+        let mut stream = service.public_connection();
+        let length = body.len();
+        let head = format!("{line} HTTP/1.1\r\nHost: enroll.ptc.example\r\n{headers}Content-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        // Nobody looks at the answer before everything is sent.
+        stream.write_all(&body).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert_eq!(String::from_utf8_lossy(&start), format!("HTTP/1.1 {status}"), "{line}");
+    }
+}
+
+#[test]
 fn an_endless_body_is_cut_off() {
     let service = Service::start();
     let bearer = service.package(A);

@@ -11,7 +11,7 @@ use axum::extract::Extension;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use ptc_enroll::protocol::subject::Subject;
-use ptc_enroll::service::ca::{Algorithm, Ca, Profile, Serial, Template};
+use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, Profile, Serial, Template};
 use ptc_enroll::service::listener::{Limits, PeerAddress, PeerCertificate, serve};
 use ptc_enroll::service::metrics::Traffic;
 use ptc_enroll::service::tls;
@@ -99,11 +99,11 @@ impl Service {
     }
 }
 
-fn ca(folder: &Path) -> Ca {
-    Ca::create(folder, Algorithm::EcdsaP256, "test", None, OffsetDateTime::now_utc()).unwrap()
+pub(super) fn ca(folder: &Path) -> Ca {
+    Ca::create(folder, Algorithm::EcdsaP256, "test", &KeyAccess::default(), OffsetDateTime::now_utc()).unwrap()
 }
 
-fn client(ca: &Ca, profile: Profile) -> (Vec<u8>, KeyPair) {
+pub(super) fn client(ca: &Ca, profile: Profile) -> (Vec<u8>, KeyPair) {
     let key = KeyPair::generate().unwrap();
     (sign(ca, &template(profile, key.subject_public_key_info())), key)
 }
@@ -249,6 +249,34 @@ async fn a_client_that_does_not_read_gives_its_place_away() {
     first.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let answer = within(service.ask(service.public, None)).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_sending_gives_its_place_away() {
+    let limits = Limits { connections: 1, linger: Duration::from_millis(100), ..Limits::default() };
+    let service = Service::start(limits).await;
+    let mut first = refused(&service).await;
+    let answer = within(service.ask(service.public, None)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(read(&mut first).await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn a_stop_does_not_hear_out_who_was_refused() {
+    let mut service = Service::start(Limits { linger: PATIENCE * 2, stop: PATIENCE * 2, ..Limits::default() }).await;
+    let mut refused = refused(&service).await;
+    assert!(read(&mut refused).await.starts_with("HTTP/1.1 404"));
+    service.stop.send(true).unwrap();
+    for task in service.tasks.drain(..) {
+        within(task).await.unwrap();
+    }
+}
+
+/// A connection whose request was refused before its body came.
+async fn refused(service: &Service) -> TlsStream<TcpStream> {
+    let mut stream = service.connect(service.public, None).await;
+    stream.write_all(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc").await.unwrap();
+    stream
 }
 
 #[tokio::test]

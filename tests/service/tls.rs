@@ -1,17 +1,26 @@
-//! TLS as others see it: a scanner that was not written here (sslscan), and what clients agree on.
+//! TLS as others see it: a scanner that was not written here (sslscan), what clients agree on, and handshakes that are
+//! wrong, made with a library that was not written here either (tlslite-ng).
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use ptc_enroll::protocol::messages::API;
+use ptc_enroll::service::ca::Profile;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, RootCertStore, StreamOwned};
+use time::{Duration, OffsetDateTime};
 
+use super::listener;
 use crate::support::service::{A, Identity, Service};
+use crate::support::site::Run;
 
 /// The suites of RFC 9325 §4.2 and RFC 8446 that an ECDSA certificate can have.
 const SUITES: [&str; 6] = [
@@ -124,4 +133,53 @@ fn the_secure_listener_resumes_no_session() {
     let config = client(&service, default_provider().kx_groups, None);
     asked(&config, service.public_port());
     assert_eq!(asked(&config, service.public_port()).handshake_kind(), Some(HandshakeKind::Resumed));
+}
+
+#[test]
+fn wrong_handshakes_are_refused_and_harm_nobody() {
+    let service = Service::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, manager, leaving) = (service.app.ca(), service.manager(A), service.manager(A));
+    for (name, identity) in [("manager", &manager), ("leaving", &leaving), ("ptc", &service.ptc_manager())] {
+        write_identity(folder.path(), name, &identity.chain, identity.key_pem());
+    }
+    let foreign = listener::ca(&folder.path().join("ca"));
+    let key = KeyPair::generate().unwrap();
+    let mut client = CertificateParams::default();
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let own = client.self_signed(&key).unwrap().der().to_vec();
+    write_identity(folder.path(), "self-signed", &[own], &key.serialize_pem());
+    // The CA itself signs none that ended before it began.
+    client.not_after = OffsetDateTime::now_utc() - Duration::hours(1);
+    let issuing_key = fs::read_to_string(service.home().join("ca/issuing.key.pem")).unwrap();
+    let issuer = Issuer::from_ca_cert_der(&ca.issuing().into(), KeyPair::from_pem(&issuing_key).unwrap()).unwrap();
+    let expired = client.signed_by(&key, &issuer).unwrap().der().to_vec();
+    write_identity(folder.path(), "expired", &[expired, ca.issuing().to_vec()], &key.serialize_pem());
+    for (name, ca, profile) in [("foreign", &foreign, Profile::Manager), ("wrong-purpose", ca, Profile::PackageSigner)]
+    {
+        let (certificate, key) = listener::client(ca, profile);
+        write_identity(folder.path(), name, &[certificate, ca.issuing().to_vec()], &key.serialize_pem());
+    }
+    write_certificates(&folder.path().join("root.pem"), &[ca.root().to_vec()]);
+    fs::write(folder.path().join("disable"), format!("{API}/manager/managers/{}/disable", leaving.id)).unwrap();
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/service/handshakes.py");
+    let mut python = Command::new("python3");
+    python
+        .arg(script)
+        .arg(folder.path())
+        .args([service.public_port(), service.secure_port()].map(|port| port.to_string()));
+    let run = Run::of(&mut python).exits(0);
+    assert!(run.stdout.contains(" cases, 0 failed"), "{}", run.stdout);
+    println!("{}", run.stdout);
+}
+
+fn write_identity(folder: &Path, name: &str, chain: &[Vec<u8>], key: &str) {
+    write_certificates(&folder.join(format!("{name}.crt.pem")), chain);
+    fs::write(folder.join(format!("{name}.key.pem")), key).unwrap();
+}
+
+fn write_certificates(file: &Path, chain: &[Vec<u8>]) {
+    let blocks: Vec<_> = chain.iter().map(|der| pem::Pem::new("CERTIFICATE", der.as_slice())).collect();
+    fs::write(file, pem::encode_many(&blocks)).unwrap();
 }

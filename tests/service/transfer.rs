@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ptc_enroll::protocol::messages::{Rejection, Revocation, RevocationCode};
@@ -72,7 +73,7 @@ fn populate(service: &Service) {
     let rejection = Rejection { reason: "no: \"quoted\"\\ é".to_owned() };
     service.run(service.app.reject(&operator(), rejected.number, &rejection)).unwrap();
     let home = service.home();
-    run(&home, &["request", "approve", "--all-pending", "--organisation", A]).exits(0);
+    run(&home, &["request", "approve", "--all-pending", "--organisation", B]).exits(0);
 }
 
 #[test]
@@ -273,7 +274,8 @@ fn keys_stay_encrypted_and_the_passphrase_stays_out() {
         let public = path.extension().is_some_and(|end| end == "toml") || path.to_str().unwrap().ends_with(".crt.pem");
         assert_eq!(mode(&path), if public { 0o644 } else { 0o600 }, "{}", path.display());
     }
-    run(&home, &["audit", "list"]).exits(8);
+    let refused = run(&home, &["audit", "list"]).exits(3);
+    assert_eq!(refused.json()["error"]["code"], "file-missing");
     fs::rename(&hidden, &passphrase).unwrap();
     run(&home, &["audit", "list"]).exits(0);
 }
@@ -378,7 +380,10 @@ impl Relocation {
 
     fn agent(&self) -> ureq::Agent {
         let root = ureq::tls::Certificate::from_pem(&self.root).unwrap();
-        let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::new_with_certs(&[root])).build();
+        let tls = ureq::tls::TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .root_certs(ureq::tls::RootCerts::new_with_certs(&[root]))
+            .build();
         let timeout = Some(std::time::Duration::from_secs(30));
         ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false).timeout_global(timeout).build().into()
     }

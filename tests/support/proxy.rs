@@ -1,11 +1,12 @@
-//! A faulty network: a TLS server in front of the service that holds the service's own certificate, and spoils answers.
+//! A faulty network: a TLS server in front of the service that holds the service's own certificate, and spoils requests
+//! and answers, as HTTP or as the bytes on the wire.
 
-use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -20,8 +21,22 @@ pub enum Fault {
     LoseAnswer,
     /// The service never gets the request; the connection ends.
     LoseRequest,
+    /// The service gets half the request; the connection ends.
+    CutRequest,
     /// The service gets the request; half the answer arrives.
     Truncate,
+    /// The request arrives changed on the wire, which TLS notices and ends the connection for.
+    GarbleRequest,
+    /// The service gets the request; the answer arrives changed on the wire.
+    GarbleAnswer,
+    /// The service gets the request twice at the same time; one of the answers arrives.
+    Duplicate,
+    /// The service gets the request later.
+    Delay(Duration),
+    /// The service gets the request in small pieces.
+    DripRequest,
+    /// The answer arrives in small pieces.
+    DripAnswer,
     /// Something else answers.
     Answer(String),
     /// The answer arrives with one text put in the place of another.
@@ -48,12 +63,22 @@ impl Fault {
         let header = format!("Retry-After: {retry_after}\r\n");
         Self::answer("503 Service Unavailable", "application/problem+json", &header, body)
     }
+
+    /// The caller asked too much, and is told when to come back.
+    pub fn too_many(retry_after: u32) -> Self {
+        let body = r#"{"type":"urn:ptc-enroll:problem:too-many-requests","title":"slow down","status":429}"#;
+        let header = format!("Retry-After: {retry_after}\r\n");
+        Self::answer("429 Too Many Requests", "application/problem+json", &header, body)
+    }
 }
+
+/// The faults still to come, one for each request.
+type Faults = Box<dyn Iterator<Item = Fault> + Send>;
 
 /// The proxy: its port, and the faults still to come.
 pub struct Proxy {
     pub port: u16,
-    faults: Arc<Mutex<VecDeque<Fault>>>,
+    faults: Arc<Mutex<Faults>>,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
@@ -65,8 +90,8 @@ impl Proxy {
     }
 
     /// Lets the next requests meet these faults, one each; later ones pass.
-    pub fn next(&self, faults: impl IntoIterator<Item = Fault>) {
-        *self.faults.lock().unwrap() = faults.into_iter().collect();
+    pub fn next<I: IntoIterator<Item = Fault, IntoIter: Send + 'static>>(&self, faults: I) {
+        *self.faults.lock().unwrap() = Box::new(faults.into_iter());
     }
 
     /// The first lines of the requests that came.
@@ -101,7 +126,7 @@ impl Reserved {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let (server, client) = (Arc::new(server), Arc::new(client));
-        let faults = Arc::new(Mutex::new(VecDeque::new()));
+        let faults: Arc<Mutex<Faults>> = Arc::new(Mutex::new(Box::new(std::iter::empty())));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let proxy = Proxy { port: self.port, faults: faults.clone(), seen: seen.clone() };
         thread::spawn(move || {
@@ -115,12 +140,14 @@ impl Reserved {
     }
 }
 
+type Inside = BufReader<StreamOwned<ServerConnection, TcpStream>>;
+
 fn serve(
     stream: TcpStream,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     target: u16,
-    faults: &Mutex<VecDeque<Fault>>,
+    faults: &Mutex<Faults>,
     seen: &Mutex<Vec<String>>,
 ) -> io::Result<()> {
     let connection = ServerConnection::new(server).map_err(io::Error::other)?;
@@ -129,25 +156,40 @@ fn serve(
         let Some(request) = read_message(&mut inside)? else { return Ok(()) };
         let first = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
         seen.lock().unwrap().push(String::from_utf8_lossy(first).into_owned());
-        let fault = faults.lock().unwrap().pop_front().unwrap_or(Fault::Pass);
-        let forward = || -> io::Result<Vec<u8>> {
-            let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
-            let connection = ClientConnection::new(client.clone(), name).map_err(io::Error::other)?;
-            let mut outside = BufReader::new(StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", target))?));
-            outside.get_mut().write_all(&request)?;
-            Ok(read_message(&mut outside)?.unwrap_or_default())
-        };
+        let fault = faults.lock().unwrap().next().unwrap_or(Fault::Pass);
+        let service = Target { client: client.clone(), port: target };
         match fault {
-            Fault::Pass => inside.get_mut().write_all(&forward()?)?,
-            Fault::LoseAnswer => return forward().map(drop),
+            Fault::Pass => inside.get_mut().write_all(&service.ask(&request)?)?,
+            Fault::LoseAnswer => return service.ask(&request).map(drop),
             Fault::LoseRequest => return Ok(()),
+            Fault::CutRequest => return service.connect()?.get_mut().write_all(&request[..request.len() / 2]),
             Fault::Truncate => {
-                let answer = forward()?;
+                let answer = service.ask(&request)?;
                 inside.get_mut().write_all(&answer[..answer.len() - 20])?;
                 return inside.get_mut().flush();
             }
+            Fault::GarbleRequest => return say_that_it_was_garbled(&mut inside),
+            Fault::GarbleAnswer => return write_garbled(&mut inside, &service.ask(&request)?),
+            Fault::Duplicate => {
+                let (answer, other) = thread::scope(|scope| {
+                    let other = scope.spawn(|| service.ask(&request));
+                    (service.ask(&request), other.join().unwrap())
+                });
+                other?;
+                inside.get_mut().write_all(&answer?)?;
+            }
+            Fault::Delay(time) => {
+                thread::sleep(time);
+                inside.get_mut().write_all(&service.ask(&request)?)?;
+            }
+            Fault::DripRequest => {
+                let mut outside = service.connect()?;
+                drip(outside.get_mut(), &request)?;
+                inside.get_mut().write_all(&read_message(&mut outside)?.unwrap_or_default())?;
+            }
+            Fault::DripAnswer => drip(inside.get_mut(), &service.ask(&request)?)?,
             Fault::Swap(from, to) => {
-                let answer = String::from_utf8(forward()?).map_err(io::Error::other)?;
+                let answer = String::from_utf8(service.ask(&request)?).map_err(io::Error::other)?;
                 let (head, body) = answer.split_once("\r\n\r\n").unwrap();
                 assert!(body.contains(&from), "nothing to swap in {body}");
                 let body = body.replace(&from, &to);
@@ -165,6 +207,65 @@ fn serve(
             }
         }
     }
+}
+
+/// The service behind the proxy.
+struct Target {
+    client: Arc<ClientConfig>,
+    port: u16,
+}
+
+impl Target {
+    fn connect(&self) -> io::Result<BufReader<StreamOwned<ClientConnection, TcpStream>>> {
+        let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
+        let connection = ClientConnection::new(self.client.clone(), name).map_err(io::Error::other)?;
+        Ok(BufReader::new(StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", self.port))?)))
+    }
+
+    fn ask(&self, request: &[u8]) -> io::Result<Vec<u8>> {
+        let mut outside = self.connect()?;
+        outside.get_mut().write_all(request)?;
+        Ok(read_message(&mut outside)?.unwrap_or_default())
+    }
+}
+
+/// Sends twenty pieces, each when the one before is on its way.
+fn drip(stream: &mut impl Write, message: &[u8]) -> io::Result<()> {
+    for piece in message.chunks(message.len().div_ceil(20)) {
+        stream.write_all(piece)?;
+        stream.flush()?;
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Answers as TLS does to a record that was changed on its way: by an alert.
+fn say_that_it_was_garbled(inside: &mut Inside) -> io::Result<()> {
+    let StreamOwned { conn, sock } = inside.get_mut();
+    let record = [&[0x17, 0x03, 0x03, 0x00, 0x40][..], &[0; 0x40]].concat();
+    conn.read_tls(&mut record.as_slice())?;
+    assert!(conn.process_new_packets().is_err(), "a record that nobody encrypted was taken");
+    while conn.wants_write() {
+        conn.write_tls(sock)?;
+    }
+    Ok(())
+}
+
+/// Sends an answer with one bit of its ciphertext changed.
+fn write_garbled(inside: &mut Inside, answer: &[u8]) -> io::Result<()> {
+    let StreamOwned { conn, sock } = inside.get_mut();
+    let mut wire = Vec::new();
+    let mut rest = answer;
+    while !rest.is_empty() {
+        let taken = conn.writer().write(rest)?;
+        rest = &rest[taken..];
+        while conn.wants_write() {
+            conn.write_tls(&mut wire)?;
+        }
+    }
+    let middle = wire.len() / 2;
+    wire[middle] ^= 1;
+    sock.write_all(&wire)
 }
 
 /// Head and body of an HTTP/1.1 message with Content-Length; nothing where the other side is done.

@@ -66,7 +66,7 @@ fn copy_files(home: &Home, settings: &Settings, staging: &Path) -> Result<Files,
             false => files.left_out.push(file.clone()),
         }
     }
-    if let Some(file) = &settings.ca_passphrase_file {
+    for file in settings.key_opening_files() {
         // Whoever has the backup would have the keys and what opens them.
         paths.retain(|path| *path != home.folder().join(file));
         files.left_out.push(file.clone());

@@ -55,7 +55,7 @@ pub struct Manifest {
     pub last_numbers: BTreeMap<String, i64>,
     /// The files of the home, by their path within it.
     pub files: BTreeMap<String, FileDigest>,
-    /// What the settings name and the backup does not hold: files elsewhere, and the passphrase of the CA's keys.
+    /// What the settings name and the backup does not hold: files elsewhere, and what opens the CA's keys.
     pub left_out: Vec<PathBuf>,
 }
 

@@ -96,7 +96,7 @@ pub fn restore(
     })?;
     kill_point::pass("restore-done");
     let settings = Settings::load(home)?;
-    let named = settings.secret_files().chain(&settings.ca_passphrase_file);
+    let named = settings.secret_files().chain(settings.key_opening_files());
     let missing = named.filter(|file| !home.folder().join(file).exists()).cloned().collect();
     Ok(Restored { manifest, place: place.unwrap_or_default(), missing })
 }

@@ -1,0 +1,307 @@
+"""Holds a crowd at the public listener, idle and slow, while proper submissions go on; then sends bodies without end.
+
+The crowd is a process of its own (`crowd.py PORT IDLE SLOW`) on many loopback addresses, since the service gives each
+address its share only. Whom the service cuts off, as it does with everybody who is idle or slow for too long, comes again.
+"""
+
+import contextlib
+import http.client
+import itertools
+import json
+import queue
+import re
+import resource
+import select
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from load import without_limits, write_submissions
+
+IDLE = 10_000
+SLOW = 1_000
+# Proper submissions a second, for so many seconds, over so many connections.
+RATE = 50
+SECONDS = 30
+CONNECTIONS = 16
+# Of each address.
+SHARE = 200
+# Handshakes of the crowd at the same time.
+OPENING = 100
+BODY = 10 * 1000 ** 3
+HEADS = {
+    "idle": b"",
+    "head": b"GET /api/v1/service HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: " + b"x" * 1000,
+    "body": b"POST /api/v1/ca/ocsp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/ocsp-request\r\n"
+            b"content-length: 1000\r\n\r\n" + b"x" * 1000,
+}
+# Of the slow ones' bytes, those that are sent at once.
+AT_ONCE = {"idle": 0, "head": 60, "body": len(HEADS["body"]) - 1000}
+
+
+def time_crowd(site, table):
+    """How long proper submissions take in the crowd, and what the crowd costs."""
+    without_limits(site)
+    allow_files()
+    file = site.folder / "submissions"
+    write_submissions("workstation", "ec-p256", "crowd", 3 * RATE * SECONDS, 1, file)
+    secret = next(site.client.glob("config/*/enrollment-secret")).read_text().strip()
+    lines = iter(file.read_text().splitlines())
+    with site.serving() as service:
+        before = resident(service.pid)
+        alone = submit_steadily(site.public, secret, lines)
+        with crowd(site.public) as held:
+            latencies = submit_steadily(site.public, secret, lines)
+            counts = list(held)
+            after = resident(service.pid)
+    table.add("crowd held, at least", f"{min(counts):,}", min(counts) >= 0.99 * (IDLE + SLOW), f"{IDLE + SLOW:,}")
+    add_latencies(table, "submit in the crowd", latencies, 100)
+    add_latencies(table, "  without it", alone, None)
+    table.add("memory that one of the crowd takes", f"{(after - before) * 1024 / min(counts):.1f} KiB", None, "")
+    table.memory("service in the crowd", after, None)
+
+
+def add_latencies(table, figure, latencies, limit):
+    """The median and the 99th percentile; one that was not accepted counts as endless."""
+    (middle, high) = (statistics.median(latencies) * 1e3, statistics.quantiles(latencies, n=100)[98] * 1e3)
+    table.add(figure, f"{middle:.1f} / {high:.1f} ms", limit and high < limit, f"99 % < {limit} ms" if limit else "")
+
+
+def time_endless(site, table):
+    """What bodies of 10 GB do to the service's memory, with a length and without; the sender goes on after the answer."""
+    with site.serving() as service:
+        secret = next(site.client.glob("config/*/enrollment-secret")).read_text().strip()
+        # One refusal, and what the first of everything takes.
+        send_endless(site.public, secret, None, 8 * 1024 ** 2)
+        before = resident(service.pid)
+        for (what, length) in [("a length", BODY), ("chunks", None)]:
+            most = Most(service.pid)
+            with most:
+                sent = times = 0
+                while sent < BODY and times < 2_000:
+                    sent += send_endless(site.public, secret, length, BODY - sent)
+                    times += 1
+            grown = most.value - before
+            table.add(f"memory during a body of 10 GB with {what}", f"+{grown:.1f} MiB", grown <= 8, "≤ 8 MiB")
+            table.add("  sent, over connections", f"{sent / 1e9:.1f} GB, {times:,}", None, "")
+
+
+def send_endless(port, secret, length, most):
+    """Sends a body until the service no longer takes it; gives the bytes that went."""
+    part = b" " * 65536
+    framing = f"content-length: {length}" if length else "transfer-encoding: chunked"
+    head = (f"POST /api/v1/requests HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {secret}\r\n"
+            f"content-type: application/json\r\n{framing}\r\n\r\n")
+    piece = part if length else b"10000\r\n" + part + b"\r\n"
+    sent = 0
+    with contextlib.suppress(OSError), trusting().wrap_socket(socket.create_connection(("127.0.0.1", port))) as stream:
+        stream.sendall(head.encode())
+        while sent < most:
+            stream.sendall(piece)
+            sent += len(part)
+    return sent
+
+
+class Most:
+    """The most resident memory of a process while something is done, in MiB."""
+
+    def __init__(self, process):
+        self.process = process
+        self.value = 0
+        self.done = threading.Event()
+        self.watching = threading.Thread(target=self.watch)
+
+    def watch(self):
+        while not self.done.wait(0.02):
+            self.value = max(self.value, resident(self.process))
+
+    def __enter__(self):
+        self.watching.start()
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.watching.join()
+
+
+def submit_steadily(port, secret, lines):
+    """Submits so many a second whatever the answers take; seconds from when each was due until its answer."""
+    count = RATE * SECONDS
+    due = queue.SimpleQueue()
+    latencies = []
+
+    def work():
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting(), timeout=60)
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        while (job := due.get()) is not None:
+            (moment, body) = job
+            try:
+                connection.request("POST", "/api/v1/requests", body, headers)
+                answer = connection.getresponse()
+                answer.read()
+                accepted = answer.status == 201
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                accepted = False
+            latencies.append(time.monotonic() - moment if accepted else float("inf"))
+    workers = [threading.Thread(target=work) for _ in range(CONNECTIONS)]
+    for worker in workers:
+        worker.start()
+    begin = time.monotonic()
+    for (number, body) in enumerate(itertools.islice(lines, count)):
+        moment = begin + number / RATE
+        time.sleep(max(0, moment - time.monotonic()))
+        due.put((moment, body))
+    for _ in workers:
+        due.put(None)
+    for worker in workers:
+        worker.join()
+    return latencies
+
+
+@contextlib.contextmanager
+def crowd(port):
+    """Starts the crowd and waits until it is complete; gives an iterator over how many were held, second by second."""
+    process = subprocess.Popen([sys.executable, __file__, str(port), str(IDLE), str(SLOW)], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if json.loads(line)["held"] >= 0.99 * (IDLE + SLOW):
+                break
+        yield held_until_now(process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def held_until_now(process):
+    process.terminate()
+    for line in process.stdout:
+        yield json.loads(line)["held"]
+
+
+def resident(process):
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE).group(1)) / 1024
+
+
+def trusting():
+    """What is measured is the other side."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def allow_files():
+    """For this process, the crowd and the service: as many files as the system gives."""
+    (_, most) = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Member:
+    """One of the crowd: a connection that is opened again whenever it ends."""
+
+    def __init__(self, number, kind):
+        self.kind = kind
+        self.address = f"127.0.{1 + number // SHARE}.1"
+        self.rest = b""
+        self.tls = None
+        self.held = False
+
+
+class Crowd:
+    """All of them, in one thread."""
+
+    def __init__(self, port, idle, slow):
+        kinds = ["idle"] * idle + ["head", "body"] * (slow // 2)
+        self.port = port
+        self.context = trusting()
+        self.waiting = deque(Member(number, kind) for (number, kind) in enumerate(kinds))
+        self.slow = [member for member in self.waiting if member.kind != "idle"]
+        self.members = {}
+        self.opening = self.held = self.opened = 0
+        self.events = select.epoll()
+
+    def run(self):
+        (said, dripped) = (time.monotonic(), 0)
+        while True:
+            while self.waiting and self.opening < OPENING:
+                self.open(self.waiting.popleft())
+            for (file, event) in self.events.poll(0.05):
+                self.advance(self.members[file])
+            now = time.monotonic()
+            # A byte a second for each of the slow ones, some of them at a time.
+            part = int(now * 10) % 10
+            if part != dripped:
+                dripped = part
+                for member in self.slow[part::10]:
+                    if member.held:
+                        self.drip(member, 1)
+            if now - said >= 1:
+                said += 1
+                print(json.dumps({"held": self.held, "opened": self.opened}), flush=True)
+
+    def open(self, member):
+        stream = socket.socket()
+        stream.setblocking(False)
+        stream.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT: the port is chosen for the connection alone
+        stream.bind((member.address, 0))
+        with contextlib.suppress(BlockingIOError):
+            stream.connect(("127.0.0.1", self.port))
+        member.tls = self.context.wrap_socket(stream, do_handshake_on_connect=False)
+        member.rest = HEADS[member.kind]
+        self.members[member.tls.fileno()] = member
+        self.opening += 1
+        self.events.register(member.tls, select.EPOLLIN | select.EPOLLOUT)
+
+    def advance(self, member):
+        try:
+            if member.held:
+                if not member.tls.recv(4096):
+                    self.end(member)
+                return
+            member.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            if not member.held:
+                self.events.modify(member.tls, select.EPOLLIN)
+            return
+        except ssl.SSLWantWriteError:
+            return
+        except OSError:
+            self.end(member)
+            return
+        self.events.modify(member.tls, select.EPOLLIN)
+        member.held = True
+        self.opening -= 1
+        self.held += 1
+        self.opened += 1
+        self.drip(member, AT_ONCE[member.kind])
+
+    def drip(self, member, count):
+        (part, member.rest) = (member.rest[:count], member.rest[count:])
+        try:
+            if part:
+                member.tls.send(part)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        except OSError:
+            self.end(member)
+
+    def end(self, member):
+        self.held -= member.held
+        self.opening -= not member.held
+        member.held = False
+        del self.members[member.tls.fileno()]
+        self.events.unregister(member.tls)
+        member.tls.close()
+        self.waiting.append(member)
+
+
+if __name__ == "__main__":
+    allow_files()
+    Crowd(*map(int, sys.argv[1:])).run()
