@@ -308,7 +308,7 @@ fn a_restoration_that_was_killed_is_made_by_the_next_one() {
     populate(&service);
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy");
-    backup(&service.home(), &copy);
+    let said = backup(&service.home(), &copy);
     let server = PostgresServer::start();
     for (number, place) in ["restore-files", "restore-filled", "restore-committed"].into_iter().enumerate() {
         psql(&server.url("postgres"), &format!("CREATE DATABASE there_{number}"));
@@ -319,9 +319,14 @@ fn a_restoration_that_was_killed_is_made_by_the_next_one() {
             killed(program(&home, &arguments), place);
             assert!(!home.exists(), "{place}");
             restore(&home, &copy, target).exits(0);
-            run(&home, &["audit", "verify"]).exits(0);
-            let record = run(&home, &["audit", "list", "--limit", "200", "--after", "30"]).exits(0);
-            assert_eq!(record.stdout.matches("service.restore").count(), 1, "{place}");
+            let verified = run(&home, &["audit", "verify"]).exits(0).json()["result"].clone();
+            assert_eq!(
+                verified["entries"].as_u64().unwrap(),
+                said["audit"]["entries"].as_u64().unwrap() + 1,
+                "{place}"
+            );
+            let last = run(&home, &["audit", "list", "--after", &said["audit"]["entries"].to_string()]).exits(0);
+            assert_eq!(last.stdout.matches("service.restore").count(), 1, "{place}");
         }
         // It is in use now: not even the same backup comes over it.
         run(&folder.path().join(format!("server-{place}")), &["org", "add", "--code=NEW", "--name=N", "--country=CH"])

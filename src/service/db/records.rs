@@ -132,11 +132,11 @@ pub async fn last_numbers(connection: &mut Connection) -> Result<BTreeMap<String
     let statement = match connection.engine() {
         Engine::Sqlite => "SELECT name, seq FROM sqlite_sequence WHERE seq > 0",
         Engine::Postgres => {
-            "SELECT owner.relname::text, pg_sequence_last_value(sequence.oid)
-             FROM pg_class AS sequence JOIN pg_depend ON objid = sequence.oid AND deptype = 'i'
+            "SELECT owner.relname::text, pg_sequence_last_value(seqrelid)
+             FROM pg_sequence JOIN pg_depend ON objid = seqrelid AND deptype = 'i'
                  JOIN pg_class AS owner ON owner.oid = refobjid
-             WHERE sequence.relkind = 'S' AND sequence.relnamespace = current_schema()::regnamespace
-                 AND pg_sequence_last_value(sequence.oid) IS NOT NULL"
+             WHERE owner.relnamespace = current_schema()::regnamespace
+                 AND pg_sequence_last_value(seqrelid) IS NOT NULL"
         }
     };
     let rows: Vec<(String, i64)> = on!(connection, sqlx::query_as(statement).fetch_all(connection).await?);
