@@ -333,6 +333,11 @@ fn a_restoration_that_was_killed_is_made_by_the_next_one() {
             .exits(0);
         restore(&folder.path().join("second"), &copy, &["--database", &url]).exits(3);
     }
+    // The home is in its place already, and whole.
+    let home = folder.path().join("done");
+    killed(program(&home, &["restore", "--database-file", "--from", copy.to_str().unwrap()]), "restore-done");
+    run(&home, &["audit", "verify"]).exits(0);
+    restore(&home, &copy, &["--database-file"]).exits(3);
 }
 
 /// An installation in a file, with fixed ports so that the service comes back where it was, and a server beside it.
