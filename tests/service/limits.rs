@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use ptc_enroll::protocol::batch::{KeyedSubmission, SubmissionBatch};
+use ptc_enroll::protocol::batch::{BATCH_BODY_LIMIT, KeyedSubmission, SubmissionBatch};
+use ptc_enroll::protocol::messages::API;
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::admission::{Admission, Buckets, LimitSettings, Source};
@@ -263,19 +264,78 @@ fn one_address_does_not_take_all_connections() {
 fn what_is_too_much_at_once_is_asked_to_come_again() {
     let service = limited(|limits| limits.requests_under_way = 1);
     let secret = service.package(A);
+    let draft = Draft::workstation(A, "PC-1");
+    // Nobody else writes meanwhile, so that a submission stays under way.
+    let writing = service.run(service.app.database().write()).unwrap();
+    std::thread::scope(|scope| {
+        let submission = scope.spawn(|| service.public().submit(&secret, None, &draft));
+        let reply = until_unavailable(&service);
+        assert_eq!(reply.header("retry-after"), Some("5"));
+        assert_eq!(counted(&service, "requests-under-way"), 1);
+        // One listener does not hold up another, and whoever has a place keeps it.
+        assert_eq!(service.secure(Some(&service.ptc_manager())).get("/test").status, 200);
+        service.run(async { drop(writing) });
+        assert_eq!(submission.join().unwrap().status, 201);
+    });
+    assert_eq!(service.public().get("/service").status, 200);
+}
+
+#[test]
+fn whoever_sends_slowly_holds_up_nobody() {
+    let service = limited(|limits| limits.requests_under_way = 1);
+    let secret = service.package(A);
     let body = serde_json::to_vec(&Draft::workstation(A, "PC-1").submission).unwrap();
     let (first, rest) = body.split_at(100);
-    let mut slow = service.public_connection();
-    begin_submission(&mut slow, &secret, body.len(), first);
-    let reply = service.public().get("/service");
-    reply.is_problem(ProblemCode::Unavailable);
-    assert_eq!(reply.header("retry-after"), Some("5"));
-    assert_eq!(counted(&service, "requests-under-way"), 1);
-    // One listener does not hold up another, and whoever has a place keeps it.
-    assert_eq!(service.secure(Some(&service.ptc_manager())).get("/test").status, 200);
-    slow.write_all(rest).unwrap();
-    let mut answer = [0; 12];
-    slow.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 201");
+    let mut slow: Vec<_> = (0..3).map(|_| service.public_connection()).collect();
+    for stream in &mut slow {
+        begin_submission(stream, &secret, body.len(), first);
+    }
     assert_eq!(service.public().get("/service").status, 200);
+    assert_eq!(service.public().submit(&secret, None, &Draft::workstation(A, "PC-2")).status, 201);
+    for stream in &mut slow {
+        stream.write_all(rest).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 201");
+    }
+    assert_eq!(counted(&service, "requests-under-way"), 0);
+}
+
+#[test]
+fn slow_senders_take_a_bounded_amount_of_memory() {
+    let service = limited(|limits| limits.requests_under_way = 1);
+    // All but the last byte; 64 of them are kept without a place.
+    let body = vec![b' '; BATCH_BODY_LIMIT - 1];
+    let head = format!(
+        "POST {API}/requests/status HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {BATCH_BODY_LIMIT}\r\n\r\n"
+    );
+    let slow: Vec<_> = (0..65)
+        .map(|_| {
+            let mut stream = service.public_connection();
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+            stream
+        })
+        .collect();
+    // The next one keeps its place.
+    until_unavailable(&service);
+    drop(slow);
+    let started = Instant::now();
+    while service.public().get("/service").status != 200 {
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+}
+
+/// Asks until somebody else has the only place.
+fn until_unavailable(service: &Service) -> Reply {
+    let started = Instant::now();
+    loop {
+        let reply = service.public().get("/service");
+        if reply.status != 200 {
+            reply.is_problem(ProblemCode::Unavailable);
+            return reply;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "the only place stays free");
+    }
 }
