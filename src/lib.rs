@@ -13,6 +13,7 @@
 #![cfg_attr(not(windows), forbid(unsafe_code))]
 
 pub mod client;
+pub mod kill_point;
 pub mod locales;
 pub mod parallel;
 pub mod protocol;

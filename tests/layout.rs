@@ -55,6 +55,25 @@ fn of_windows(file: &Path) -> bool {
     inside.components().any(|part| part.as_os_str() == "windows")
 }
 
+/// What is passed in `src` and killed at nowhere would be a promise that nobody tried.
+#[test]
+fn every_kill_point_is_in_a_test() {
+    let read = |folder: &str| sources(&root().join(folder)).into_iter().map(|file| fs::read_to_string(file).unwrap());
+    let passed: Vec<String> = read("src")
+        .flat_map(|source| {
+            let calls = source.split("kill_point::pass(\"").skip(1);
+            calls.map(|call| call.split('"').next().unwrap().to_owned()).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(passed.len() > 60, "{}", passed.len());
+    let tests: String = read("tests").collect();
+    let missing: Vec<&String> = passed
+        .iter()
+        .filter(|place| ![format!("\"{place}\""), format!("\"{place}:")].iter().any(|quoted| tests.contains(quoted)))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?} are killed at in no test");
+}
+
 #[test]
 fn the_top_level_holds_only_what_it_may() {
     let allowed = ["Cargo.toml", "Cargo.lock", "src", "config", "tests", "docs", "README.md", "target"];

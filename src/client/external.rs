@@ -112,7 +112,7 @@ pub fn write(folder: &Path, downloads: &[Download<'_>]) -> Vec<Result<PathBuf, I
         })
         .collect();
     let synced = if together { sync_file_system(folder) } else { Ok(()) };
-    super::kill_point::pass("download.before-file");
+    crate::kill_point::pass("download.before-file");
     let mut placed: Vec<Result<PathBuf, InstallationError>> = Vec::with_capacity(downloads.len());
     for (download, prepared) in downloads.iter().zip(prepared) {
         placed.push(match (&synced, prepared) {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::kill_point;
+use crate::kill_point;
 use crate::locales::Text;
 use crate::parallel;
 use crate::protocol::messages::{RequestStatus, Submission};

@@ -17,7 +17,6 @@ pub mod home;
 pub mod installation;
 pub mod journal;
 pub mod keys;
-pub mod kill_point;
 pub mod machine;
 pub mod manifest;
 pub mod package;

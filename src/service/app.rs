@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::admission::Admission;
 use super::audit;
@@ -109,6 +109,8 @@ pub struct App {
     pub(super) listeners_end: OnceLock<OffsetDateTime>,
     pub(super) group: Group,
     pub(super) signing: Signing,
+    /// Held by whoever asks for the issuing key's health.
+    pub(super) asking_key: Arc<Mutex<()>>,
     pub(super) submitters: Submitters,
     /// Wakes those who send what is in the outbox.
     pub(super) outbox: watch::Sender<()>,
@@ -126,7 +128,7 @@ impl App {
         let settings = Settings::load(&home)?;
         let place = settings.place(&home)?;
         let database = Database::open(&place).await?;
-        let ca = Arc::new(Ca::load(&home.ca(), settings.ca_passphrase(&home)?.as_ref())?);
+        let ca = Arc::new(Ca::load(&home.ca(), &settings.key_access(&home)?)?);
         // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
         let installed = audit::installed_root(&mut *database.read().await?).await?;
         if installed != Some(sha256_hex(ca.root())) {
@@ -154,6 +156,7 @@ impl App {
             listeners_end: OnceLock::new(),
             group: Group::default(),
             signing: Signing::default(),
+            asking_key: Arc::default(),
             submitters: Submitters::default(),
             outbox: watch::Sender::new(()),
             bulk_work: watch::Sender::new(()),

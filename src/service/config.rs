@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::admission::LimitSettings;
-use super::ca::Places;
+use super::ca::{KeyAccess, Places};
 use super::db::{Place, Server};
 use super::files::{self, FileError};
 use super::notices::{self, Mail, Webhook};
 use super::private_key::Passphrase;
+use super::token::TokenSettings;
 use crate::locales::Text;
 use crate::protocol::package::check_environment;
 use crate::protocol::subject::check_text;
@@ -23,6 +24,8 @@ pub const DEFAULT_HOME: &str = "/var/lib/ptc-enrollment";
 
 /// The name of systemd's credential with the passphrase of the CA's keys (systemd.exec(5), `LoadCredential=`).
 const CA_PASSPHRASE: &str = "ca-passphrase";
+/// That with the PIN of the token that holds the issuing key.
+const CA_PIN: &str = "ca-pin";
 
 /// No OCSP response outlives the certificate that signed it: a responder's certificate is renewed a week before its end.
 pub const OCSP_HOURS_LIMIT: u16 = 168;
@@ -168,6 +171,9 @@ pub struct Settings {
     /// Whether the listeners' certificates are from a CA that the clients' systems trust, rather than from this one.
     #[serde(default)]
     pub system_roots: bool,
+    /// The token that holds the CA's issuing key, where it is no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<TokenSettings>,
     /// How people are written to, if they are.
     #[serde(default)]
     pub mail: Option<Mail>,
@@ -223,6 +229,7 @@ impl Settings {
             crl_days: crl_days(),
             ocsp_hours: ocsp_hours(),
             system_roots: false,
+            pkcs11: None,
             mail: None,
             limits: LimitSettings::default(),
             webhooks: Vec::new(),
@@ -288,6 +295,7 @@ impl Settings {
             (None, Some(address)) => return wrong("http_listen", &address, Text::new("expected-both-http")),
             _ => {}
         }
+        self.pkcs11.as_ref().map_or(Ok(()), TokenSettings::check)?;
         notices::check(self.mail.as_ref(), &self.webhooks)
     }
 
@@ -306,13 +314,28 @@ impl Settings {
 
     /// The passphrase of the CA's keys, where one is given: as systemd's credential, else in the file of the settings.
     pub fn ca_passphrase(&self, home: &Home) -> Result<Option<Passphrase>, SettingsError> {
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(CA_PASSPHRASE));
-        match (credential.filter(|path| path.exists()), &self.ca_passphrase_file) {
+        match (systemd_credential(CA_PASSPHRASE), &self.ca_passphrase_file) {
             (Some(path), _) => Passphrase::from_systemd(&path).map(Some),
             (None, Some(file)) => Passphrase::read(&home.folder().join(file)).map(Some),
             (None, None) => Ok(None),
         }
         .map_err(SettingsError::File)
+    }
+
+    /// What opens the CA's keys: the passphrase, and the token with its PIN, which comes as systemd's credential, else from
+    /// the file of the settings.
+    pub fn key_access(&self, home: &Home) -> Result<KeyAccess, SettingsError> {
+        let passphrase = self.ca_passphrase(home)?;
+        let Some(token) = &self.pkcs11 else { return Ok(KeyAccess { passphrase, token: None }) };
+        let pin = match (systemd_credential(CA_PIN), &token.pin_file) {
+            (Some(path), _) => Passphrase::from_systemd(&path),
+            (None, Some(file)) => Passphrase::read(&home.folder().join(file)),
+            (None, None) => {
+                let expected = Text::new("expected-pin-file");
+                return Err(SettingsError::Value { setting: "pkcs11.pin_file", found: String::new(), expected });
+            }
+        };
+        Ok(KeyAccess { passphrase, token: Some((token.clone(), pin.map_err(SettingsError::File)?)) })
     }
 
     /// Where the CA publishes, as certificates say: under the plain URL where there is one (RFC 5280 §8).
@@ -321,6 +344,12 @@ impl Settings {
         let place = |path| format!("{base}{}{path}", crate::protocol::messages::API);
         Places { crl: place("/ca/crl"), ocsp: place("/ca/ocsp"), issuer: place("/ca/issuer") }
     }
+}
+
+/// What systemd has put there under this name, if it has.
+fn systemd_credential(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+    Some(Path::new(&folder).join(name)).filter(|path| path.exists())
 }
 
 /// The server that a setting names. What it holds is not shown: where it should not be, there may be a password in it.

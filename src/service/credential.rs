@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, FileError};
 use super::private_key::{self, NoKey, Passphrase};
+use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::request::{UnknownWord, by_word};
 
@@ -152,10 +153,9 @@ impl Credential {
 
     /// Writes the certificate chain (DER, nearest first) for the key that lies there, in place of an older one.
     pub fn install(folder: &Path, name: &str, chain: &[&[u8]]) -> Result<Self, CredentialError> {
-        let path = certificate_path(folder, name);
         let key = load_key(folder, name)?;
         let credential = Self::new(folder, name, chain.iter().map(|der| der.to_vec().into()).collect(), key)?;
-        write_chain(&path, chain)?;
+        write_chain(folder, name, chain)?;
         Ok(credential)
     }
 
@@ -233,7 +233,7 @@ pub(crate) fn write(
     passphrase: Option<&Passphrase>,
 ) -> Result<(), CredentialError> {
     write_key(folder, name, key, passphrase)?;
-    Ok(write_chain(&certificate_path(folder, name), chain)?)
+    write_chain(folder, name, chain)
 }
 
 /// Writes the keys of these names anew where they are not yet under the new passphrase, or plain without one. The old
@@ -266,6 +266,7 @@ pub(crate) fn protect(
         replacements.push((path, text));
     }
     for (path, text) in &replacements {
+        kill_point::pass("keys.before-replace");
         files::replace_secret(path, text.as_bytes())?;
     }
     Ok(replacements.into_iter().map(|(path, _)| path).collect())
@@ -276,8 +277,9 @@ fn write_key(folder: &Path, name: &str, key: &KeyPair, passphrase: Option<&Passp
     Ok(files::write_secret(&key_path(folder, name), text.as_bytes())?)
 }
 
-fn write_chain(path: &Path, chain: &[&[u8]]) -> Result<(), FileError> {
-    files::write_public(path, certificates_pem(chain).as_bytes())
+/// Writes a new `NAME.crt.pem`, or in place of an older one.
+pub(crate) fn write_chain(folder: &Path, name: &str, chain: &[&[u8]]) -> Result<(), CredentialError> {
+    Ok(files::write_public(&certificate_path(folder, name), certificates_pem(chain).as_bytes())?)
 }
 
 /// Certificates (DER) as PEM (RFC 7468), with LF on every system.
@@ -307,7 +309,8 @@ fn decode(path: &Path, text: &[u8], passphrase: Option<&Passphrase>) -> Result<Z
     })
 }
 
-fn key_path(folder: &Path, name: &str) -> PathBuf {
+/// Where `NAME.key.pem` lies, if it does.
+pub(crate) fn key_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.key.pem"))
 }
 

@@ -73,6 +73,8 @@ impl Failure {
             Self::Refused(refusal) => refusal.clone(),
             Self::Database(DatabaseError::Unavailable { .. }) => Refusal::unavailable(),
             Self::Database(DatabaseError::Unconfirmed { .. }) => Refusal::unconfirmed(),
+            // Nothing was decided: the token is asked before.
+            Self::Ca(CaError::Token(_)) => Refusal::unavailable(),
             _ => Refusal::internal(),
         }
     }

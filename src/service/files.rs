@@ -115,6 +115,15 @@ pub fn ensure_folder(folder: &Path) -> Result<(), FileError> {
 /// # Errors
 /// Besides those of `fill`: [`FileError::Exists`] where something other than an empty folder is there.
 pub fn create_folder<E: From<FileError>>(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    create_folder_after(folder, |_| Ok(()), fill)
+}
+
+/// The same after a look at what an interrupted attempt left, if one did, before that is thrown away.
+pub fn create_folder_after<E: From<FileError>>(
+    folder: &Path,
+    look: impl FnOnce(&Path) -> Result<(), E>,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
     let parent = parent(folder);
     ensure_folder(parent)?;
     // Two at once would fill the same folder: the second waits, and finds the place occupied. Where the file system has
@@ -132,6 +141,7 @@ pub fn create_folder<E: From<FileError>>(folder: &Path, fill: impl FnOnce(&Path)
     name.push(folder.file_name().unwrap_or_default());
     name.push(".installing");
     let staging = parent.join(name);
+    look(&staging)?;
     discard(&staging).and_then(|()| owner_only().create(&staging)).map_err(|cause| FileError::new(&staging, cause))?;
     let filled = fill(&staging).and_then(|()| {
         // Moving over an empty folder succeeds, over a full one fails: what appeared meanwhile is not lost.

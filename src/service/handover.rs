@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::credential::{Algorithm, Credential, CredentialError, certificates_pem, load_key};
+use super::credential::{Algorithm, Credential, CredentialError, certificates_pem, load_key, read_chain};
 use super::files::{self, FileError};
 use super::pkcs12::Pkcs12;
 use crate::protocol::messages::{Der, Issued};
@@ -80,6 +80,16 @@ pub fn complete(folder: &Path, issued: &Issued) -> Result<(), CredentialError> {
     files::write_secret(&file, &sealed.content)?;
     // Last, because it says that the folder is complete.
     Credential::install(folder, NAME, &sent).map(|_| ())
+}
+
+/// Takes the certificate away where it is of this CA, so that the next one is asked for with the same key.
+pub(super) fn take_back(folder: &Path, issuing: &[u8]) -> Result<(), CredentialError> {
+    match read_chain(folder, NAME) {
+        Ok(chain) if chain.iter().any(|certificate| certificate.as_ref() == issuing) => {
+            Ok(files::remove(&folder.join(format!("{NAME}.crt.pem")))?)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The manager's key and certificate for a TLS client.

@@ -4,7 +4,7 @@
 //! not, an installation was interrupted, and the next one goes on with the key in it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::runtime::Builder;
 
@@ -22,6 +22,7 @@ use super::handover;
 use super::package::Signer;
 use super::registration::{Issuer, check_person, record_certificate, sign_recorded};
 use super::tls;
+use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::messages::{Manager, NewManager};
 use crate::protocol::request::Role;
@@ -114,7 +115,14 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
     check_person(&plan.manager_name, &plan.manager_email).map_err(Failure::from)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut installed = None;
-    files::create_folder(home.folder(), |staging| {
+    let take_back = |remains: &Path| {
+        // A certificate of a CA that never came to its place opens nothing, and goes with it; the key stays.
+        match Ca::read_issuing(&Home::new(remains).ca()) {
+            Some(issuing) => Ok(handover::take_back(&plan.manager_out, &issuing)?),
+            None => Ok(()),
+        }
+    };
+    files::create_folder_after(home.folder(), take_back, |staging| {
         installed = Some(runtime.block_on(fill(&Home::new(staging), plan, clock))?);
         Ok::<(), InstallError>(())
     })?;
@@ -125,18 +133,27 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
 async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, InstallError> {
     let settings = format!("{SETTINGS_HEADER}{}", toml::to_string(&plan.settings)?);
     files::write_public(&home.settings(), settings.as_bytes())?;
-    let passphrase = plan.settings.ca_passphrase(home)?;
+    let access = plan.settings.key_access(home)?;
     let environment = &plan.settings.environment;
-    let ca = Ca::create(&home.ca(), plan.algorithm, environment, passphrase.as_ref(), clock.now())?;
+    let ca = Ca::create(&home.ca(), plan.algorithm, environment, &access, clock.now())?;
+    // Folders are undone by whoever made them; a token is none.
+    fill_around(home, plan, clock, &ca).await.inspect_err(|_| ca.discard_key())
+}
+
+/// Everything that needs the CA.
+async fn fill_around(home: &Home, plan: &Plan, clock: &Clock, ca: &Ca) -> Result<Installed, InstallError> {
     let place = plan.settings.place(home)?;
     if let Place::File(path) = &place {
         // Made with its rights before SQLite opens it; the log beside it gets the same (sqlite.org/wal.html).
         files::write_secret(path, b"")?;
     }
+    kill_point::pass("init.after-ca");
     let database = Database::create(&place).await?;
+    kill_point::pass("init.after-database");
     let operator = Actor::Operator { account: plan.account.clone() };
-    certify_itself(home, plan, &ca, &database, &operator, Moment(clock.now())).await?;
+    certify_itself(home, plan, ca, &database, &operator, Moment(clock.now())).await?;
     database.close().await;
+    kill_point::pass("init.after-certificates");
 
     let app = App::open(home.clone(), clock.clone()).await?;
     let manager = NewManager {
@@ -150,6 +167,7 @@ async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Inst
     app.publish_crl(&operator).await?;
     app.database().close().await;
     handover::complete(&plan.manager_out, &added.issued)?;
+    kill_point::pass("init.before-publication");
     Ok(Installed { manager: added.manager, trust_anchor_sha256: sha256_hex(app.ca().root()) })
 }
 

@@ -28,4 +28,5 @@ pub mod request_scope;
 pub mod router;
 pub mod server;
 pub mod tls;
+pub mod token;
 pub mod web;

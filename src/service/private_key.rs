@@ -19,7 +19,7 @@ const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 /// As many as OWASP's Password Storage Cheat Sheet asks for (2023).
 const ITERATIONS: u32 = 600_000;
 
-/// What encrypts private keys. `Debug` hides it; the memory is zeroed.
+/// What encrypts private keys, or opens the token that holds one. `Debug` hides it; the memory is zeroed.
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
@@ -31,6 +31,11 @@ impl Passphrase {
     /// The one line of a credential that systemd has put there for this service (systemd.exec(5), `LoadCredential=`).
     pub(super) fn from_systemd(path: &Path) -> Result<Self, FileError> {
         Self::new(path, files::read_credential_text(path)?)
+    }
+
+    /// The only way to the characters, for the token that needs them.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
     }
 
     fn new(path: &Path, text: Zeroizing<String>) -> Result<Self, FileError> {

@@ -55,7 +55,7 @@ impl App {
     async fn signing_faults(&self) -> Result<(Option<String>, Option<String>), Failure> {
         let now = self.now().0;
         let ca = match self.issuer_ends() {
-            Some(end) if now < end => None,
+            Some(end) if now < end => self.key_fault().await,
             Some(end) => Some(format!("the issuing certificate ended at {end}")),
             None => Some("the issuing certificate cannot be read".to_owned()),
         };

@@ -1,7 +1,11 @@
 """Times the service under load: many connections that ask as fast as they are answered."""
 
+import base64
+import hashlib
+import http.client
 import json
 import os
+import ssl
 import subprocess
 import textwrap
 from pathlib import Path
@@ -9,8 +13,10 @@ from pathlib import Path
 from peers import Cfssl, cfssl_is_here
 
 HERE = Path(__file__).resolve().parent
-CONNECTIONS = 32
+CONNECTIONS = 128
 SECONDS = 10
+# How many submissions go into one message.
+BATCH = 250
 
 
 def without_limits(site):
@@ -24,7 +30,7 @@ def time_accepting(site, table):
     without_limits(site)
     with site.serving():
         load(site, table, "accepting RSA-2048, one by one", "rsa-2048", 60_000, 1, "/requests", 4_000)
-        load(site, table, "accepting RSA-2048, in batches of 250", "rsa-2048", 150_000, 250, "/requests/batch", 10_000)
+        load(site, table, f"accepting RSA-2048, in batches of {BATCH}", "rsa-2048", 150_000, BATCH, "/requests/batch", 10_000)
 
 
 def time_enrolling(site, table):
@@ -76,11 +82,8 @@ def pem(csr):
 
 
 def load(site, table, figure, algorithm, count, batch, path, target):
-    """Sends submissions that were made before, for some seconds or until none is left; gives their file, rate and number."""
-    file = site.folder / "submissions"
-    write_submissions("workstation", algorithm, f"{figure[:3]}-{batch}", count, batch, file)
-    secret = next(site.client.glob("config/*/enrollment-secret")).read_text().strip()
-    result = wrk(f"https://127.0.0.1:{site.public}/api/v1{path}", "load.lua", file, secret, "2")
+    """Adds the rate at which submissions are answered to the table; gives their file, the rate and how many there were."""
+    (file, result) = send(site, algorithm, f"{figure[:3]}-{batch}", count, batch, path)
     requests = result["requests"] * batch
     rate = requests / result["microseconds"] * 1e6
     good = rate >= target and not result["refused"] and not result["broken"]
@@ -91,15 +94,44 @@ def load(site, table, figure, algorithm, count, batch, path, target):
     return (file, rate, requests)
 
 
+def submit_all(site, algorithm, count):
+    """Has so many requests wait for a manager; gives the number and the CSR's SHA-256 of each."""
+    file = site.folder / "waiting"
+    write_submissions("workstation", algorithm, "waiting", count, BATCH, file)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {secret(site)}"}
+    context = ssl.create_default_context(cafile=next(site.client.glob("config/*/trust-anchor.pem")))
+    connection = http.client.HTTPSConnection("127.0.0.1", site.public, context=context)
+    waiting = []
+    with file.open("rb") as batches:
+        for batch in batches:
+            connection.request("POST", "/api/v1/requests/batch", batch, headers)
+            results = json.load(connection.getresponse())["results"]
+            for (submission, result) in zip(json.loads(batch)["submissions"], results, strict=True):
+                waiting.append((result["request"]["number"], hashlib.sha256(base64.b64decode(submission["csr"])).hexdigest()))
+    return waiting
+
+
+def secret(site):
+    """The enrollment secret of the site's package."""
+    return next(site.client.glob("config/*/enrollment-secret")).read_text().strip()
+
+
+def send(site, algorithm, prefix, count, batch, path, seconds=SECONDS):
+    """Sends submissions that were made before, for some seconds or until none is left; gives their file and the result."""
+    file = site.folder / f"submissions-{prefix}"
+    write_submissions("workstation", algorithm, prefix, count, batch, file)
+    return (file, wrk(f"https://127.0.0.1:{site.public}/api/v1{path}", "load.lua", file, secret(site), "2", seconds=seconds))
+
+
 def write_submissions(kind, algorithm, prefix, count, batch, file):
     subprocess.run(["cargo", "bench", "--quiet", "--bench", "submissions", "--", kind, algorithm, prefix, str(count),
                     str(batch), file], cwd=HERE, check=True)
 
 
-def wrk(url, script, *arguments, environment=None):
+def wrk(url, script, *arguments, environment=None, seconds=SECONDS):
     """What a load came to: requests, microseconds, refused, broken, and two percentiles."""
     answer = subprocess.run(
-        ["wrk", "--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s", "--timeout", "30s",
+        ["wrk", "--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "30s",
          "--script", HERE / script, url, "--", *arguments],
         check=True, capture_output=True, text=True, cwd=HERE, env=os.environ | (environment or {})).stdout
     return json.loads(answer.splitlines()[-1])

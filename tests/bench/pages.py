@@ -1,5 +1,7 @@
 """Times the managers' pages over an installation with very many requests."""
 
+import base64
+import hashlib
 import http.client
 import json
 import os
@@ -15,6 +17,10 @@ ORGANISATIONS = 200
 STATES = ["pending"] * 3 + ["installed"] * 70 + ["downloaded"] * 10 + ["rejected"] * 7 + ["cancelled"] * 5 + \
          ["expired"] * 3 + ["revoked"] * 2
 KINDS = ["workstation"] * 7 + ["server"] * 2 + ["external-server"]
+ISSUED = ("installed", "downloaded", "revoked")
+# As a certificate of a workstation with an RSA key has them, signed by an EC key.
+TBS_BYTES = 900
+DER_BYTES = 990
 WORDS = ["guichet", "accueil", "tri", "colis", "serveur", "remplacement", "disque", "bureau", "agence", "portable"]
 VISITS = 300
 
@@ -46,6 +52,8 @@ def time_pages(site, table, requests):
             ("search, own organisation", manager, "/requests?state=all&search=accueil"),
             ("search by number", ptc, f"/requests?state=all&search={middle}"),
             ("request", ptc, f"/requests/{middle}"),
+            ("certificates", ptc, "/certificates"),
+            ("certificates, search", ptc, f"/certificates?search={middle:08X}"),
             ("audit", ptc, "/audit"),
         ]
         for (_, browser, path) in pages:
@@ -84,11 +92,34 @@ def fill(database, count):
         " token_sha256, body_sha256, machine, contact, mac_address, search, submitted_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?)",
         (request(number, codes, package) for number in range(count)))
+    now = int(time.time())
+    connection.executemany(
+        "INSERT INTO certificates (serial, holder, request, organisation, kind, subject, search, tbs, der, not_before,"
+        " not_after, revoked_at, revoked_by, revocation_code, revocation_reason, revocation)"
+        " VALUES (?, 'request', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (certificate(number, *row, now)
+         for (number, *row) in connection.execute(
+             f"SELECT number, organisation, kind, common_name, state FROM requests WHERE state IN {ISSUED} ORDER BY number")))
     connection.execute("COMMIT")
     seconds = time.perf_counter() - begin
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return seconds
+
+
+def certificate(number, organisation, kind, name, state, now):
+    chance = random.Random(-number)
+    serial = f"{0x4 << 124 | chance.getrandbits(124):032x}"
+    subject = f"CN={name}, O={organisation}"
+    begin = now - chance.randrange(1, 86_400 * 300)
+    revoked = (begin + 1, "bench", "superseded", "", number) if state == "revoked" else (None, None, None, None, None)
+    return (serial, number, organisation, kind, subject, subject.lower(), chance.randbytes(TBS_BYTES),
+            chance.randbytes(DER_BYTES), begin, begin + 86_400 * 730, *revoked)
+
+
+def token(number):
+    """The token of a request of these."""
+    return base64.urlsafe_b64encode(number.to_bytes(32, "big")).rstrip(b"=").decode()
 
 
 def wait_for_index(database):
@@ -114,7 +145,8 @@ def request(number, codes, package):
     machine = json.dumps({"host_name": host, "mac_address": mac, "nic_id": "", "processor_id": "", "os_version": "",
                           "os_type": "64-bit"})
     return (codes[chance.randrange(len(codes))], package, chance.choice(KINDS), name, name.lower(),
-            chance.choice(STATES), chance.randbytes(1_000), digest, digest, digest, machine, json.dumps(contact), mac,
+            chance.choice(STATES), chance.randbytes(1_000), digest, digest,
+            hashlib.sha256(token(number).encode()).hexdigest(), machine, json.dumps(contact), mac,
             search, int(time.time()) - 86_400 + number * 86_000 // 1_000_000)
 
 
@@ -133,6 +165,13 @@ class Browser:
         body = answer.read()
         assert answer.status == 200, f"{path}: {answer.status} {body.decode()}"
         return len(body)
+
+    def call(self, method, path, body=None):
+        """The object that the API answers with."""
+        self.connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
+        answer = json.load(self.connection.getresponse())
+        assert "title" not in answer, answer
+        return answer
 
 
 def weigh(process, browser, path):

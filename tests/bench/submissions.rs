@@ -13,6 +13,7 @@ use ptc_enroll::protocol::messages::{Contact, Der, MachineDetails, Submission};
 use ptc_enroll::protocol::request::Kind;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::protocol::subject::Subject;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use serde_json::{Value, json};
 
 fn main() {
@@ -79,7 +80,10 @@ fn submission(kind: Kind, algorithm: KeyAlgorithm, key: &PrivateKey, name: &str)
     };
     let submission = Submission {
         kind,
-        csr: Der(build(&subject, kind, "admin@poste.example", algorithm, key).unwrap()),
+        csr: Der(match kind {
+            Kind::ExternalServer => build_external(&subject, key),
+            _ => build(&subject, kind, "admin@poste.example", algorithm, key).unwrap(),
+        }),
         token_sha256: Secret::random().unwrap().fingerprint(),
         machine: MachineDetails { host_name: name.to_owned(), ..MachineDetails::default() },
         contact: Contact { email: "admin@poste.example".to_owned(), ..Contact::default() },
@@ -87,4 +91,13 @@ fn submission(kind: Kind, algorithm: KeyAlgorithm, key: &PrivateKey, name: &str)
     let mut value = serde_json::to_value(submission).unwrap();
     value["idempotency_key"] = format!("key-{name}").into();
     value
+}
+
+/// As somebody's web server makes one; the client never does.
+fn build_external(subject: &Subject, key: &PrivateKey) -> Vec<u8> {
+    let mut params = CertificateParams::new([subject.common_name.clone()]).unwrap();
+    params.distinguished_name = subject.to_distinguished_name().unwrap();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.serialize_request(key.pair()).unwrap().der().to_vec()
 }

@@ -5,6 +5,11 @@ use std::process::Stdio;
 
 use crate::support::site::{FIELDS, Run, Site};
 
+/// A site on the database that the service's tests have: it may make a difference to what a client finds again.
+fn site() -> Site {
+    Site::builder().on_test_database().start()
+}
+
 #[test]
 fn submit_resumes_after_a_kill_at_every_step() {
     for place in [
@@ -15,7 +20,7 @@ fn submit_resumes_after_a_kill_at_every_step() {
         "submit.after-send",
         "submit.after-accepted",
     ] {
-        let site = Site::start();
+        let site = site();
         let machine = site.workstation("pc");
         let submit = ["submit"].iter().chain(&FIELDS);
         let killed = Run::of(machine.command(submit.clone()).env("PTC_ENROLL_KILL_AT", place));
@@ -40,7 +45,7 @@ fn submit_resumes_after_a_kill_at_every_step() {
 
 #[test]
 fn fetch_alone_finishes_a_submission_that_was_cut_off() {
-    let site = Site::start();
+    let site = site();
     let machine = site.workstation("pc");
     Run::of(machine.command(["submit"].iter().chain(&FIELDS)).env("PTC_ENROLL_KILL_AT", "submit.after-send"));
     assert_eq!(site.requests().len(), 1);
@@ -59,7 +64,7 @@ fn fetch_resumes_after_a_kill_at_every_step() {
         "fetch.before-report",
         "fetch.after-report",
     ] {
-        let site = Site::start();
+        let site = site();
         let machine = site.workstation("pc");
         machine.submit();
         site.approve(1);
@@ -74,7 +79,7 @@ fn fetch_resumes_after_a_kill_at_every_step() {
 
 #[test]
 fn a_rejection_that_was_cut_off_leaves_no_key() {
-    let site = Site::start();
+    let site = site();
     let machine = site.workstation("pc");
     machine.submit();
     site.admin(["request", "reject", "1", "--reason=no"]).exits(0);
@@ -87,7 +92,7 @@ fn a_rejection_that_was_cut_off_leaves_no_key() {
 #[test]
 fn downloads_resume_and_are_single() {
     for place in ["download.before-file", "fetch.before-delivered", "fetch.before-report"] {
-        let site = Site::start();
+        let site = site();
         let machine = site.workstation("pc");
         let csr = crate::support::site::external_csr(site.folder(), "api.poste.example", &[]);
         machine.run(["submit-external", csr.to_str().unwrap(), FIELDS[0]]).exits(0);
@@ -105,7 +110,7 @@ fn downloads_resume_and_are_single() {
 
 #[test]
 fn two_runs_at_once_make_one_request_after_the_other() {
-    let site = Site::start();
+    let site = site();
     let machine = site.workstation("pc");
     let mut runs: Vec<_> = (0..4)
         .map(|_| {
@@ -125,7 +130,7 @@ fn two_runs_at_once_make_one_request_after_the_other() {
 
 #[test]
 fn a_package_that_ended_meanwhile_costs_no_key() {
-    let site = Site::start();
+    let site = site();
     let machine = site.workstation("pc");
     Run::of(machine.command(["submit"].iter().chain(&FIELDS)).env("PTC_ENROLL_KILL_AT", "submit.after-send"));
     assert_eq!(site.requests().len(), 1);

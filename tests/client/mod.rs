@@ -14,10 +14,14 @@ mod faults;
 #[cfg(feature = "service")]
 mod files;
 #[cfg(feature = "service")]
+mod full_disk;
+#[cfg(feature = "service")]
 mod installation;
 #[cfg(feature = "service")]
 mod mass;
 #[cfg(feature = "service")]
 mod packages;
+#[cfg(feature = "service")]
+mod power;
 #[cfg(feature = "service")]
 mod thousand;

@@ -15,7 +15,8 @@ use ptc_enroll::protocol::request::Kind;
 use serde_json::Value;
 use x509_parser::prelude::{FromDer, X509Certificate, X509CertificationRequest, parse_x509_pem};
 
-use crate::fuzz::{Chance, SEED};
+use crate::fuzz::SEED;
+use crate::support::chance::Chance;
 use crate::support::proxy::Fault;
 use crate::support::service::{A, Draft};
 use crate::support::site::{FIELDS, Machine, Run, Site};

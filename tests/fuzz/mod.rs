@@ -13,9 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub(crate) use self::mutator::Chance;
 use self::mutator::mutate;
 use self::targets::{TARGETS, Target};
+use crate::support::chance::Chance;
 
 /// The same mutations in every run, unless the environment says otherwise: what others find is for whoever looks for it.
 pub(crate) const SEED: u64 = 20_261_124;

@@ -2,6 +2,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
+use crate::support::chance::Chance;
 use crate::support::csr::der;
 
 /// What nobody tries by hand, and what readers of text, JSON, CSV and DER treat in a way of their own.
@@ -38,33 +39,6 @@ const WORDS: [&[u8]; 28] = [
 
 /// No input grows beyond this; what is limited has its own tests at the limit.
 const LONGEST: usize = 192 * 1024;
-
-/// Chance that a seed repeats: splitmix64.
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below another; 0 below 0.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.number() % (limit.max(1) as u64)) as usize
-    }
-
-    pub fn one_of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
-        all[self.below(all.len())]
-    }
-
-    /// A piece of some bytes, of any length.
-    fn piece<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let start = self.below(bytes.len());
-        &bytes[start..start + self.below(bytes.len() - start + 1)]
-    }
-}
 
 /// A mutation of one of several inputs.
 pub fn mutate(chance: &mut Chance, inputs: &[Vec<u8>]) -> Vec<u8> {

@@ -4,8 +4,9 @@ use ptc_enroll::protocol::messages::{API, RequestStatus};
 use ptc_enroll::protocol::request::Kind;
 use serde_json::json;
 
-use super::mutator::{Chance, mutate, rearrange};
+use super::mutator::{mutate, rearrange};
 use super::{cases, chance, keep, kept};
+use crate::support::chance::Chance;
 use crate::support::csr::Csr;
 use crate::support::service::{A, Draft, Identity, Reply, SECURE_URL, Service};
 

@@ -16,7 +16,7 @@ use crate::support::serving::{PROGRAM, Serving};
 use crate::support::site::Run;
 use crate::support::verifiers::openssl;
 
-pub(super) struct Installation(pub(super) TempDir, Option<TestDatabase>);
+pub struct Installation(pub TempDir, Option<TestDatabase>);
 
 impl Installation {
     fn new(environment: &str) -> Self {
@@ -24,12 +24,12 @@ impl Installation {
     }
 
     /// One whose database is a file in its home, whatever the others' are.
-    pub(super) fn with_file(environment: &str) -> Self {
+    pub fn with_file(environment: &str) -> Self {
         Self::made(environment, None)
     }
 
     /// A place where nothing is yet.
-    pub(super) fn empty() -> Self {
+    pub fn empty() -> Self {
         Self(tempfile::tempdir().unwrap(), None)
     }
 
@@ -39,7 +39,7 @@ impl Installation {
         installation
     }
 
-    pub(super) fn home(&self) -> std::path::PathBuf {
+    pub fn home(&self) -> std::path::PathBuf {
         self.0.path().join("home")
     }
 
@@ -64,7 +64,11 @@ impl Installation {
         self.run(required.into_iter().chain(database.as_deref()))
     }
 
-    pub(super) fn init_with(&self, flags: &[&str]) -> Run {
+    pub fn init_with(&self, flags: &[&str]) -> Run {
+        Run::of(&mut self.init_command(flags))
+    }
+
+    pub fn init_command(&self, flags: &[&str]) -> Command {
         let out = format!("--manager-out={}", self.0.path().join("manager").display());
         let mut arguments = vec![
             "init",
@@ -78,20 +82,22 @@ impl Installation {
             &out,
         ];
         arguments.extend(flags);
-        self.run(arguments)
+        let mut command = self.command();
+        command.args(arguments);
+        command
     }
 
-    pub(super) fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+    pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
         Run::of(self.command().args(arguments))
     }
 
-    pub(super) fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg("--lang=en").arg("--home").arg(self.home());
         command
     }
 
-    pub(super) fn serve(&self, flags: &[&str]) -> Serving {
+    pub fn serve(&self, flags: &[&str]) -> Serving {
         Serving::start(&self.home(), flags, &self.0.path().join("log"))
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::commands::Installation;
 use crate::support::serving::PROGRAM;
@@ -166,19 +166,16 @@ fn an_installation_is_encrypted_changed_and_decrypted() {
 fn a_change_of_the_passphrase_that_is_killed_goes_on() {
     let (installation, first) = encrypted();
     let second = passphrase(&installation, "second");
-    let before = KEYS.map(|name| fs::read(key(&installation, name)).unwrap());
-    let mut change = installation.command();
-    change.args(["ca", "encrypt-keys", &flag("--passphrase-file", &second)]).stdout(Stdio::null());
-    let mut change = change.spawn().unwrap();
-    // The root's key comes first.
-    while fs::read(key(&installation, "root")).unwrap() == before[0] && change.try_wait().unwrap().is_none() {}
-    change.kill().unwrap();
-    change.wait().unwrap();
-    assert!(opens(&installation, "root", Some(&second)), "a key that is neither old nor new");
-    // Whatever the kill came too late for is as it would be had it come between the two, and with a file half written.
-    fs::write(key(&installation, "issuing"), &before[1]).unwrap();
-    fs::write(installation.home().join("ca/.ptc-half"), "half a k").unwrap();
-    installation.run(["org", "list"]).exits(0);
+    // Before the root's key, which comes first, and between the two; with a file half written.
+    for (place, root) in [("keys.before-replace:1", &first), ("keys.before-replace:2", &second)] {
+        let mut change = installation.command();
+        change.args(["ca", "encrypt-keys", &flag("--passphrase-file", &second)]).env("PTC_ENROLL_KILL_AT", place);
+        assert_eq!(Run::of(&mut change).code, -1, "{place} was never passed");
+        assert!(opens(&installation, "root", Some(root)), "{place}");
+        assert!(opens(&installation, "issuing", Some(&first)), "{place}");
+        fs::write(installation.home().join("ca/.ptc-half"), "half a k").unwrap();
+        installation.run(["org", "list"]).exits(0);
+    }
     encrypt(&installation, &second).exits(0);
     for name in KEYS {
         assert!(opens(&installation, name, Some(&second)), "{name}");

@@ -1,9 +1,13 @@
 //! What several tests build on: CSRs of any shape, real services, real clients, faults between them, verifiers that were
 //! not written here.
 
+#[cfg(feature = "service")]
+pub mod chance;
 pub(crate) mod csr;
 #[cfg(feature = "service")]
 pub mod database;
+#[cfg(feature = "service")]
+pub mod disk;
 #[cfg(feature = "service")]
 pub mod output;
 #[cfg(feature = "service")]
@@ -18,5 +22,11 @@ pub mod service;
 pub mod serving;
 #[cfg(feature = "service")]
 pub mod site;
+#[cfg(feature = "service")]
+pub mod small_disk;
+#[cfg(feature = "service")]
+pub mod strace;
+#[cfg(feature = "service")]
+pub mod token;
 #[cfg(feature = "service")]
 pub(crate) mod verifiers;

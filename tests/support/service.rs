@@ -55,7 +55,7 @@ type Serials = Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>;
 /// A running service.
 pub struct Service {
     folder: TempDir,
-    runtime: Runtime,
+    pub runtime: Runtime,
     pub app: Arc<App>,
     running: Option<Running>,
     /// How far the service's clock is ahead, in seconds.
@@ -158,6 +158,13 @@ impl Service {
         let running = self.running.take().unwrap();
         self.run(running.stop());
         self.restart_stopped();
+    }
+
+    /// Stops the service. What lies on disk stays open here, to be looked at.
+    pub fn stop(&mut self) {
+        let running = self.running.take().unwrap();
+        self.run(running.stop());
+        self.app = Arc::new(open(&self.runtime, &self.folder, &self.ahead));
     }
 
     /// Starts the service again that was stopped.

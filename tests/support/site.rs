@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::database::TestDatabase;
 use super::output;
 use super::proxy::{Proxy, Reserved};
+use super::token::SoftToken;
 
 const CLIENT: &str = env!("CARGO_BIN_EXE_ptc-enroll");
 const SERVICE: &str = env!("CARGO_BIN_EXE_ptc-enrollment");
@@ -59,6 +61,8 @@ pub struct Builder {
     serve: Vec<&'static str>,
     system_roots: bool,
     settings: &'static str,
+    database: Option<TestDatabase>,
+    token: Option<&'static str>,
 }
 
 /// A running service.
@@ -68,9 +72,20 @@ pub struct Site {
     /// Where the public and the secure listener are.
     pub ports: (u16, u16),
     pub proxy: Option<Proxy>,
+    /// The token with the issuing key, where it is in one.
+    pub token: Option<SoftToken>,
+    serve: Vec<&'static str>,
+    /// Last, so that it goes when nobody uses it any more.
+    _database: Option<TestDatabase>,
 }
 
 impl Builder {
+    /// Has its database where the tests of the service have theirs.
+    pub fn on_test_database(mut self) -> Self {
+        self.database = TestDatabase::new();
+        self
+    }
+
     /// Puts a faulty network in front of the public listener.
     pub fn behind_proxy(mut self) -> Self {
         self.proxy = Some(Proxy::reserve());
@@ -96,6 +111,12 @@ impl Builder {
         self
     }
 
+    /// Makes the issuing key, of this algorithm, in a token of the site's own.
+    pub fn in_token(mut self, algorithm: &'static str) -> Self {
+        self.token = Some(algorithm);
+        self
+    }
+
     /// Adds settings.
     pub fn settings(mut self, lines: &'static str) -> Self {
         self.settings = lines;
@@ -112,6 +133,7 @@ impl Builder {
     pub fn start(self) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("service");
+        let token = self.token.map(|_| SoftToken::new(folder.path()));
         let (public_port, secure_port) = self.ports.unwrap_or_else(|| (free_port(), free_port()));
         let url = |port: u16| format!("https://{}:{port}", self.host);
         let public_url = url(self.proxy.as_ref().map_or(public_port, |proxy| proxy.port));
@@ -122,12 +144,16 @@ impl Builder {
             &format!("--secure-url={}", url(secure_port)),
             &format!("--public-listen=127.0.0.1:{public_port}"),
             &format!("--secure-listen=127.0.0.1:{secure_port}"),
-            "--operations-listen=127.0.0.1:0",
+            &format!("--operations-listen=127.0.0.1:{}", token.as_ref().map_or(0, |token| token.operations)),
             "--manager-name=Perrine Centrale",
             "--manager-email=perrine@ptc.example",
             &format!("--manager-out={}", folder.path().join("ptc-manager").display()),
         ];
-        service(&home, init).exits(0);
+        let database = self.database.as_ref().map(|database| format!("--database={}", database.url()));
+        let more = token.as_ref().map(SoftToken::init_flags).unwrap_or_default();
+        let algorithm = self.token.map(|algorithm| format!("--algorithm={algorithm}"));
+        let more = more.iter().map(String::as_str).chain(algorithm.as_deref()).chain(database.as_deref());
+        service(&home, token.as_ref(), init.into_iter().chain(more)).exits(0);
         let settings = home.join("enrollment.toml");
         fs::write(&settings, fs::read_to_string(&settings).unwrap() + self.settings).unwrap();
         if self.system_roots {
@@ -135,25 +161,20 @@ impl Builder {
             fs::write(settings, text).unwrap();
             certify_elsewhere(folder.path(), &home.join("tls"));
         }
-        service(&home, ["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"]).exits(0);
-        let mut child = Command::new(SERVICE)
-            .arg("--home")
-            .arg(&home)
-            .arg("serve")
-            .args(&self.serve)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(folder.path().join("service.log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        for _ in 0..2 {
-            let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("listener ready on"));
-            assert!(line.is_some(), "{}", fs::read_to_string(folder.path().join("service.log")).unwrap());
-        }
+        service(&home, token.as_ref(), ["org", "add", "--code=J1CFRA", "--name=FRANCE LA POSTE", "--country=FR"])
+            .exits(0);
+        let child = serve(folder.path(), token.as_ref(), &self.serve);
         let anchor = home.join("ca").join("root.crt.pem");
         let proxy = self.proxy.map(|proxy| proxy.start(public_port, &home.join("tls"), &anchor));
-        Site { folder, child, ports: (public_port, secure_port), proxy }
+        Site {
+            folder,
+            child,
+            ports: (public_port, secure_port),
+            proxy,
+            token,
+            serve: self.serve,
+            _database: self.database,
+        }
     }
 }
 
@@ -165,13 +186,28 @@ impl Site {
 
     /// A site to set up.
     pub fn builder() -> Builder {
-        Builder { host: "127.0.0.1", ports: None, proxy: None, serve: Vec::new(), system_roots: false, settings: "" }
+        Builder {
+            host: "127.0.0.1",
+            ports: None,
+            proxy: None,
+            serve: Vec::new(),
+            system_roots: false,
+            settings: "",
+            database: None,
+            token: None,
+        }
     }
 
     /// The site with its service stopped.
     pub fn stopped(mut self) -> Self {
         self.stop();
         self
+    }
+
+    /// Ends the service as `kill -9` does, and starts it again.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.child = serve(self.folder.path(), self.token.as_ref(), &self.serve);
     }
 
     fn stop(&mut self) {
@@ -182,7 +218,7 @@ impl Site {
 
     /// Runs a command of the service's administrator.
     pub fn admin<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
-        service(&self.folder.path().join("service"), arguments)
+        service(&self.folder.path().join("service"), self.token.as_ref(), arguments)
     }
 
     /// A folder for whatever a test needs.
@@ -216,7 +252,7 @@ impl Site {
         let out = format!("--out={}", home.display());
         let create = ["package", "create", "--organisation=J1CFRA", &out];
         self.admin(create.into_iter().chain(package.iter().copied())).exits(0);
-        Machine { home, program: PathBuf::from(CLIENT) }
+        Machine::at(home)
     }
 
     /// The requests as the administrator sees them.
@@ -261,6 +297,11 @@ pub const FIELDS: [&str; 4] =
     ["--email=admin@poste.example", "--locality=Paris", "--key=ec-p256", "--common-name=PC-7"];
 
 impl Machine {
+    /// A machine with a package in this home.
+    pub fn at(home: PathBuf) -> Self {
+        Self { home, program: PathBuf::from(CLIENT) }
+    }
+
     /// Another machine with the same package, which was not used yet.
     pub fn copied_to(&self, home: &Path) -> Self {
         Run::of(Command::new("cp").arg("-r").arg(&self.home).arg(home)).exits(0);
@@ -316,8 +357,32 @@ impl Machine {
     }
 }
 
-fn service<'a>(home: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Run {
-    Run::of(Command::new(SERVICE).args(["--lang=en", "--home"]).arg(home).args(arguments))
+fn service<'a>(home: &Path, token: Option<&SoftToken>, arguments: impl IntoIterator<Item = &'a str>) -> Run {
+    let mut command = Command::new(SERVICE);
+    command.args(["--lang=en", "--home"]).arg(home).args(arguments).envs(token.map(SoftToken::variable));
+    Run::of(&mut command)
+}
+
+/// Starts the service of a site, and waits until it listens.
+fn serve(folder: &Path, token: Option<&SoftToken>, flags: &[&str]) -> Child {
+    let log = folder.join("service.log");
+    let mut child = Command::new(SERVICE)
+        .arg("--home")
+        .arg(folder.join("service"))
+        .arg("serve")
+        .args(flags)
+        .envs(token.map(SoftToken::variable))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(fs::File::options().create(true).append(true).open(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("listener ready on"));
+        assert!(line.is_some(), "{}", fs::read_to_string(&log).unwrap());
+    }
+    child
 }
 
 /// A port that is free, below those that the system gives to outgoing connections, and given out once.

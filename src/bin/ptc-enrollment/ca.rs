@@ -1,7 +1,8 @@
-//! `ca`: the CA's keys on disk.
+//! `ca`: the CA's keys.
 
 use ptc_enroll::locales::Text;
-use ptc_enroll::service::ca::Ca;
+use ptc_enroll::protocol::secret::sha256_hex;
+use ptc_enroll::service::ca::{Ca, KeyFile, KeyPlace};
 use ptc_enroll::service::config::Settings;
 use ptc_enroll::service::private_key::Passphrase;
 use serde_json::json;
@@ -9,16 +10,18 @@ use serde_json::json;
 use crate::cli::CaCommand;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::output::yes_no;
 
 pub(crate) fn run(context: &Context, command: CaCommand) -> Result<(), CommandError> {
     let home = &context.home;
     let settings = Settings::load(home)?;
-    let named = settings.ca_passphrase_file.as_ref().map(|file| home.folder().join(file));
-    let old = settings.ca_passphrase(home)?;
     let (name, file) = match command {
+        CaCommand::Show => return show(context, &settings),
         CaCommand::EncryptKeys { passphrase_file } => ("ca encrypt-keys", Some(std::path::absolute(passphrase_file)?)),
         CaCommand::DecryptKeys => ("ca decrypt-keys", None),
     };
+    let named = settings.ca_passphrase_file.as_ref().map(|file| home.folder().join(file));
+    let old = settings.ca_passphrase(home)?;
     let new = file.as_deref().map(Passphrase::read).transpose()?;
     let replaced = Ca::protect_keys(&home.ca(), old.as_ref(), new.as_ref())?;
     let replaced: Vec<_> = replaced.iter().map(|path| path.display().to_string()).collect();
@@ -36,5 +39,49 @@ pub(crate) fn run(context: &Context, command: CaCommand) -> Result<(), CommandEr
             _ => {}
         }
         texts.into_iter().map(|text| context.output.say(text) + "\n").collect()
+    })
+}
+
+/// Where the keys are. The issuing key is used once to see that it fits.
+fn show(context: &Context, settings: &Settings) -> Result<(), CommandError> {
+    let home = &context.home;
+    let ca = Ca::load(&home.ca(), &settings.key_access(home)?)?;
+    let [root, issuing] = Ca::key_files(&home.ca())?;
+    let (place, facts) = (ca.key_place(), ca.key_facts()?);
+    let token = match (&place, &facts) {
+        (KeyPlace::Token(token), Some(facts)) => Some(json!({
+            "module": token.module.display().to_string(),
+            "token": token.token,
+            "token_serial": token.token_serial,
+            "key": token.key,
+            "key_id": token.key_id,
+            "extractable": facts.extractable,
+            "made_inside": facts.made_inside,
+        })),
+        _ => None,
+    };
+    let value = json!({
+        "root": { "sha256": sha256_hex(ca.root()), "file": root.as_str() },
+        "issuing": { "sha256": sha256_hex(ca.issuing()), "file": issuing.as_str(), "token": token },
+    });
+    let of_file = |file| match file {
+        KeyFile::Absent => context.output.say(Text::new("ca-key-absent")),
+        KeyFile::Plain => context.output.say(Text::new("ca-key-plain")),
+        KeyFile::Encrypted => context.output.say(Text::new("ca-key-under-passphrase")),
+    };
+    context.output.result("ca show", &value, || {
+        let mut pairs = vec![
+            (Text::new("column-root-key"), of_file(root)),
+            (Text::new("column-issuing-key-file"), of_file(issuing)),
+        ];
+        if let (KeyPlace::Token(_), Some(facts)) = (&place, &facts) {
+            let told = |yes| context.output.say(yes_no(yes));
+            pairs.extend([
+                (Text::new("column-issuing-key-token"), place.to_string()),
+                (Text::new("column-extractable"), told(facts.extractable)),
+                (Text::new("column-made-inside"), told(facts.made_inside)),
+            ]);
+        }
+        context.output.pairs(&pairs)
     })
 }

@@ -71,7 +71,7 @@ pub(crate) enum Command {
     /// The revocation list
     #[command(subcommand)]
     Crl(CrlCommand),
-    /// The CA's keys on disk
+    /// The CA's keys
     #[command(subcommand)]
     Ca(CaCommand),
     /// The audit record
@@ -123,6 +123,18 @@ pub(crate) struct InitArguments {
     /// Encrypt the CA's keys under the passphrase in this file: one line, readable by its owner only
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_passphrase_file: Option<PathBuf>,
+    /// Make the issuing key in a PKCS #11 token, by this library; the root's key stays a file
+    #[arg(long, value_name = "FILE", requires = "pkcs11_token")]
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    /// Label of the token
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_module")]
+    pub(crate) pkcs11_token: Option<String>,
+    /// Label of the key, which must not be there yet [default: "PTC <environment> Issuing CA"]
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_module")]
+    pub(crate) pkcs11_key: Option<String>,
+    /// The file with the token's user PIN: one line, readable by its owner only [default: systemd's credential ca-pin]
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module")]
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
     /// Name of the first PTC manager
     #[arg(long, value_name = "NAME")]
     pub(crate) manager_name: String,
@@ -474,6 +486,8 @@ pub(crate) enum CrlCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CaCommand {
+    /// Show where the CA's keys are, and whether the issuing key can be used
+    Show,
     /// Encrypt the CA's keys, or change their passphrase
     #[command(
         after_help = "The present passphrase comes from ca_passphrase_file in enrollment.toml or from systemd. Interrupted, \

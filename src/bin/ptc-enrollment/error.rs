@@ -4,6 +4,7 @@ use ptc_enroll::locales::Text;
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::rules::Finding;
 use ptc_enroll::service::app::OpenError;
+use ptc_enroll::service::ca::CaError;
 use ptc_enroll::service::config::SettingsError;
 use ptc_enroll::service::credential::CredentialError;
 use ptc_enroll::service::db::DatabaseError;
@@ -12,6 +13,7 @@ use ptc_enroll::service::files::FileError;
 use ptc_enroll::service::install::InstallError;
 use ptc_enroll::service::package::PackageError;
 use ptc_enroll::service::server::ServeError;
+use ptc_enroll::service::token::TokenError;
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,8 @@ pub(crate) enum CommandError {
     File(#[from] FileError),
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Ca(#[from] CaError),
     #[error(transparent)]
     Package(#[from] PackageError),
     #[error("the system refused: {0}")]
@@ -75,6 +79,7 @@ impl CommandError {
             Self::Settings(error) => error.text(),
             Self::File(error) => error.text(),
             Self::Credential(error) => error.text(),
+            Self::Ca(error) => error.text(),
             Self::Package(error) => error.text(),
             Self::System(error) => Text::new("system-refused").with("cause", error),
             Self::Demo(error) => Text::new("demo-failed").with("cause", format!("{error:#}")),
@@ -109,7 +114,7 @@ impl CommandError {
                 InstallError::File(_) | InstallError::Settings(_) | InstallError::Serialization(_) => Exit::Input,
                 InstallError::Runtime(_) => Exit::Unexpected,
                 InstallError::Database(error) => of_database(error),
-                InstallError::Ca(_) => Exit::Key,
+                InstallError::Ca(error) => of_ca(error),
                 InstallError::Credential(error) => of_credential(error),
                 InstallError::Open(error) => of_opening(error),
                 InstallError::Registration(error) => of_failure(error),
@@ -125,6 +130,7 @@ impl CommandError {
             Self::Service(error) => of_failure(error),
             Self::Settings(_) | Self::File(_) => Exit::Input,
             Self::Credential(error) => of_credential(error),
+            Self::Ca(error) => of_ca(error),
             Self::Package(_) => Exit::Key,
             Self::System(_) | Self::Demo(_) => Exit::Unexpected,
             Self::AuditBroken { .. } | Self::NotAllDecided { .. } => Exit::Refused,
@@ -136,8 +142,19 @@ fn of_opening(error: &OpenError) -> Exit {
     match error {
         OpenError::Settings(_) | OpenError::Foreign { .. } => Exit::Input,
         OpenError::Database(error) => of_database(error),
-        OpenError::Ca(_) | OpenError::Signer(_) => Exit::Key,
+        OpenError::Ca(error) => of_ca(error),
+        OpenError::Signer(_) => Exit::Key,
         OpenError::AutoApproval => Exit::Refused,
+    }
+}
+
+fn of_ca(error: &CaError) -> Exit {
+    match error {
+        CaError::Token(TokenError::Module { .. } | TokenError::Ambiguous { .. } | TokenError::KeyExists { .. }) => {
+            Exit::Input
+        }
+        CaError::Token(error) if error.may_pass() => Exit::Unavailable,
+        _ => Exit::Key,
     }
 }
 
@@ -172,7 +189,8 @@ fn of_failure(error: &Failure) -> Exit {
             _ => Exit::Refused,
         },
         Failure::Database(error) => of_database(error),
-        Failure::Ca(_) | Failure::Package(_) => Exit::Key,
+        Failure::Ca(error) => of_ca(error),
+        Failure::Package(_) => Exit::Key,
         Failure::Credential(error) => of_credential(error),
         Failure::Inconsistent { .. } | Failure::Random => Exit::Unexpected,
     }

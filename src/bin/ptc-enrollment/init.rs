@@ -3,6 +3,7 @@
 use ptc_enroll::locales::Text;
 use ptc_enroll::service::config::Settings;
 use ptc_enroll::service::install::{Plan, install};
+use ptc_enroll::service::token::TokenSettings;
 use serde_json::json;
 
 use crate::cli::InitArguments;
@@ -11,6 +12,7 @@ use crate::error::CommandError;
 
 pub(crate) fn run(context: &Context, arguments: InitArguments) -> Result<(), CommandError> {
     let mut settings = Settings::new(&arguments.environment, &arguments.public_url, &arguments.secure_url);
+    settings.pkcs11 = token(&arguments)?;
     settings.public_listen = arguments.public_listen.unwrap_or(settings.public_listen);
     settings.secure_listen = arguments.secure_listen.unwrap_or(settings.secure_listen);
     settings.operations_listen = arguments.operations_listen.or(settings.operations_listen);
@@ -45,4 +47,17 @@ pub(crate) fn run(context: &Context, arguments: InitArguments) -> Result<(), Com
             .with("manager", &plan.manager_name);
         context.output.say(text)
     })
+}
+
+/// Where the issuing key is to be made, if in a token.
+fn token(arguments: &InitArguments) -> Result<Option<TokenSettings>, CommandError> {
+    let Some(module) = arguments.pkcs11_module.clone() else { return Ok(None) };
+    Ok(Some(TokenSettings {
+        module,
+        token: arguments.pkcs11_token.clone(),
+        token_serial: None,
+        key: arguments.pkcs11_key.clone().or_else(|| Some(format!("PTC {} Issuing CA", arguments.environment))),
+        key_id: None,
+        pin_file: arguments.pkcs11_pin_file.as_ref().map(std::path::absolute).transpose()?,
+    }))
 }

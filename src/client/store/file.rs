@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::{Delivery, Identity, Replaced, Store, StoreError};
 use crate::client::journal::{create_private_folder, sync_folder, write_durably};
 use crate::client::keys::{KeyAlgorithm, PrivateKey};
-use crate::client::kill_point;
+use crate::kill_point;
 use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::Subject;
 

@@ -187,6 +187,7 @@ health-oldest = The oldest pending one waits
 health-crl-number = Revocation list, number
 health-crl-made = Revocation list made
 health-crl-next = Next one at the latest
+health-issuing-key = Issuing key
 health-issuer-ends = Issuing certificate ends
 health-root-ends = Root certificate ends
 health-listeners-end = Listeners’ certificate ends

@@ -187,6 +187,7 @@ health-oldest = La plus ancienne en attente depuis
 health-crl-number = Liste de révocation, numéro
 health-crl-made = Liste de révocation établie
 health-crl-next = Prochaine au plus tard
+health-issuing-key = Clé émettrice
 health-issuer-ends = Fin du certificat émetteur
 health-root-ends = Fin du certificat racine
 health-listeners-end = Fin du certificat des écouteurs

@@ -2,8 +2,8 @@
 
 use rcgen::string::Ia5String;
 use rcgen::{
-    CertificateParams, CrlDistributionPoint, CustomExtension, IsCa, KeyPair, PublicKeyData, SanType, SerialNumber,
-    SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
+    CertificateParams, CrlDistributionPoint, CustomExtension, IsCa, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+    PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
 };
 use time::OffsetDateTime;
 use yasna::models::ObjectIdentifier;
@@ -11,7 +11,7 @@ use yasna::{DERWriter, Tag};
 
 use super::profile::{self, Places, Profile, Template};
 use super::serial::Serial;
-use super::{Ca, CaError, lint};
+use super::{Ca, CaError, IssuingCertificate, lint};
 use crate::protocol::der;
 use crate::protocol::subject::NameFormat;
 
@@ -100,7 +100,7 @@ impl Ca {
 
     /// `SEQUENCE { to-be-signed, signatureAlgorithm, signature }` (RFC 5280 §4.1.1 and §5.1.1), checked once more.
     pub(super) fn signed(&self, to_be_signed: &[u8]) -> Result<Vec<u8>, CaError> {
-        let signature = self.key.sign(to_be_signed).map_err(CaError::Encoding)?;
+        let signature = self.key.sign(to_be_signed)?;
         let signed = yasna::construct_der(|writer| {
             writer.write_sequence(|writer| {
                 writer.next().write_der(to_be_signed);
@@ -133,9 +133,10 @@ pub(super) struct StandIn {
 }
 
 impl StandIn {
-    /// In the place of this key.
-    pub(super) fn of(key: &KeyPair) -> Self {
-        Self { public_key: key.der_bytes().to_vec(), algorithm: key.algorithm() }
+    /// In the place of this certificate's key.
+    pub(super) fn of(certificate: &IssuingCertificate) -> Self {
+        let algorithm = if certificate.is_rsa { &PKCS_RSA_SHA256 } else { &PKCS_ECDSA_P256_SHA256 };
+        Self { public_key: certificate.subject_public_key.clone(), algorithm }
     }
 }
 

@@ -68,6 +68,11 @@ impl IssuingCertificate {
         let Some(signature) = signature.content.strip_prefix(&[0]).filter(|_| signature.tag == 0x03) else {
             return false;
         };
-        lint::is_algorithm_of(&algorithm, self) && self.key.verify_sig(to_be_signed, signature).is_ok()
+        lint::is_algorithm_of(&algorithm, self) && self.verifies(to_be_signed, signature)
+    }
+
+    /// Whether a signature of a message is by this certificate's key.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.key.verify_sig(message, signature).is_ok()
     }
 }

@@ -7,6 +7,7 @@
 mod crl;
 mod issuer;
 mod issuing_certificate;
+mod key;
 mod lint;
 pub mod ocsp;
 mod profile;
@@ -16,16 +17,19 @@ mod times;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose, SerialNumber, SubjectPublicKeyInfo,
+};
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use zeroize::Zeroizing;
 
 pub use self::crl::Revoked;
 pub use self::issuer::Prepared;
 use self::issuer::StandIn;
 use self::issuing_certificate::IssuingCertificate;
+use self::key::IssuingKey;
+pub use self::key::{KeyAccess, KeyFile, KeyPlace};
 pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
 pub(in crate::service) use self::times::middle;
@@ -33,6 +37,7 @@ pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError};
 use super::files::{self, FileError};
 use super::private_key::Passphrase;
+use super::token::TokenError;
 use crate::locales::Text;
 
 const ROOT: &str = "root";
@@ -47,6 +52,9 @@ pub enum CaError {
     /// A key or certificate file cannot be used.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// The token with the issuing key cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The issuing certificate was not issued by the root certificate beside it.
     Chain {
         /// The CA's folder.
@@ -70,6 +78,7 @@ impl CaError {
     pub fn text(&self) -> Text {
         match self {
             Self::Credential(error) => error.text(),
+            Self::Token(error) => error.text(),
             Self::Chain { folder } => Text::new("ca-chain").with("folder", folder.display()),
             Self::Encoding(cause) => Text::new("ca-encoding").with("cause", cause),
             Self::Lint { broken } => Text::new("ca-lint").with("rules", broken.join("; ")),
@@ -85,13 +94,13 @@ impl From<FileError> for CaError {
     }
 }
 
-/// The root and issuing certificates with the issuing key, in memory. `Debug` hides the key.
+/// The root and issuing certificates with the issuing key, in memory or in a token. `Debug` hides the key.
 pub struct Ca {
     root: CertificateDer<'static>,
     issuing: IssuingCertificate,
     /// What rcgen writes into certificates of their issuer.
     issuer: Issuer<'static, StandIn>,
-    key: Zeroizing<KeyPair>,
+    key: IssuingKey,
 }
 
 impl Ca {
@@ -99,36 +108,31 @@ impl Ca {
     /// `root.key.pem`, `issuing.crt.pem`, `issuing.key.pem`, the keys encrypted where there is a passphrase. The folder
     /// appears whole or not at all.
     ///
+    /// Where there is a token, the issuing key is made in it and is no file. The root's key is one all the same: it has to
+    /// leave this machine, which a token does not let it.
+    ///
     /// # Errors
-    /// [`FileError::Exists`] where the folder holds anything already.
+    /// [`FileError::Exists`] where the folder holds anything already, [`TokenError::KeyExists`] where the token has such a
+    /// key.
     pub fn create(
         folder: &Path,
         algorithm: Algorithm,
         environment: &str,
-        passphrase: Option<&Passphrase>,
+        access: &KeyAccess,
         now: OffsetDateTime,
     ) -> Result<Self, CaError> {
-        let generate = || algorithm.generate().map_err(CaError::Encoding);
-        let (root_key, key) = (generate()?, generate()?);
-        let root = authority(&format!("PTC {environment} Root CA"), BasicConstraints::Unconstrained, ROOT_YEARS, now)?;
-        let root_certificate = root.self_signed(&*root_key).map_err(CaError::Encoding)?;
-        let mut issuing =
-            authority(&format!("PTC {environment} Issuing CA"), BasicConstraints::Constrained(0), ISSUING_YEARS, now)?;
-        issuing.use_authority_key_identifier_extension = true;
-        let issuing = issuing.signed_by(&*key, &Issuer::from_params(&root, &*root_key)).map_err(CaError::Encoding)?;
-        files::create_folder(folder, |folder| {
-            credential::write(folder, ROOT, &root_key, &[root_certificate.der()], passphrase)?;
-            credential::write(folder, ISSUING, &key, &[issuing.der()], passphrase)
-        })?;
+        let (key, public_key) = IssuingKey::make(algorithm, access)?;
+        let certified = certify(folder, algorithm, environment, access, now, &key, &public_key);
+        let (root, issuing) = certified.inspect_err(|_| key.discard())?;
         log::info!(folder:% = folder.display(), algorithm:% = algorithm; "CA created");
-        Self::new(root_certificate.into(), issuing.into(), key)
-            .ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
+        Self::new(root, issuing, key).ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
     }
 
-    /// Reads what [`Ca::create`] wrote. The root's key is not needed and may be kept elsewhere; where it is present, it
+    /// Reads what [`Ca::create`] wrote, and logs into the token where there is one: its key must sign as the issuing
+    /// certificate says. The root's key is not needed and may be kept elsewhere; where it is present, it
     /// must be as well kept as the issuing key, and fit unless it is encrypted: then it is left closed, and may be under
     /// a passphrase of its own.
-    pub fn load(folder: &Path, passphrase: Option<&Passphrase>) -> Result<Self, CaError> {
+    pub fn load(folder: &Path, access: &KeyAccess) -> Result<Self, CaError> {
         let root = match Credential::load(folder, ROOT) {
             Ok(root) => root.chain().first().cloned(),
             Err(CredentialError::File(FileError::Missing { .. }) | CredentialError::Locked { .. }) => {
@@ -136,20 +140,37 @@ impl Ca {
             }
             Err(error) => return Err(error.into()),
         };
-        let issuing = Credential::unlock(folder, ISSUING, passphrase)?;
+        let (issuing, key) = match access.open_token()? {
+            Some(token) => {
+                let kept = credential::key_path(folder, ISSUING);
+                if kept.exists() {
+                    log::warn!(path:% = kept.display(); "the issuing key is in a token, and still in a file");
+                }
+                (credential::read_chain(folder, ISSUING)?, IssuingKey::Token(token))
+            }
+            None => {
+                let issuing = Credential::unlock(folder, ISSUING, access.passphrase.as_ref())?;
+                (issuing.chain().to_vec(), IssuingKey::Memory(issuing.into_key()))
+            }
+        };
         let issued = |root: &[u8], issuing: &[u8]| {
             let (_, root) = X509Certificate::from_der(root).ok()?;
             let (_, issuing) = X509Certificate::from_der(issuing).ok()?;
             issuing.verify_signature(Some(root.public_key())).ok()?;
             (root.is_ca() && issuing.is_ca()).then_some(())
         };
-        match (root, issuing.chain().first().cloned()) {
-            (Some(root), Some(certificate)) if issued(&root, &certificate).is_some() => {
-                Self::new(root, certificate, issuing.into_key())
-            }
+        let ca = match (root, issuing.into_iter().next()) {
+            (Some(root), Some(issuing)) if issued(&root, &issuing).is_some() => Self::new(root, issuing, key),
             _ => None,
         }
-        .ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
+        .ok_or_else(|| CaError::Chain { folder: folder.to_owned() })?;
+        ca.key.check_fits(&ca.issuing)?;
+        Ok(ca)
+    }
+
+    /// The issuing certificate (DER) in a folder, if there is one.
+    pub(super) fn read_issuing(folder: &Path) -> Option<Vec<u8>> {
+        credential::read_chain(folder, ISSUING).ok()?.first().map(|certificate| certificate.to_vec())
     }
 
     /// Encrypts root and issuing key under the new passphrase, or takes the encryption off without one; the old one opens
@@ -164,9 +185,10 @@ impl Ca {
         credential::protect(folder, &[ROOT, ISSUING], old, new)
     }
 
-    fn new(root: CertificateDer<'static>, issuing: CertificateDer<'static>, key: Zeroizing<KeyPair>) -> Option<Self> {
-        let issuer = Issuer::from_ca_cert_der(&issuing, StandIn::of(&key)).ok()?;
-        Some(Self { root, issuing: IssuingCertificate::read(issuing)?, issuer, key })
+    fn new(root: CertificateDer<'static>, issuing: CertificateDer<'static>, key: IssuingKey) -> Option<Self> {
+        let issuing = IssuingCertificate::read(issuing)?;
+        let issuer = Issuer::from_ca_cert_der(&issuing.der, StandIn::of(&issuing)).ok()?;
+        Some(Self { root, issuing, issuer, key })
     }
 
     /// The root certificate, DER.
@@ -184,6 +206,40 @@ impl fmt::Debug for Ca {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Ca").finish_non_exhaustive()
     }
+}
+
+/// Certifies a root and, with its key, the issuing key, and writes what of both is a file.
+fn certify(
+    folder: &Path,
+    algorithm: Algorithm,
+    environment: &str,
+    access: &KeyAccess,
+    now: OffsetDateTime,
+    key: &IssuingKey,
+    public_key: &[u8],
+) -> Result<(CertificateDer<'static>, CertificateDer<'static>), CaError> {
+    let root_key = algorithm.generate().map_err(CaError::Encoding)?;
+    let root = authority(&format!("PTC {environment} Root CA"), BasicConstraints::Unconstrained, ROOT_YEARS, now)?;
+    let root_certificate = root.self_signed(&*root_key).map_err(CaError::Encoding)?;
+    let mut issuing =
+        authority(&format!("PTC {environment} Issuing CA"), BasicConstraints::Constrained(0), ISSUING_YEARS, now)?;
+    issuing.use_authority_key_identifier_extension = true;
+    let issuing = SubjectPublicKeyInfo::from_der(public_key)
+        .and_then(|public_key| issuing.signed_by(&public_key, &Issuer::from_params(&root, &*root_key)))
+        .map_err(CaError::Encoding)?;
+    let passphrase = access.passphrase.as_ref();
+    let issuing_certificate = CertificateDer::from(issuing);
+    if let Some(certificate) = IssuingCertificate::read(issuing_certificate.clone()) {
+        key.check_fits(&certificate)?;
+    }
+    files::create_folder(folder, |folder| {
+        credential::write(folder, ROOT, &root_key, &[root_certificate.der()], passphrase)?;
+        match key {
+            IssuingKey::Memory(key) => credential::write(folder, ISSUING, key, &[&issuing_certificate], passphrase),
+            IssuingKey::Token(_) => credential::write_chain(folder, ISSUING, &[&issuing_certificate]),
+        }
+    })?;
+    Ok((root_certificate.into(), issuing_certificate))
 }
 
 /// A CA certificate's content.

@@ -72,6 +72,9 @@ pub(super) async fn register(registry: &mut Registry, app: &App) {
     }
     own(registry, "certificate_expiry_seconds", "Until a certificate of the service's own ends", left);
 
+    let up = f64::from(u8::from(health.key_fault.is_none()));
+    gauge(registry, "ca_key_up", "Whether the CA's issuing key can be reached, as in a token", up);
+
     gauge(registry, "database_size_bytes", "Size of the database's file", health.database_bytes as f64);
     if let Some(disk) = health.disk {
         gauge(registry, "disk_available_bytes", "Free space where the database lies", disk.available as f64);

@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::mail::Mailer;
 use super::webhook::Hook;
+use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::text::printable;
 use crate::service::app::App;
@@ -120,6 +121,7 @@ impl Lane {
             let next = self.next(app, sent.as_ref(), go_on).await?;
             *sent = None;
             let Some(entry) = next else { return Ok(()) };
+            kill_point::pass("notice.before-send");
             let (way, now) = (self.0.clone(), app.clock.now());
             let attempt = {
                 let entry = entry.clone();
@@ -129,6 +131,7 @@ impl Lane {
                 })
             };
             let result = attempt.await.unwrap_or_else(|error| Err(Undelivered::Refused(error.to_string())));
+            kill_point::pass("notice.after-send");
             app.metrics.notice(self.channel(), result.is_ok());
             *sent = Some((entry, result, app.now()));
         }

@@ -13,6 +13,7 @@ use super::identification::{Maker, holder};
 use super::reading::{limit, page};
 use super::submission::check_idempotency_key;
 use super::{as_json, found, record, request_object};
+use crate::kill_point;
 use crate::locales::{Language, Text};
 use crate::protocol::bulk::{
     BULK_LIMIT, BulkDecision, BulkOutcome, BulkResult, BulkState, BulkStatus, BulkVerdict, ShownRequest,
@@ -103,7 +104,9 @@ impl App {
         }
         let id = bulk::insert(&mut transaction, &new, &items).await?.unsigned_abs();
         let row = self.start_within(&mut transaction, maker, id, &verdict).await?;
+        kill_point::pass("bulk.before-start");
         transaction.commit().await?;
+        kill_point::pass("bulk.after-start");
         self.bulk_work.send_replace(());
         self.bulk_status(row, language)
     }

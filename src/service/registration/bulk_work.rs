@@ -16,6 +16,7 @@ use super::decision::{Asked, Verdict, Weighed};
 use super::group::is_of_one;
 use super::issuing::{Held, Signed};
 use super::record;
+use crate::kill_point;
 use crate::protocol::bulk::{BulkState, BulkVerdict};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor};
@@ -60,6 +61,7 @@ impl App {
             let mut transaction = self.database.write().await?;
             let row = bulk::claim(&mut transaction, &self.process, now(), self.lease()).await?;
             transaction.commit().await?;
+            kill_point::pass("bulk.after-claim");
             let Some(row) = row else { return Ok(()) };
             let verdict = match row.verdict {
                 Some(BulkVerdict::Reject) => Verdict::Reject { reason: row.reason.clone().unwrap_or_default() },
@@ -152,9 +154,12 @@ impl<'a> Work<'a> {
         }
         let recorded = decided.recorded();
         let held = app.hold(&recorded);
+        kill_point::pass("bulk.before-part");
         transaction.commit().await?;
+        kill_point::pass("bulk.after-part");
         self.done += i64::try_from(items.len()).unwrap_or(i64::MAX);
         self.unrecorded = Unrecorded { signed: app.signed(&recorded), _held: Some(held) };
+        kill_point::pass("bulk.after-sign");
         Ok(true)
     }
 
@@ -179,7 +184,9 @@ impl<'a> Work<'a> {
         if self.resume(&mut transaction).await?.is_some() {
             self.end(&mut transaction, BulkState::Finished, None).await?;
         }
+        kill_point::pass("bulk.before-finish");
         transaction.commit().await?;
+        kill_point::pass("bulk.after-finish");
         self.unrecorded = Unrecorded::default();
         Ok(())
     }

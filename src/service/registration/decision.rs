@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::issuing::{Held, LEAST, Planned, Recorded};
 use super::{check_stored, check_stored_csr, found, record_all, row_object};
+use crate::kill_point;
 use crate::locales::{self, Text};
 use crate::parallel;
 use crate::protocol::messages::{Approval, Organisation, REASON_LIMIT, Rejection};
@@ -119,7 +120,9 @@ impl App {
         let decided = self.decide_within(&mut transaction, actor, verdict, asked, weighed).await?;
         let recorded = decided.recorded();
         let held = self.hold(&recorded);
+        kill_point::pass("decide.before-commit");
         transaction.commit().await?;
+        kill_point::pass("decide.after-commit");
 
         // From here on it is decided, whatever happens; what is not signed now is signed later.
         if !recorded.is_empty()
@@ -196,6 +199,7 @@ impl App {
         let decided_by = actor.to_string();
         let decision = Decision { state, at: self.now(), by: &decided_by, reason };
         let numbers: Vec<RequestNumber> = decided.iter().map(|weighed| weighed.row.number).collect();
+        kill_point::pass("decide.after-record");
         requests::decide(transaction, &numbers, &decision).await?;
         let events = decided.iter().map(|Weighed { row, planned }| Event {
             actor,

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{found, inert, record, record_certificate};
+use crate::kill_point;
 use crate::locales::{Language, Text};
 use crate::protocol::messages::{
     IssuedManager, Manager, NewManager, Organisation, Reissue, Revocation, RevocationCode,
@@ -70,6 +71,8 @@ impl App {
         self.allow(actor, Action::AddManager, &scope).await?;
         check_manager(manager)?;
         let public_key = check_csr_key(&manager.csr.0).map_err(Refusal::csr_refused)?;
+        // Nobody is in office with a certificate that is signed nobody knows when.
+        self.ca.check_key()?;
 
         let mut transaction = self.database.write().await?;
         let code = manager.organisation.as_deref();
@@ -86,7 +89,9 @@ impl App {
             "serial": serial.to_string(),
         });
         record(self, &mut transaction, actor, Action::AddManager, &Object::Manager(id), detail).await?;
+        kill_point::pass("manager.before-commit");
         transaction.commit().await?;
+        kill_point::pass("manager.after-commit");
         self.issued_manager(id, serial).await
     }
 
@@ -113,6 +118,7 @@ impl App {
         let object = Object::Manager(id);
         self.allow(actor, Action::ReissueManager, &object).await?;
         let public_key = check_csr_key(&reissue.csr.0).map_err(Refusal::csr_refused)?;
+        self.ca.check_key()?;
         let mut transaction = self.database.write().await?;
         if found(managers::find(&mut transaction, id).await?)?.disabled {
             return Err(Refusal::state_conflict(Text::new("conflict-manager-disabled")).into());
@@ -124,7 +130,9 @@ impl App {
         if reissue.revoke_older {
             self.revoke_all(&mut transaction, actor, &older, RevocationCode::Superseded).await?;
         }
+        kill_point::pass("reissue.before-commit");
         transaction.commit().await?;
+        kill_point::pass("reissue.after-commit");
         log::info!(manager = id, serial:% = serial, actor = inert(actor); "manager reissued");
         if reissue.revoke_older {
             self.publish_revocations(actor).await;
@@ -157,7 +165,9 @@ impl App {
         record(self, &mut transaction, actor, Action::DisableManager, &Object::Manager(id), json!({})).await?;
         let serials = certificates::of_manager(&mut transaction, id).await?;
         self.revoke_all(&mut transaction, actor, &serials, RevocationCode::PrivilegeWithdrawn).await?;
+        kill_point::pass("disable.before-commit");
         transaction.commit().await?;
+        kill_point::pass("disable.after-commit");
         log::warn!(manager = id, actor = inert(actor); "manager disabled");
         self.publish_revocations(actor).await;
         Ok(Manager { disabled: true, ..manager })
@@ -196,6 +206,7 @@ impl App {
     /// Signs what [`App::certify_manager`] recorded.
     async fn issued_manager(&self, id: u64, serial: Serial) -> Result<IssuedManager, Failure> {
         self.sign_recorded().await?;
+        kill_point::pass("manager.after-sign");
         let mut connection = self.database.read().await?;
         let manager = found(managers::find(&mut connection, id).await?)?;
         let row = found(certificates::find(&mut connection, &serial.to_string()).await?)?;

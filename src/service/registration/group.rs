@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::intake::{Accepted, Arrival};
 use super::issuing::Signed;
+use crate::kill_point;
 use crate::service::app::App;
 use crate::service::db::DatabaseError;
 use crate::service::error::{Failure, Refusal};
@@ -136,7 +137,9 @@ impl App {
             let mut transaction = self.database.write().await?;
             let accepted = self.accept_within(&mut transaction, &arrivals).await?;
             let completed = self.complete_within(&mut transaction, &signed).await?;
+            kill_point::pass("accept.before-commit");
             transaction.commit().await?;
+            kill_point::pass("accept.after-commit");
             Ok((accepted, completed))
         };
         match made.await {

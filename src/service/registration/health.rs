@@ -1,12 +1,16 @@
 //! How the service is, for those who look after it: the one source of the page, of `/readyz` and of `/metrics`.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
+use tokio::time::timeout;
 
 use super::Content;
 use crate::protocol::messages::ServiceInfo;
 use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
+use crate::service::ca::KeyPlace;
 use crate::service::credential::Credential;
 use crate::service::db;
 use crate::service::db::crls::{self, CrlDates};
@@ -14,6 +18,9 @@ use crate::service::db::outbox::{self, LaneRow};
 use crate::service::db::request_list::{self, Filter};
 use crate::service::db::requests::{self, Count};
 use crate::service::error::Failure;
+
+/// How long a token may take to say that it is there.
+const KEY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How the service is.
 #[derive(Debug)]
@@ -32,6 +39,10 @@ pub struct Health {
     pub database_bytes: u64,
     /// The disk on which it lies.
     pub disk: Option<Disk>,
+    /// Where the issuing key is.
+    pub key: KeyPlace,
+    /// Why it cannot be reached, in English, where it cannot.
+    pub key_fault: Option<String>,
     /// When the issuing certificate ends.
     pub issuer_ends: Option<OffsetDateTime>,
     /// When the root ends.
@@ -79,6 +90,8 @@ impl App {
             outbox: outbox::waiting(&mut connection).await?,
             database_bytes: db::size(&mut connection).await?,
             disk: self.disk(),
+            key: self.ca.key_place(),
+            key_fault: self.key_fault().await,
             issuer_ends: self.issuer_ends(),
             root_ends: end_of(self.ca.root()),
             listeners_end: self.listeners_end.get().copied(),
@@ -89,6 +102,23 @@ impl App {
     pub(in crate::service) fn listen_with(&self, credential: &Credential) {
         if let Some(end) = credential.chain().first().and_then(|der| end_of(der)) {
             self.listeners_end.get_or_init(|| end);
+        }
+    }
+
+    /// Why the issuing key cannot be reached now, where it cannot. Asking connects a token again that was lost.
+    pub(in crate::service) async fn key_fault(&self) -> Option<String> {
+        // A token that does not answer keeps one who asks waiting, not one after the other.
+        let Ok(turn) = self.asking_key.clone().try_lock_owned() else { return Some("no answer yet".to_owned()) };
+        let ca = self.ca.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            ca.check_key()
+        });
+        match timeout(KEY_DEADLINE, asked).await {
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(error))) => Some(error.to_string()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no answer within {} s", KEY_DEADLINE.as_secs())),
         }
     }
 

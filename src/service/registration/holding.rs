@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::{found, record_all, row_object};
+use crate::kill_point;
 use crate::locales::{self, Text};
 use crate::protocol::batch::{HeldOutcome, HeldRequest};
 use crate::protocol::messages::{Outcome, RequestStatus};
@@ -117,7 +118,9 @@ impl App {
         record_all(self, &mut transaction, events.collect()).await?;
         let issued: Vec<RequestNumber> = rows.keys().copied().collect();
         let certificates = certificates::of_requests(&mut transaction, &issued).await?;
+        kill_point::pass("outcome.before-commit");
         transaction.commit().await?;
+        kill_point::pass("outcome.after-commit");
         let statuses = reported.iter().zip(outcomes).map(|(HeldOutcome { held, .. }, outcome)| {
             outcome.and_then(|()| {
                 let row = found(rows.get(&held.number))?;

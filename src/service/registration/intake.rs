@@ -8,6 +8,7 @@ use serde_json::json;
 use super::issuing::{Planned, Recorded};
 use super::submission::check_in_use;
 use super::{record_all, request_object};
+use crate::kill_point;
 use crate::protocol::messages::Submission;
 use crate::protocol::request::{RequestNumber, State};
 use crate::service::app::App;
@@ -145,10 +146,12 @@ impl App {
                 requests::decide(transaction, &[older], &cancelled).await?;
             }
         }
+        kill_point::pass("accept.after-cancel");
         let by = Actor::AutoApproval.to_string();
         let rows: Vec<(RequestNumber, NewRequest<'_>)> =
             wave.iter().zip(&new).map(|((_, arrival), new)| (new.number, arrival.row(new, &by))).collect();
         requests::insert(transaction, &rows).await?;
+        kill_point::pass("accept.after-insert");
         self.record_planned(transaction, wave, &mut new).await?;
 
         let mut events = Vec::new();

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 
+use crate::kill_point;
 use crate::parallel;
 use crate::protocol::request::Kind;
 use crate::service::app::App;
@@ -183,13 +184,19 @@ async fn sign_others(
     signing: &Signing,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
-    let mut transaction = database.write().await?;
+    let mut rows = certificates::unsigned(&mut *database.read().await?).await?;
+    rows.retain(|row| !signing.lock().contains(&row.serial));
+    if let Err(error) = ca.check_key() {
+        log::error!(certificates = rows.len(), cause:% = error; "certificates not signed");
+        return Ok(());
+    }
+    // Without the right to write: a token may take its time.
+    let signatures = ca.waiting(|| {
+        parallel::map(&rows, LEAST, |row| ca.resume(row.tbs.clone()).and_then(|prepared| ca.sign(&prepared)))
+    });
     let mut signed = Vec::new();
-    for row in certificates::unsigned(&mut transaction).await? {
-        if signing.lock().contains(&row.serial) {
-            continue;
-        }
-        match ca.resume(row.tbs).and_then(|prepared| ca.sign(&prepared)) {
+    for (row, signature) in rows.into_iter().zip(signatures) {
+        match signature {
             Ok(der) => signed.push(Signed {
                 serial: row.serial,
                 der,
@@ -201,8 +208,13 @@ async fn sign_others(
             Err(error) => log::error!(serial:% = row.serial, cause:% = error; "certificate not signed"),
         }
     }
+    kill_point::pass("resume.after-sign");
+    let mut transaction = database.write().await?;
     complete(&mut transaction, now, &signed.iter().collect::<Vec<_>>(), metrics).await?;
-    Ok(transaction.commit().await?)
+    kill_point::pass("resume.before-commit");
+    transaction.commit().await?;
+    kill_point::pass("resume.after-commit");
+    Ok(())
 }
 
 /// The serial numbers of what is on record and about to be signed by whoever recorded it.
@@ -250,7 +262,7 @@ impl App {
 
     /// Signs what was recorded, on all processors.
     pub(super) fn signed(&self, recorded: &[Recorded<'_>]) -> Vec<Signed> {
-        let signed = parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded));
+        let signed = self.ca.waiting(|| parallel::map(recorded, LEAST, |recorded| Signed::new(&self.ca, recorded)));
         let signed = signed.into_iter().filter_map(|signed| {
             // One that cannot be signed (any more) does not hold up the others.
             signed.inspect_err(|error| log::error!(cause:% = error; "certificate not signed")).ok()
@@ -260,10 +272,14 @@ impl App {
 
     /// Signs what was just recorded, adds the signatures to the record, and gives what the record has now.
     pub(super) async fn sign_all(&self, recorded: &[Recorded<'_>]) -> Result<Vec<Signed>, Failure> {
+        kill_point::pass("sign.before-sign");
         let signed = self.signed(recorded);
+        kill_point::pass("sign.after-sign");
         let mut transaction = self.database.write().await?;
         let signed = self.complete_within(&mut transaction, &signed.iter().collect::<Vec<_>>()).await?;
+        kill_point::pass("sign.before-commit");
         transaction.commit().await?;
+        kill_point::pass("sign.after-commit");
         Ok(signed)
     }
 

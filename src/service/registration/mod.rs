@@ -39,7 +39,8 @@ use crate::locales::Text;
 use crate::protocol::messages::{Der, Issued, Organisation, RequestStatus};
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::{Kind, RequestNumber};
-use crate::protocol::rules::{CheckedCsr, Expectation, Finding, check_csr};
+use crate::protocol::rules::{CheckedCsr, Expectation, Finding, Rule, check_csr_again};
+use crate::protocol::secret::sha256_hex;
 
 pub use self::bulk::{DRAFT_LIFETIME, Decided, PART};
 pub use self::decision::Verdict;
@@ -175,10 +176,15 @@ async fn check_again(
     Ok(check_stored_csr(row, &organisation))
 }
 
+/// The same, where its organisation is at hand. That the bytes are those whose signature was verified, their digest tells.
 fn check_stored_csr(row: &RequestRow, organisation: &Organisation) -> Result<CheckedCsr, Vec<Finding>> {
+    let found = sha256_hex(&row.csr);
+    if found != row.csr_sha256 {
+        return Err(vec![Finding::new(Rule::NotACsr, "csr", found, &row.csr_sha256)]);
+    }
     let name = organisation.subject_name();
     let expectation = Expectation { kind: row.kind, organisation: &name, country: &organisation.country };
-    check_csr(&row.csr, &expectation)
+    check_csr_again(&row.csr, &expectation)
 }
 
 /// Refuses a text that is longer than it may be; all else about it is taken as it is.

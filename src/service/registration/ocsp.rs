@@ -177,6 +177,8 @@ impl App {
     }
 
     async fn certify_responder(&self) -> Result<Arc<Responder>, Failure> {
+        // Whoever asks next would have another one recorded that nobody signs, and so on.
+        self.ca.check_key()?;
         let key = Responder::key()?;
         let template = Template {
             profile: Profile::OcspResponder,

@@ -5,6 +5,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::directory::known_organisation;
 use super::{as_json, check_stored, days_from, found, record};
+use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::messages::{
     DESCRIPTION_LIMIT, GRACE_LIMIT, NewPackage, Organisation, PackageSummary, TELEPHONE_LIMIT,
@@ -52,7 +53,9 @@ impl App {
         check_package(new, self.now())?;
         let mut transaction = self.database.write().await?;
         let created = self.create_within(&mut transaction, actor, new, None).await?;
+        kill_point::pass("package.before-commit");
         transaction.commit().await?;
+        kill_point::pass("package.after-commit");
         Ok(created)
     }
 
@@ -122,7 +125,9 @@ impl App {
         let detail = json!({ "replaced_by": created.id, "grace_days": grace_days });
         record(self, &mut transaction, actor, Action::RotatePackage, &object, detail).await?;
         created.replaces = Some(found(packages::find(&mut transaction, id).await?)?.into());
+        kill_point::pass("rotate.before-commit");
         transaction.commit().await?;
+        kill_point::pass("rotate.after-commit");
         Ok(created)
     }
 

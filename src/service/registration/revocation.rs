@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{certificate_object, check_stored, found, inert, record};
+use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::messages::{CertificateSummary, REASON_LIMIT, Revocation};
 use crate::protocol::request::State;
@@ -34,7 +35,9 @@ impl App {
         }
         self.revoke_within(&mut transaction, actor, &row, revocation).await?;
         let row = found(certificates::find(&mut transaction, serial).await?)?;
+        kill_point::pass("revoke.before-commit");
         transaction.commit().await?;
+        kill_point::pass("revoke.after-commit");
         log::warn!(serial:% = serial, actor = inert(actor); "certificate revoked");
         self.publish_revocations(actor).await;
         Ok(row.into())

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::{days_from, inert, record};
+use crate::kill_point;
 use crate::protocol::secret::sha256_hex;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
@@ -93,6 +94,7 @@ impl App {
         // numbers than all that were made before them, as long as clocks go forward.
         let number = now.0.unix_timestamp().max(last + 1);
         let ca = self.ca.clone();
+        kill_point::pass("crl.before-sign");
         let (entries, der) = tokio::task::spawn_blocking(move || {
             let revoked = listed
                 .iter()
@@ -108,6 +110,7 @@ impl App {
         .await
         .map_err(|_| Failure::Inconsistent { what: "a revocation list that is being made" })??;
 
+        kill_point::pass("crl.after-sign");
         let mut transaction = self.database.write().await?;
         if crls::last_number(&mut transaction).await? != last {
             return Ok(None);
@@ -117,7 +120,9 @@ impl App {
         // The record keeps of each list what the table does not.
         let detail = json!({ "revoked": entries, "sha256": sha256_hex(&row.der) });
         record(self, &mut transaction, actor, Action::PublishCrl, &Object::Crl(number.unsigned_abs()), detail).await?;
+        kill_point::pass("crl.before-commit");
         transaction.commit().await?;
+        kill_point::pass("crl.after-commit");
         let list = Arc::new(PublishedCrl::from(row));
         self.publication.set_list(list.clone());
         Ok(Some(list))

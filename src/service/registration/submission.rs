@@ -10,6 +10,7 @@ use super::intake::{Accepted, Arrival, New, check_same_body};
 use super::issuing::{Recorded, Signed};
 use super::submitters::Submitter;
 use super::{as_json, check_stored, days_from, record_all, request_object};
+use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::batch::KeyedSubmission;
 use crate::protocol::messages::{
@@ -172,8 +173,11 @@ impl App {
     /// Signs what was just recorded. What does not succeed is done by the next round.
     async fn sign_now(self: &Arc<Self>, recorded: Recorded<'_>) -> Option<Issued> {
         let sign = async {
+            kill_point::pass("auto-approve.before-sign");
             let signed = Signed::new(&self.ca, &recorded)?;
+            kill_point::pass("auto-approve.after-sign");
             let Signed { serial, der, .. } = self.complete(signed).await?;
+            kill_point::pass("auto-approve.after-store");
             Ok::<_, Failure>(self.issued_as(serial, der))
         };
         sign.await

@@ -4,7 +4,7 @@ use super::{Next, Open, Work, chain, check, delivered};
 use crate::client::error::Error;
 use crate::client::external::{self, Download};
 use crate::client::journal::Step;
-use crate::client::kill_point;
+use crate::kill_point;
 use crate::parallel;
 use crate::protocol::batch::HeldOutcome;
 use crate::protocol::messages::Issued;

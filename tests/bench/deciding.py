@@ -1,0 +1,45 @@
+"""Times a bulk decision: thousands of requests, approved, issued and recorded as one job."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+from load import submit_all, without_limits
+from pages import Browser
+
+# By the CA's algorithm: how many requests wait.
+WAITING = {"ecdsa-p256": 10_000, "rsa-3072": 3_000}
+
+
+def time_deciding(site, table, algorithm):
+    """The rate at which requests are approved, from a manager's call to the job's end."""
+    count = WAITING[algorithm]
+    without_limits(site)
+    with site.serving():
+        waiting = submit_all(site, "ec-p256", count)
+        manager = Browser(site, "ada")
+        shown = [{"number": number, "csr_sha256": digest} for (number, digest) in waiting]
+        begin = time.perf_counter()
+        job = manager.call("POST", "/api/v1/manager/bulk-decisions", {"verdict": "approve", "requests": shown})
+        while job["state"] == "running":
+            time.sleep(0.02)
+            job = manager.call("GET", f"/api/v1/manager/bulk-decisions/{job['id']}")
+        rate = count / (time.perf_counter() - begin)
+    assert job["approved"] == count, job
+    figure = f"approving {count:,} at once, {algorithm}"
+    if algorithm == "rsa-3072":
+        signs = openssl_signs()
+        table.add(f"  {figure}", f"{rate:,.0f}/s", None, "")
+        table.add("  openssl speed, rsa3072", f"{signs:,.0f}/s", None, "")
+        table.first("approving at once ÷ what openssl signs, rsa-3072", rate / signs, 0.8)
+    else:
+        table.add(figure, f"{rate:,.0f}/s", rate >= 8_000, "≥ 8,000/s")
+
+
+def openssl_signs():
+    """How many signatures with RSA-3072 a second OpenSSL makes on all processors."""
+    said = subprocess.run(["openssl", "speed", "-seconds", "5", "-multi", str(os.cpu_count()), "rsa3072"], check=True,
+                          capture_output=True, text=True).stdout
+    return float(re.search(r"^rsa\s+3072 bits\s+\S+\s+\S+\s+([\d.]+)", said, re.MULTILINE).group(1))
