@@ -269,7 +269,8 @@ fn what_is_too_much_at_once_is_asked_to_come_again() {
     let writing = service.run(service.app.database().write()).unwrap();
     std::thread::scope(|scope| {
         let submission = scope.spawn(|| service.public().submit(&secret, None, &draft));
-        let reply = until_unavailable(&service);
+        let reply = until(|| service.public().get("/service"), |reply| reply.status == 503);
+        reply.is_problem(ProblemCode::Unavailable);
         assert_eq!(reply.header("retry-after"), Some("5"));
         assert_eq!(counted(&service, "requests-under-way"), 1);
         // One listener does not hold up another, and whoever has a place keeps it.
@@ -290,52 +291,72 @@ fn whoever_sends_slowly_holds_up_nobody() {
     for stream in &mut slow {
         begin_submission(stream, &secret, body.len(), first);
     }
+    // Who asks for the state of a certificate shows no credential.
+    let mut askers: Vec<_> = (0..3).map(|_| service.public_connection()).collect();
+    askers.iter_mut().for_each(begin_asking);
+
     assert_eq!(service.public().get("/service").status, 200);
     assert_eq!(service.public().submit(&secret, None, &Draft::workstation(A, "PC-2")).status, 201);
+    assert_eq!(counted(&service, "requests-under-way"), 0);
     for stream in &mut slow {
         stream.write_all(rest).unwrap();
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 201");
+        assert_eq!(status_line(stream), "HTTP/1.1 201");
     }
-    assert_eq!(counted(&service, "requests-under-way"), 0);
+    for stream in &mut askers {
+        stream.write_all(b"0").unwrap();
+        assert_eq!(status_line(stream), "HTTP/1.1 200");
+    }
 }
 
 #[test]
-fn slow_senders_take_a_bounded_amount_of_memory() {
+fn who_sends_a_large_body_slowly_holds_up_large_bodies_only() {
     let service = limited(|limits| limits.requests_under_way = 1);
-    // All but the last byte; 64 of them are kept without a place.
-    let body = vec![b' '; BATCH_BODY_LIMIT - 1];
+    let secret = service.package(A);
+    let large = vec![b' '; 20_000];
+    let ask =
+        || service.public().send("POST", "/requests/status", &[("Content-Type", "application/json")], Some(&large));
     let head = format!(
         "POST {API}/requests/status HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
          Content-Length: {BATCH_BODY_LIMIT}\r\n\r\n"
     );
-    let slow: Vec<_> = (0..65)
-        .map(|_| {
-            let mut stream = service.public_connection();
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(&body).unwrap();
-            stream
-        })
-        .collect();
-    // The next one keeps its place.
-    until_unavailable(&service);
+    let mut slow = service.public_connection();
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.write_all(&large).unwrap();
+    let unavailable = until(ask, |reply| reply.status == 503);
+    unavailable.is_problem(ProblemCode::Unavailable);
+    assert_eq!(unavailable.header("retry-after"), Some("5"));
+    assert_eq!(service.public().submit(&secret, None, &Draft::workstation(A, "PC-1")).status, 201);
     drop(slow);
-    let started = Instant::now();
-    while service.public().get("/service").status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(20));
-    }
+    until(ask, |reply| reply.status == 400);
 }
 
-/// Asks until somebody else has the only place.
-fn until_unavailable(service: &Service) -> Reply {
+/// Begins to ask for the state of a certificate.
+fn begin_asking(stream: &mut (impl Read + Write)) {
+    let head = format!(
+        "POST {API}/ca/ocsp HTTP/1.1\r\nHost: x\r\nContent-Type: application/ocsp-request\r\nContent-Length: 2\r\n\
+         Expect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(status_line(stream), "HTTP/1.1 100");
+    stream.read_exact(&mut [0; " Continue\r\n\r\n".len()]).unwrap();
+    stream.write_all(b"0").unwrap();
+}
+
+/// The next answer's status line as far as its number.
+fn status_line(stream: &mut impl Read) -> String {
+    let mut line = [0; "HTTP/1.1 200".len()];
+    stream.read_exact(&mut line).unwrap();
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// Asks until the reply is as expected.
+fn until(ask: impl Fn() -> Reply, expected: impl Fn(&Reply) -> bool) -> Reply {
     let started = Instant::now();
     loop {
-        let reply = service.public().get("/service");
-        if reply.status != 200 {
-            reply.is_problem(ProblemCode::Unavailable);
+        let reply = ask();
+        if expected(&reply) {
             return reply;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "the only place stays free");
+        assert!(started.elapsed() < Duration::from_secs(20), "still {}", reply.text());
     }
 }

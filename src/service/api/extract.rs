@@ -11,13 +11,14 @@ use axum::RequestPartsExt;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::JSON;
 use super::frame::{RequestId, accepted_language};
-use super::places::{Away, Place};
+use super::places::{Place, SMALL};
 use crate::locales::Language;
 use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY};
 use crate::protocol::problem::ProblemCode;
@@ -58,20 +59,15 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for Body<T, 
 /// is kept, but some more is read, because a connection whose request was read to its end can be used again.
 pub(in crate::service) async fn read(request: Request, limit: usize) -> Result<Vec<u8>, Refusal> {
     let place = request.extensions().get::<Place>().cloned();
+    let mut room = None;
     let mut body = request.into_body();
-    let mut away: Option<Away> = None;
     let mut bytes = Vec::new();
     let mut length = 0;
     loop {
-        let here = tokio::select! {
-            biased;
-            frame = body.frame() => Some(frame),
-            () = std::future::ready(()) => None,
-        };
-        let frame = match here {
+        let frame = match body.frame().now_or_never() {
             Some(frame) => frame,
             None => {
-                away = away.or_else(|| place.as_ref()?.leave(bytes.len()));
+                place.iter().for_each(Place::leave);
                 body.frame().await
             }
         };
@@ -80,21 +76,22 @@ pub(in crate::service) async fn read(request: Request, limit: usize) -> Result<V
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
         if length <= limit {
+            if let Some(place) = place.as_ref().filter(|_| length > SMALL && room.is_none()) {
+                room = Some(place.room().await?);
+            }
             bytes.extend_from_slice(data);
         } else if length <= DISCARD_LIMIT {
             bytes = Vec::new();
+            room = None;
         } else {
             break;
-        }
-        if let Some(outside) = away.take_if(|away| !away.has_room_for(bytes.len())) {
-            outside.come_back().await?;
         }
     }
     if length > limit {
         return Err(Refusal::body_too_large(limit));
     }
-    if let Some(away) = away {
-        away.come_back().await?;
+    if let Some(place) = place {
+        place.take().await?;
     }
     Ok(bytes)
 }

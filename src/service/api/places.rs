@@ -1,9 +1,10 @@
 //! The places of requests that are under way: as many as the settings say are worked on at a time, on each listener.
 //!
 //! A place is for work. While a caller takes their time to send a body, the request gives its place away, so that whoever
-//! sends slowly holds up nobody. What such bodies take of the memory is bounded: beyond that they keep their places.
+//! sends slowly holds up nobody. So that memory stays bounded, a large body needs room meanwhile, of which there is as much
+//! as there are places: slow senders of large bodies hold up one another, and nobody else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -20,16 +21,15 @@ use crate::service::metrics::Limit;
 /// How long a request waits until others are done.
 const QUEUE: Duration = Duration::from_secs(5);
 
-/// How much of bodies that are still to come is kept without a place, in pages: 64 MiB.
-const PAGES: usize = 16_384;
-const PAGE: usize = 4096;
+/// How much of a body needs no room: a submission, for each of the connections.
+pub(super) const SMALL: usize = 16 * 1024;
 
 /// The places of a listener.
 #[derive(Clone)]
 pub(in crate::service) struct Places {
     app: Arc<App>,
     places: Arc<Semaphore>,
-    pages: Arc<Semaphore>,
+    rooms: Arc<Semaphore>,
 }
 
 impl Places {
@@ -39,14 +39,14 @@ impl Places {
             0 => Semaphore::MAX_PERMITS,
             count => count.min(Semaphore::MAX_PERMITS),
         };
-        Self { app: app.clone(), places: Arc::new(Semaphore::new(count)), pages: Arc::new(Semaphore::new(PAGES)) }
+        Self { app: app.clone(), places: Arc::new(Semaphore::new(count)), rooms: Arc::new(Semaphore::new(count)) }
     }
 
-    /// A place as soon as there is one, or the order to come again.
-    async fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        // The semaphore is never closed.
-        if let Ok(Ok(place)) = timeout(QUEUE, self.places.clone().acquire_owned()).await {
-            return Ok(place);
+    /// One of these as soon as there is one, or the order to come again.
+    async fn one_of(&self, permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+        // The semaphores are never closed.
+        if let Ok(Ok(permit)) = timeout(QUEUE, permits.clone().acquire_owned()).await {
+            return Ok(permit);
         }
         self.app.metrics.limited(Limit::UnderWay);
         Err(Refusal::unavailable())
@@ -56,13 +56,12 @@ impl Places {
 /// Lets so many requests at a time through; the others wait a little, then are asked to come again. A listener has as many
 /// waiting ones as connections at most.
 pub(in crate::service) async fn one_place(State(places): State<Places>, mut request: Request, next: Next) -> Response {
-    match places.enter().await {
-        Ok(place) => {
-            // Held here as well: the extensions go when the request has been read.
-            let held = Arc::new(Mutex::new(Some(place)));
-            request.extensions_mut().insert(Place { places, held: held.clone() });
+    let place = Place { places, held: Arc::default() };
+    match place.take().await {
+        Ok(()) => {
+            request.extensions_mut().insert(place.clone());
             let response = next.run(request).await;
-            drop(held);
+            place.leave();
             response
         }
         Err(refusal) => {
@@ -73,7 +72,7 @@ pub(in crate::service) async fn one_place(State(places): State<Places>, mut requ
     }
 }
 
-/// The place of one request, in its extensions.
+/// The place of one request, in its extensions, held or given away.
 #[derive(Clone)]
 pub(super) struct Place {
     places: Places,
@@ -81,42 +80,28 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Gives the place away while the rest of a body is to come, of which so many bytes are kept already; not where bodies
-    /// keep too much like that.
-    pub(super) fn leave(&self, kept: usize) -> Option<Away> {
-        let mut away = Away { place: self.clone(), pages: None };
-        away.has_room_for(kept).then(|| {
-            self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
-            away
-        })
+    /// Gives the place away, where it is held.
+    pub(super) fn leave(&self) {
+        self.held().take();
     }
-}
 
-/// A request that gave its place away.
-pub(super) struct Away {
-    place: Place,
-    pages: Option<OwnedSemaphorePermit>,
-}
-
-impl Away {
-    /// Whether so many bytes may be kept without a place.
-    pub(super) fn has_room_for(&mut self, kept: usize) -> bool {
-        let held = self.pages.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        // A body of which nothing has come takes a page too: its connection waits like the others.
-        let missing = (kept / PAGE + 1).saturating_sub(held);
-        let Ok(missing) = u32::try_from(missing) else { return false };
-        let Ok(more) = self.place.places.pages.clone().try_acquire_many_owned(missing) else { return false };
-        match &mut self.pages {
-            Some(pages) => pages.merge(more),
-            None => self.pages = Some(more),
+    /// Takes a place, where none is held, or the order to come again where there is none in time.
+    pub(super) async fn take(&self) -> Result<(), Refusal> {
+        if self.held().is_none() {
+            let place = self.places.one_of(&self.places.places).await?;
+            *self.held() = Some(place);
         }
-        true
+        Ok(())
     }
 
-    /// Takes a place again, or the order to come again where there is none in time.
-    pub(super) async fn come_back(self) -> Result<(), Refusal> {
-        let place = self.place.places.enter().await?;
-        *self.place.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        Ok(())
+    /// Room for a body that is not small, until it is dropped, or the order to come again. Gives the place away: nobody
+    /// waits for room who has what those with room wait for.
+    pub(super) async fn room(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.leave();
+        self.places.one_of(&self.places.rooms).await
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
