@@ -118,9 +118,12 @@ impl Reader {
             |part: Option<&&str>| part.and_then(|part| u32::from_str_radix(part, 8).ok()).unwrap_or(0o644) & !0o022;
         let number = |part: &str| part.parse::<usize>().unwrap_or_else(|_| panic!("{said:.200}"));
         match name {
-            "openat" => {
-                let flags = parts[2];
-                let path = at(parts[0], parts[1]);
+            "open" | "openat" => {
+                let (path, flags) = match name {
+                    "open" => (text_path(parts[0]), 1),
+                    _ => (at(parts[0], parts[1]), 2),
+                };
+                let (flags, created) = (parts[flags], parts.get(flags + 1));
                 // Without a name nothing of it is left.
                 if flags.contains("O_TMPFILE") {
                     return Vec::new();
@@ -137,7 +140,7 @@ impl Reader {
                     self.lengths.insert(path.clone(), 0);
                 }
                 match flags.contains("O_CREAT") || truncated {
-                    true => vec![Step::Open { path, mode: mode(parts.get(3)), truncated }],
+                    true => vec![Step::Open { path, mode: mode(created), truncated }],
                     false => Vec::new(),
                 }
             }
@@ -191,7 +194,7 @@ impl Reader {
             "sync_file_range" => Vec::new(),
             // Between sockets and pipes only, as far as anybody has seen; in a folder that is recorded, not understood.
             _ => {
-                assert!(!matches!(name, "truncate" | "fallocate" | "creat" | "open"), "{said}");
+                assert!(!matches!(name, "truncate" | "fallocate" | "creat"), "{said}");
                 Vec::new()
             }
         }
