@@ -40,7 +40,7 @@ impl Default for LimitSettings {
         Self {
             submissions_per_minute: 60_000,
             failures_per_minute: 60,
-            // Fewer than what is under way: one address that sends slowly must not keep all others out.
+            // Fewer than what is under way: one address that slowly sends large bodies must not keep out all others with such.
             connections_per_address: 256,
             requests_under_way: 512,
         }

@@ -12,7 +12,8 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::frame::{Frame, Places};
+use super::api::frame::Frame;
+use super::api::places::{Places, one_place};
 use super::api::{JSON, administration, batch, bulk, frame, manager, operations, public, publication};
 use super::app::App;
 use super::listener::ListenerName;
@@ -96,7 +97,7 @@ pub fn public(app: Arc<App>) -> Router {
         .route(&format!("{API}{DESCRIPTION}"), get(async || describe(&DOCUMENT)))
         .fallback(frame::not_found)
         .method_not_allowed_fallback(frame::method_not_allowed)
-        .layer(from_fn_with_state(Places::new(&app), frame::one_place))
+        .layer(from_fn_with_state(Places::new(&app), one_place))
         .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Public), frame::frame))
         .with_state(app)
 }
@@ -119,7 +120,7 @@ pub fn plain(app: Arc<App>) -> Router {
     router
         .fallback(frame::not_found)
         .method_not_allowed_fallback(frame::method_not_allowed)
-        .layer(from_fn_with_state(Places::new(&app), frame::one_place))
+        .layer(from_fn_with_state(Places::new(&app), one_place))
         .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Plain), frame::frame))
         .with_state(app)
 }
@@ -141,7 +142,7 @@ pub fn secure(app: Arc<App>) -> Router {
         .fallback(frame::not_found)
         .method_not_allowed_fallback(frame::method_not_allowed)
         .layer(from_fn_with_state(app.clone(), frame::guard))
-        .layer(from_fn_with_state(Places::new(&app), frame::one_place))
+        .layer(from_fn_with_state(Places::new(&app), one_place))
         .layer(from_fn(web::present))
         .layer(from_fn_with_state(Frame::new(app.clone(), ListenerName::Secure), frame::frame))
         .with_state(app)

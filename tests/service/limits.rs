@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use ptc_enroll::protocol::batch::{KeyedSubmission, SubmissionBatch};
+use ptc_enroll::protocol::batch::{BATCH_BODY_LIMIT, KeyedSubmission, SubmissionBatch};
+use ptc_enroll::protocol::messages::API;
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::admission::{Admission, Buckets, LimitSettings, Source};
@@ -263,19 +264,99 @@ fn one_address_does_not_take_all_connections() {
 fn what_is_too_much_at_once_is_asked_to_come_again() {
     let service = limited(|limits| limits.requests_under_way = 1);
     let secret = service.package(A);
+    let draft = Draft::workstation(A, "PC-1");
+    // Nobody else writes meanwhile, so that a submission stays under way.
+    let writing = service.run(service.app.database().write()).unwrap();
+    std::thread::scope(|scope| {
+        let submission = scope.spawn(|| service.public().submit(&secret, None, &draft));
+        let reply = until(|| service.public().get("/service"), |reply| reply.status == 503);
+        reply.is_problem(ProblemCode::Unavailable);
+        assert_eq!(reply.header("retry-after"), Some("5"));
+        assert_eq!(counted(&service, "requests-under-way"), 1);
+        // One listener does not hold up another, and whoever has a place keeps it.
+        assert_eq!(service.secure(Some(&service.ptc_manager())).get("/test").status, 200);
+        service.run(async { drop(writing) });
+        assert_eq!(submission.join().unwrap().status, 201);
+    });
+    assert_eq!(service.public().get("/service").status, 200);
+}
+
+#[test]
+fn whoever_sends_slowly_holds_up_nobody() {
+    let service = limited(|limits| limits.requests_under_way = 1);
+    let secret = service.package(A);
     let body = serde_json::to_vec(&Draft::workstation(A, "PC-1").submission).unwrap();
     let (first, rest) = body.split_at(100);
-    let mut slow = service.public_connection();
-    begin_submission(&mut slow, &secret, body.len(), first);
-    let reply = service.public().get("/service");
-    reply.is_problem(ProblemCode::Unavailable);
-    assert_eq!(reply.header("retry-after"), Some("5"));
-    assert_eq!(counted(&service, "requests-under-way"), 1);
-    // One listener does not hold up another, and whoever has a place keeps it.
-    assert_eq!(service.secure(Some(&service.ptc_manager())).get("/test").status, 200);
-    slow.write_all(rest).unwrap();
-    let mut answer = [0; 12];
-    slow.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 201");
+    let mut slow: Vec<_> = (0..3).map(|_| service.public_connection()).collect();
+    for stream in &mut slow {
+        begin_submission(stream, &secret, body.len(), first);
+    }
+    // Who asks for the state of a certificate shows no credential.
+    let mut askers: Vec<_> = (0..3).map(|_| service.public_connection()).collect();
+    askers.iter_mut().for_each(begin_asking);
+
     assert_eq!(service.public().get("/service").status, 200);
+    assert_eq!(service.public().submit(&secret, None, &Draft::workstation(A, "PC-2")).status, 201);
+    assert_eq!(counted(&service, "requests-under-way"), 0);
+    for stream in &mut slow {
+        stream.write_all(rest).unwrap();
+        assert_eq!(status_line(stream), "HTTP/1.1 201");
+    }
+    for stream in &mut askers {
+        stream.write_all(b"0").unwrap();
+        assert_eq!(status_line(stream), "HTTP/1.1 200");
+    }
+}
+
+#[test]
+fn who_sends_a_large_body_slowly_holds_up_large_bodies_only() {
+    let service = limited(|limits| limits.requests_under_way = 1);
+    let secret = service.package(A);
+    let large = vec![b' '; 20_000];
+    let ask =
+        || service.public().send("POST", "/requests/status", &[("Content-Type", "application/json")], Some(&large));
+    let head = format!(
+        "POST {API}/requests/status HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {BATCH_BODY_LIMIT}\r\n\r\n"
+    );
+    let mut slow = service.public_connection();
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.write_all(&large).unwrap();
+    let unavailable = until(ask, |reply| reply.status == 503);
+    unavailable.is_problem(ProblemCode::Unavailable);
+    assert_eq!(unavailable.header("retry-after"), Some("5"));
+    assert_eq!(service.public().submit(&secret, None, &Draft::workstation(A, "PC-1")).status, 201);
+    drop(slow);
+    until(ask, |reply| reply.status == 400);
+}
+
+/// Begins to ask for the state of a certificate.
+fn begin_asking(stream: &mut (impl Read + Write)) {
+    let head = format!(
+        "POST {API}/ca/ocsp HTTP/1.1\r\nHost: x\r\nContent-Type: application/ocsp-request\r\nContent-Length: 2\r\n\
+         Expect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(status_line(stream), "HTTP/1.1 100");
+    stream.read_exact(&mut [0; " Continue\r\n\r\n".len()]).unwrap();
+    stream.write_all(b"0").unwrap();
+}
+
+/// The next answer's status line as far as its number.
+fn status_line(stream: &mut impl Read) -> String {
+    let mut line = [0; "HTTP/1.1 200".len()];
+    stream.read_exact(&mut line).unwrap();
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// Asks until the reply is as expected.
+fn until(ask: impl Fn() -> Reply, expected: impl Fn(&Reply) -> bool) -> Reply {
+    let started = Instant::now();
+    loop {
+        let reply = ask();
+        if expected(&reply) {
+            return reply;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "still {}", reply.text());
+    }
 }

@@ -11,12 +11,14 @@ use axum::RequestPartsExt;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::JSON;
 use super::frame::{RequestId, accepted_language};
+use super::places::{Place, SMALL};
 use crate::locales::Language;
 use crate::protocol::messages::{BODY_LIMIT, IDEMPOTENCY_KEY};
 use crate::protocol::problem::ProblemCode;
@@ -47,30 +49,51 @@ impl<T: DeserializeOwned, const LIMIT: usize> FromRequest<Arc<App>> for Body<T, 
             return Err(Refusal::unsupported_media_type().into());
         }
         // It may hold request tokens.
-        let bytes = Zeroizing::new(read(request.into_body(), LIMIT).await?);
+        let bytes = Zeroizing::new(read(request, LIMIT).await?);
         // serde_json stops at 128 levels, serde at a member that stands twice.
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Refusal::malformed(error).into())
     }
 }
 
-/// Reads a body up to a limit. Of a longer one nothing is kept, but some more is read, because a client that still
-/// sends when the connection is closed would not see the answer (RFC 9112 §9.6).
-pub(in crate::service) async fn read(mut body: axum::body::Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+/// Reads a request's body up to a limit; while it is still to come, the request gives its place away. Of a longer one nothing
+/// is kept, but some more is read, because a connection whose request was read to its end can be used again.
+pub(in crate::service) async fn read(request: Request, limit: usize) -> Result<Vec<u8>, Refusal> {
+    let place = request.extensions().get::<Place>().cloned();
+    let mut room = None;
+    let mut body = request.into_body();
     let mut bytes = Vec::new();
     let mut length = 0;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = match body.frame().now_or_never() {
+            Some(frame) => frame,
+            None => {
+                place.iter().for_each(Place::leave);
+                body.frame().await
+            }
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(Refusal::malformed)?;
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
         if length <= limit {
+            if let Some(place) = place.as_ref().filter(|_| length > SMALL && room.is_none()) {
+                room = Some(place.room().await?);
+            }
             bytes.extend_from_slice(data);
         } else if length <= DISCARD_LIMIT {
             bytes = Vec::new();
+            room = None;
         } else {
             break;
         }
     }
-    if length > limit { Err(Refusal::body_too_large(limit)) } else { Ok(bytes) }
+    if length > limit {
+        return Err(Refusal::body_too_large(limit));
+    }
+    if let Some(place) = place {
+        place.take().await?;
+    }
+    Ok(bytes)
 }
 
 /// The query of the URL.

@@ -15,25 +15,20 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Body as _;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
-use super::extract::{self, FromCaller};
+use super::extract::FromCaller;
 use crate::locales::Language;
 use crate::protocol::problem::{MEDIA_TYPE, ProblemCode};
 use crate::protocol::secret::hex;
 use crate::service::app::App;
 use crate::service::error::{Failure, Refusal};
 use crate::service::listener::{ListenerName, PeerAddress, PeerCertificate};
-use crate::service::metrics::{Answered, Asked, Limit};
+use crate::service::metrics::{Answered, Asked};
 use crate::service::request_scope;
 
 /// Where the answer says under which id the service logged the request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(in crate::service) const SEC_FETCH_SITE: &str = "sec-fetch-site";
-
-/// How long a request waits until others are done.
-const QUEUE: Duration = Duration::from_secs(5);
 
 /// On every answer. Nothing is to be cached, framed, guessed at or told to other sites.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -139,38 +134,6 @@ fn log_access(frame: &Frame, answered: &Answered, duration: Duration, peer: Opti
         actor = request_scope::actor();
         "answered"
     );
-}
-
-/// The places of a listener's requests that are under way.
-#[derive(Clone)]
-pub(in crate::service) struct Places {
-    app: Arc<App>,
-    places: Arc<Semaphore>,
-}
-
-impl Places {
-    /// As many as the settings say.
-    pub(in crate::service) fn new(app: &Arc<App>) -> Self {
-        let count = match app.settings().limits.requests_under_way {
-            0 => Semaphore::MAX_PERMITS,
-            count => count.min(Semaphore::MAX_PERMITS),
-        };
-        Self { app: app.clone(), places: Arc::new(Semaphore::new(count)) }
-    }
-}
-
-/// Lets so many requests at a time through; the others wait a little, then are asked to come again. A listener has as many
-/// waiting ones as connections at most.
-pub(in crate::service) async fn one_place(State(places): State<Places>, request: Request, next: Next) -> Response {
-    match timeout(QUEUE, places.places.acquire()).await {
-        Ok(_place) => next.run(request).await,
-        Err(_) => {
-            places.app.metrics.limited(Limit::UnderWay);
-            // Who still sends when the connection is closed would not see the answer (RFC 9112 §9.6).
-            let _ = extract::read(request.into_body(), 0).await;
-            Failure::from(Refusal::unavailable()).into_response()
-        }
-    }
 }
 
 fn write_problem(response: &mut Response, refusal: &Refusal, language: Language, id: &str) {

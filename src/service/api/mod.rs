@@ -9,6 +9,7 @@ pub(in crate::service) mod extract;
 pub mod frame;
 pub mod manager;
 pub(in crate::service) mod operations;
+pub(in crate::service) mod places;
 pub mod public;
 pub mod publication;
 

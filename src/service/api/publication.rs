@@ -83,7 +83,7 @@ pub(in crate::service) async fn issuer(State(app): State<Arc<App>>, headers: Hea
     )
 )]
 pub(in crate::service) async fn ocsp(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
-    let body = read(request.into_body(), OCSP_REQUEST_LIMIT).await?;
+    let body = read(request, OCSP_REQUEST_LIMIT).await?;
     Ok(ocsp_response(app.ocsp(&body).await.der))
 }
 

@@ -79,7 +79,7 @@ impl FromRequest<Arc<App>> for Posted {
         if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
             return Err(Refusal::unsupported_media_type().into());
         }
-        Ok(Self(Fields::parse(&read(request.into_body(), BODY_LIMIT).await?)))
+        Ok(Self(Fields::parse(&read(request, BODY_LIMIT).await?)))
     }
 }
 
