@@ -15,8 +15,9 @@ from peers import Cfssl, cfssl_is_here
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = 128
 SECONDS = 10
-# How many submissions go into one message.
+# How many submissions go into one message, and over how many connections: more would find 10,000 waiting, and come again.
 BATCH = 250
+BATCH_CONNECTIONS = 32
 
 
 def without_limits(site):
@@ -120,7 +121,8 @@ def send(site, algorithm, prefix, count, batch, path, seconds=SECONDS):
     """Sends submissions that were made before, for some seconds or until none is left; gives their file and the result."""
     file = site.folder / f"submissions-{prefix}"
     write_submissions("workstation", algorithm, prefix, count, batch, file)
-    return (file, wrk(f"https://127.0.0.1:{site.public}/api/v1{path}", "load.lua", file, secret(site), "2", seconds=seconds))
+    return (file, wrk(f"https://127.0.0.1:{site.public}/api/v1{path}", "load.lua", file, secret(site), "2", seconds=seconds,
+                      connections=CONNECTIONS if batch == 1 else BATCH_CONNECTIONS))
 
 
 def write_submissions(kind, algorithm, prefix, count, batch, file):
@@ -128,10 +130,10 @@ def write_submissions(kind, algorithm, prefix, count, batch, file):
                     str(batch), file], cwd=HERE, check=True)
 
 
-def wrk(url, script, *arguments, environment=None, seconds=SECONDS):
+def wrk(url, script, *arguments, environment=None, seconds=SECONDS, connections=CONNECTIONS):
     """What a load came to: requests, microseconds, refused, broken, and two percentiles."""
     answer = subprocess.run(
-        ["wrk", "--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "30s",
+        ["wrk", "--threads", "2", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "30s",
          "--script", HERE / script, url, "--", *arguments],
         check=True, capture_output=True, text=True, cwd=HERE, env=os.environ | (environment or {})).stdout
     return json.loads(answer.splitlines()[-1])
