@@ -2,8 +2,7 @@
 
 use std::thread;
 
-use crate::fuzz::SEED;
-use crate::support::chance::Chance;
+use crate::support::chance::{Chance, SEED};
 use crate::support::disk::{Kept, Recording};
 use crate::support::site::{FIELDS, Machine, Run, Site};
 use crate::support::strace::recorded;

@@ -15,8 +15,7 @@ use ptc_enroll::protocol::request::Kind;
 use serde_json::Value;
 use x509_parser::prelude::{FromDer, X509Certificate, X509CertificationRequest, parse_x509_pem};
 
-use crate::fuzz::SEED;
-use crate::support::chance::Chance;
+use crate::support::chance::{Chance, seed};
 use crate::support::proxy::Fault;
 use crate::support::service::{A, Draft};
 use crate::support::site::{FIELDS, Machine, Run, Site};
@@ -55,7 +54,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
 
 #[test]
 fn a_thousand_enrollments_end_complete_and_single() {
-    let seed = std::env::var("PTC_FAULT_SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    let seed = seed("PTC_FAULT_SEED");
     println!("PTC_FAULT_SEED={seed}");
     let site = Site::builder().behind_proxy().serve(&["--auto-approve"]).start();
     let met = Arc::new(Mutex::new(BTreeMap::new()));

@@ -15,10 +15,7 @@ use std::time::{Duration, Instant};
 
 use self::mutator::mutate;
 use self::targets::{TARGETS, Target};
-use crate::support::chance::Chance;
-
-/// The same mutations in every run, unless the environment says otherwise: what others find is for whoever looks for it.
-pub(crate) const SEED: u64 = 20_261_124;
+use crate::support::chance::{Chance, seed};
 
 /// Longer inputs are replayed, not mutated: thousands of them take minutes.
 const MUTATED_LIMIT: usize = 16 * 1024;
@@ -31,10 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Chance for one target, and the seed that repeats it.
 fn chance(target: &str) -> (u64, Chance) {
-    let seed = match std::env::var("PTC_FUZZ_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => SEED,
-    };
+    let seed = seed("PTC_FUZZ_SEED");
     let own = target.bytes().fold(seed, |sum, byte| sum.wrapping_mul(257).wrapping_add(byte.into()));
     (seed, Chance(own))
 }

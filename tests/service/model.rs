@@ -19,7 +19,7 @@ use serde_json::json;
 use time::Duration;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509CertificationRequest};
 
-use crate::fuzz::SEED;
+use crate::support::chance::seed;
 use crate::support::service::{A, B, Draft, Identity, Reply, Service, new_package, operator, secret_of};
 
 const ORGANISATIONS: [&str; 2] = [A, B];
@@ -349,11 +349,10 @@ fn answer(reply: &Reply) -> Answer {
 
 #[test]
 fn the_service_does_what_the_model_does() {
-    let number = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
-    let seed = number("PTC_FUZZ_SEED").unwrap_or(SEED);
+    let seed = seed("PTC_FUZZ_SEED");
     println!("PTC_FUZZ_SEED={seed}");
     let config = Config {
-        cases: number("PTC_MODEL_CASES").unwrap_or(24) as u32,
+        cases: std::env::var("PTC_MODEL_CASES").map_or(24, |cases| cases.parse().unwrap()),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/data/model.txt"))),
         max_shrink_iters: 200,
         rng_seed: RngSeed::Fixed(seed),

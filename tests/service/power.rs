@@ -16,8 +16,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 
 use super::promises::{Record, Told};
-use crate::fuzz::SEED;
-use crate::support::chance::Chance;
+use crate::support::chance::{Chance, SEED};
 use crate::support::disk::{Kept, Recording};
 use crate::support::service::{A, Draft, Service};
 use crate::support::serving::{PROGRAM, Serving, serve};

@@ -17,8 +17,7 @@ use ptc_enroll::protocol::secret::Secret;
 use serde_json::json;
 
 use super::promises::{Record, Told, is_on};
-use crate::fuzz::SEED;
-use crate::support::chance::Chance;
+use crate::support::chance::{Chance, seed};
 use crate::support::service::{A, Client, Draft, Enrolled, Identity, Service};
 use crate::support::serving::{PROGRAM, Serving, serve};
 use crate::support::site::{Machine, Run, free_port};
@@ -71,7 +70,7 @@ struct Site<'a> {
 
 #[test]
 fn hundreds_of_kills_at_random_moments_take_nothing_back() {
-    let seed = std::env::var("PTC_KILL_SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    let seed = seed("PTC_KILL_SEED");
     println!("PTC_KILL_SEED={seed}");
     let (start, figures) = (Instant::now(), Figures::default());
     let rounds: usize = thread::scope(|scope| {

@@ -1,5 +1,13 @@
 //! Chance that can be repeated.
 
+/// The same in every run, unless the environment says otherwise: what others find is for whoever looks for it.
+pub const SEED: u64 = 20_261_124;
+
+/// The seed that this environment variable holds, else [`SEED`].
+pub fn seed(variable: &str) -> u64 {
+    std::env::var(variable).map_or(SEED, |seed| seed.parse().unwrap())
+}
+
 /// Chance that a seed repeats: splitmix64.
 pub struct Chance(pub u64);
 
