@@ -8,12 +8,10 @@ use time::format_description::well_known::Rfc3339;
 use crate::cli::BackupArguments;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::output::{Output, Progress, moment};
+use crate::output::{Output, moment};
 
 pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<(), CommandError> {
-    let progress = Progress::new();
-    let manifest = backup(&context.home, &arguments.to, &context.clock, &|done, of| progress.show(done, of))?;
-    drop(progress);
+    let manifest = backup(&context.home, &arguments.to, &context.clock, &context.output.watch_records())?;
     let mut value = summary(&manifest);
     value["to"] = arguments.to.display().to_string().into();
     context.output.result("backup", &value, || {

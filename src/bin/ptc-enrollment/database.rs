@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use crate::cli::DatabaseCommand;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::output::Progress;
 
 pub(crate) fn run(context: &Context, command: DatabaseCommand) -> Result<(), CommandError> {
     let DatabaseCommand::Move { to, password_file, dry_run } = command;
@@ -20,10 +19,7 @@ pub(crate) fn run(context: &Context, command: DatabaseCommand) -> Result<(), Com
             output.say(Text::new("move-would").with("rows", rows).with("to", &place))
         });
     }
-    let progress = Progress::new();
-    let watch = |done, of| progress.show(done, of);
-    let moved = relocate(&context.home, &to, &context.operator(), &context.clock, &watch)?;
-    drop(progress);
+    let moved = relocate(&context.home, &to, &context.operator(), &context.clock, &output.watch_records())?;
     let rows: u64 = moved.tables.iter().map(|contents| contents.records).sum();
     let tables: Map<String, Value> = moved
         .tables

@@ -1,8 +1,9 @@
 //! Results as text or JSON on stdout, errors on stderr.
 
-use std::io::{self, IsTerminal, Write};
+use std::cell::{Cell, OnceCell};
+use std::io::{self, Write};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ptc_enroll::client::report::Progress;
 use ptc_enroll::locales::{self, Language, Text};
 use ptc_enroll::protocol::text::{ascii_line, printable, table};
 use serde::Serialize;
@@ -100,38 +101,19 @@ impl Output {
         lines.join("\n")
     }
 
+    /// Shows how far work on many records is, which says how many are done, of so many.
+    pub(crate) fn watch_records(&self) -> impl Fn(u64, u64) + use<> {
+        let (language, progress, shown) = (self.language, OnceCell::new(), Cell::new(0));
+        let count = |records: u64| usize::try_from(records).unwrap_or(usize::MAX);
+        move |done, of| {
+            let working = || Progress::of(count(of), &Text::new("records-working"), language);
+            progress.get_or_init(working).advance(count(done - shown.replace(done)));
+        }
+    }
+
     /// A text in the language chosen.
     pub(crate) fn say(&self, text: Text) -> String {
         text.in_language(self.language)
-    }
-}
-
-/// How far long work on records is: on a terminal only, on stderr, gone when dropped.
-pub(crate) struct Progress(ProgressBar);
-
-impl Progress {
-    /// Fewer are done before anybody could read it.
-    const FEW: u64 = 1_000;
-
-    pub(crate) fn new() -> Self {
-        let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}");
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
-    }
-
-    /// So many are done, of so many.
-    pub(crate) fn show(&self, done: u64, of: u64) {
-        if self.0.length().is_none() && of > Self::FEW && io::stderr().is_terminal() {
-            self.0.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        self.0.set_length(of);
-        self.0.set_position(done);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 

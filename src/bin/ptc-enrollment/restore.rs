@@ -8,7 +8,7 @@ use crate::backup::{contents, summary};
 use crate::cli::RestoreArguments;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::output::{Progress, moment};
+use crate::output::moment;
 
 pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<(), CommandError> {
     let target = match arguments.database {
@@ -20,10 +20,14 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<(), 
         None if arguments.database_file => Target::File,
         None => Target::AsBefore,
     };
-    let progress = Progress::new();
-    let watch = |done, of| progress.show(done, of);
-    let restored = restore(&arguments.from, &context.home, &target, &context.operator(), &context.clock, &watch)?;
-    drop(progress);
+    let restored = restore(
+        &arguments.from,
+        &context.home,
+        &target,
+        &context.operator(),
+        &context.clock,
+        &context.output.watch_records(),
+    )?;
     let manifest = &restored.manifest;
     let home = context.home.folder().display();
     let mut value = summary(manifest);

@@ -476,6 +476,7 @@ bulk-would = { $count ->
 }
 bulk-done = Bulk decision { $id }: { $approved } approved, { $rejected } rejected, { $refused } not decided, { $stopped } stopped before their turn.
 bulk-working = deciding
+records-working = copying and comparing rows
 column-outcome = Result
 column-warnings = Warnings
 ca-key-encrypted = { $path } is encrypted under the new passphrase.

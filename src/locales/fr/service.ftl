@@ -477,6 +477,7 @@ bulk-would = { $count ->
 }
 bulk-done = Décision groupée { $id } : { $approved } approuvées, { $rejected } rejetées, { $refused } non décidées, { $stopped } arrêtées avant leur tour.
 bulk-working = décision en cours
+records-working = copie et comparaison des lignes
 column-outcome = Résultat
 column-warnings = Avertissements
 ca-key-encrypted = { $path } est chiffrée avec la nouvelle phrase secrète.
