@@ -114,6 +114,11 @@ pub fn operations(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// What the plain listener has; it does not describe itself.
+pub fn plain_description() -> OpenApi {
+    document(plain_routes(), "plain listener")
+}
+
 /// The plain listener's router.
 pub fn plain(app: Arc<App>) -> Router {
     let router: Router<Arc<App>> = OpenApiRouter::new().nest(API, plain_routes()).into();

@@ -7,7 +7,7 @@ use ptc_enroll::protocol::messages::{API, NewManager, Reissue, Revocation, Revoc
 use ptc_enroll::protocol::request::Role;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::handover;
-use ptc_enroll::service::router::{DESCRIPTION, OPERATIONS};
+use ptc_enroll::service::router::{DESCRIPTION, OPERATIONS, plain_description};
 use ptc_enroll::service::web::PAGES;
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ fn table() -> Vec<Row> {
 
 #[test]
 fn every_route_by_everybody() {
-    let service = Service::start();
+    let service = Service::with_plain_listener();
     let table = table();
     let known: BTreeSet<(String, String, String)> =
         table.iter().map(|row| (row.listener.into(), row.method.into(), row.path.into())).collect();
@@ -80,6 +80,17 @@ fn every_route_by_everybody() {
             }
         }
     }
+    let on_plain: BTreeSet<_> =
+        table.iter().filter(|row| row.listener == "plain").map(|row| (row.method, row.path)).collect();
+    // Whatever else the public listener has needs TLS.
+    for Row { method, path, .. } in table.iter().filter(|row| row.listener == "public") {
+        if !on_plain.contains(&(*method, *path)) {
+            let reply = everybody.call(1, "plain", method, path);
+            if reply.status != 404 {
+                wrong.push(format!("{method} {path} without TLS: {}", reply.status));
+            }
+        }
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     println!("{} routes × {} roles", table.len(), ROLES.len());
 }
@@ -88,9 +99,15 @@ fn every_route_by_everybody() {
 fn routes(service: &Service) -> BTreeSet<(String, String, String)> {
     let ptc = service.ptc_manager();
     let mut routes = BTreeSet::new();
-    for (client, listener) in [(service.public(), "public"), (service.secure(Some(&ptc)), "secure")] {
-        routes.insert((listener.to_owned(), "GET".to_owned(), format!("{API}{DESCRIPTION}")));
-        let document: Value = client.get(DESCRIPTION).json();
+    let described = [
+        ("public", service.public().get(DESCRIPTION).json()),
+        ("secure", service.secure(Some(&ptc)).get(DESCRIPTION).json()),
+        ("plain", serde_json::to_value(plain_description()).unwrap()),
+    ];
+    for (listener, document) in described {
+        if listener != "plain" {
+            routes.insert((listener.to_owned(), "GET".to_owned(), format!("{API}{DESCRIPTION}")));
+        }
         for (path, methods) in document["paths"].as_object().unwrap() {
             for method in methods.as_object().unwrap().keys() {
                 routes.insert((listener.to_owned(), method.to_uppercase(), path.clone()));
@@ -139,6 +156,7 @@ impl<'a> Everybody<'a> {
         match listener {
             "secure" => self.service.secure(self.identities[role].as_ref()),
             "operations" => self.service.operations(),
+            "plain" => self.service.plain(),
             _ => self.service.public(),
         }
     }
