@@ -442,33 +442,44 @@ pub async fn note(
     Ok(())
 }
 
+/// How the requests are listed: refused, without a turn and warned of, without a turn, the rest.
+const CLASSES: [&str; 4] = [
+    "outcome = 'refused'",
+    "outcome IS NULL AND warnings <> ''",
+    "outcome IS NULL AND warnings = ''",
+    "outcome <> 'refused'",
+];
+
+/// How far apart the places of two classes are: more requests than a bulk decision has.
+const CLASS: u64 = 1_000_000;
+
 /// What became of the requests: first those that were refused, then those that had no turn, the ones warned of before the
-/// others, then the rest; each in the order in which they were named.
+/// others, then the rest; each in the order in which they were named, which is the order of the table.
 pub async fn results(
     connection: &mut Connection,
     id: i64,
     after: u64,
     limit: u32,
 ) -> Result<Vec<ResultRow>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT listed.*, organisation, kind, common_name FROM (
-                 SELECT * FROM (
-                     SELECT CASE WHEN outcome = 'refused' THEN 0
-                                 WHEN outcome IS NULL AND warnings <> '' THEN 1000000
-                                 WHEN outcome IS NULL THEN 2000000
-                                 ELSE 3000000 END + position AS place, request, warnings, outcome, problem
-                     FROM bulk_items WHERE bulk = $1
-                 ) AS placed WHERE place > $2 ORDER BY place LIMIT $3
-             ) AS listed LEFT JOIN requests ON number = request ORDER BY place",
-        )
-        .bind(id)
-        .bind(row_number(after))
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await?
-    ))
+    let mut results: Vec<ResultRow> = Vec::new();
+    let mut position = after % CLASS;
+    for (class, condition) in CLASSES.iter().enumerate().skip((after / CLASS) as usize) {
+        let left = limit.saturating_sub(u32::try_from(results.len()).unwrap_or(u32::MAX));
+        let mut query = Statement::new("SELECT position + ");
+        query.push_bind(row_number(class as u64 * CLASS)).push(
+            " AS place, request, warnings, outcome, problem, organisation, kind, common_name
+             FROM bulk_items LEFT JOIN requests ON number = request WHERE bulk = ",
+        );
+        query.push_bind(id).push(" AND position > ").push_bind(row_number(position)).push(" AND ").push(condition);
+        query.push(" ORDER BY position LIMIT ").push_bind(left);
+        let rows: Vec<ResultRow> = on!(connection, query.query_as().fetch_all(connection).await?);
+        results.extend(rows);
+        position = 0;
+        if results.len() >= limit as usize {
+            break;
+        }
+    }
+    Ok(results)
 }
 
 /// Removes drafts from before a time, and what ended before another one, with their requests.
