@@ -165,21 +165,13 @@ impl Block {
         Some(rows.rows)
     }
 
-    /// The numbers of those requests that have all of the parts, each with the row where its list would be.
-    pub(super) fn having<'a>(self, parts: impl IntoIterator<Item = (Part, &'a [u8])>) -> Vec<u64> {
-        let (mut common, mut bits) = (self.no_bits(), self.no_bits());
-        common.fill(u64::MAX);
-        for (part, row) in parts {
-            bits.fill(0);
-            if let Some((_, list)) = lists(self, self.row_of(part), row).find(|(it, _)| *it == part) {
-                self.set_bits(&mut bits, list);
-            }
-            common.iter_mut().zip(&bits).for_each(|(word, bits)| *word &= bits);
-        }
-        ones(&common).map(|offset| self.first() + u64::from(offset)).collect()
+    /// All of its requests, to be narrowed down.
+    pub(super) fn all(self) -> Chosen {
+        Chosen { block: self, bits: vec![u64::MAX; (self.size() / 64) as usize] }
     }
 
-    const fn size(self) -> u64 {
+    /// How many requests it holds.
+    pub(super) const fn size(self) -> u64 {
         BLOCK * FACTOR.pow(self.level)
     }
 
@@ -214,6 +206,41 @@ impl Block {
             *word |= 1 << (offset % 64);
             offset += 1;
         }
+    }
+}
+
+/// Some of a block's requests.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    block: Block,
+    /// One for each request.
+    bits: Vec<u64>,
+}
+
+impl Chosen {
+    /// The block.
+    pub(super) const fn block(&self) -> Block {
+        self.block
+    }
+
+    /// Keeps those that have a part, given the row where its list would be; says how many requests have it.
+    pub(super) fn keep(&mut self, part: Part, row: &[u8]) -> u32 {
+        let mut having = self.block.no_bits();
+        if let Some((_, list)) = lists(self.block, self.block.row_of(part), row).find(|(it, _)| *it == part) {
+            self.block.set_bits(&mut having, list);
+        }
+        self.bits.iter_mut().zip(&having).for_each(|(word, having)| *word &= having);
+        having.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// How many they are.
+    pub(super) fn count(&self) -> u32 {
+        self.bits.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// Their numbers.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        ones(&self.bits).map(|offset| self.block.first() + u64::from(offset))
     }
 }
 
@@ -315,6 +342,16 @@ mod tests {
         format!("pc-{number:07}\n{} {:x}", words[(number % 5) as usize], number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
+    /// The requests of a block that have all of the parts, which each say how many have them.
+    fn having(block: Block, rows: &BTreeMap<i64, Vec<u8>>, parts: &[Part]) -> Vec<u64> {
+        let mut chosen = block.all();
+        for part in parts {
+            let with_this_one = chosen.keep(*part, &rows[&block.row_of(*part)]);
+            assert!(chosen.count() <= with_this_one);
+        }
+        chosen.numbers().collect()
+    }
+
     #[test]
     fn blocks_of_every_level_have_the_lists_of_what_they_are_made_of() {
         let end = BLOCK * FACTOR * FACTOR + BLOCK * FACTOR + 2 * BLOCK;
@@ -342,9 +379,7 @@ mod tests {
         for word in ["pc-", "pc-0000129", "guichet", "naïve", "邮政局", "tri", "0017", "nirgendwo"] {
             let mut asked = parts_of_word(word, 16);
             asked.push(organisation_part("A"));
-            let found = blocks.iter().flat_map(|block| {
-                block.having(asked.iter().map(|part| (*part, rows[&block.row_of(*part)].as_slice())))
-            });
+            let found = blocks.iter().flat_map(|block| having(*block, &rows, &asked));
             let holding: Vec<u64> = (1..=end)
                 .filter(|number| {
                     let text = text(*number);
@@ -354,9 +389,7 @@ mod tests {
                 .collect();
             assert_eq!(found.collect::<Vec<_>>(), holding, "{word}");
         }
-        let of_another =
-            blocks[0].having([organisation_part("B")].map(|part| (part, rows[&blocks[0].row_of(part)].as_slice())));
-        assert!(of_another.is_empty());
+        assert!(having(blocks[0], &rows, &[organisation_part("B")]).is_empty());
     }
 
     #[test]
@@ -364,7 +397,7 @@ mod tests {
         let block = Block::smallest(0);
         let part = parts_of_word("abc", 1)[0];
         for row in [&[][..], &[0xff; 40], &[0, 0xff, 0xff, 0xff, 0x7f], &[0, 2, 0xff, 0x7f], &[0x80; 3]] {
-            block.having([(part, row)]);
+            block.all().keep(part, row);
         }
     }
 

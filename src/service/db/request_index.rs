@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use aws_lc_rs::digest::{SHA256, digest};
 use sqlx::FromRow;
 
-use super::postings::{self, BLOCK, Block, Part};
+use super::postings::{self, BLOCK, Block, Chosen, Part};
 use super::statement::{Statement, json_text, read_array};
 use super::{Connection, DatabaseError, Engine, on, row_groups, row_number};
 use crate::protocol::request::RequestNumber;
@@ -17,8 +17,15 @@ use crate::protocol::request::RequestNumber;
 /// The most parts that the index is asked for; the rest is compared in the row.
 const PARTS_LIMIT: usize = 16;
 
-/// How many blocks are looked into at once, at most.
-const BLOCKS_AT_ONCE: usize = 8;
+/// How many blocks are looked into at once, at most, and how many times more than before.
+const BLOCKS_AT_ONCE: usize = 16;
+const MORE_AT_ONCE: usize = 4;
+
+/// How many parts a block is asked for first, the rarest ones: most often they leave nothing of it.
+const FIRST_PARTS: usize = 2;
+
+/// So few requests of a block are looked at faster than the other parts' lists.
+const FEW: u32 = 4;
 
 /// How often a search begins anew because blocks became one meanwhile: they do after every 2,048 requests.
 const ATTEMPTS: usize = 10;
@@ -293,7 +300,6 @@ async fn hits_at_once(
     after: Option<RequestNumber>,
     limit: usize,
 ) -> Result<Option<Vec<RequestNumber>>, DatabaseError> {
-    let parts = &question.parts;
     let Position { parts_indexed, .. } = position(connection).await?;
     let comes = |number: u64| after.is_none_or(|after| if descending { number < after.0 } else { number > after.0 });
     let mut blocks = Block::up_to(parts_indexed.0);
@@ -303,29 +309,27 @@ async fn hits_at_once(
         blocks.reverse();
         hits = question.unindexed(connection, parts_indexed, descending, after, limit).await?;
     }
-    // What is found often is found in the first one.
-    let (mut left, mut most) = (blocks.as_slice(), 1);
+    let mut parts: Vec<Asked> = question.parts.iter().map(|part| Asked { part: *part, having: 0, of: 0 }).collect();
+    // What is found often is found in the first one, which tells what is rare.
+    let (mut left, mut most, mut first) = (blocks.as_slice(), 1, parts.len());
     while !left.is_empty() && hits.len() < limit {
         let (blocks, rest) = left.split_at(most.min(left.len()));
-        (left, most) = (rest, (most * 2).min(BLOCKS_AT_ONCE));
-        let wanted: BTreeSet<i64> =
-            blocks.iter().flat_map(|block| parts.iter().map(|part| block.row_of(*part))).collect();
-        let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
-        query.push_ids(connection.engine(), &wanted)?;
-        let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
-        if found.len() < wanted.len() {
+        let mut chosen: Vec<Chosen> = blocks.iter().map(|block| block.all()).collect();
+        let (rare, others) = parts.split_at_mut(first);
+        let whole = narrow(connection, chosen.iter_mut(), rare).await?;
+        let many = chosen.iter_mut().filter(|chosen| chosen.count() > FEW);
+        if !(whole && narrow(connection, many, others).await?) {
             return Ok(None);
         }
-        let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
-        for block in blocks {
-            let rows = parts.iter().filter_map(|part| Some((*part, found.get(&block.row_of(*part))?.as_slice())));
-            let mut numbers = block.having(rows);
-            numbers.retain(|number| comes(*number));
+        for chosen in &chosen {
+            let mut numbers: Vec<u64> = chosen.numbers().filter(|number| comes(*number)).collect();
             if descending {
                 numbers.reverse();
             }
             hits.extend(numbers.into_iter().map(RequestNumber));
         }
+        parts.sort_by_key(Asked::share);
+        (left, most, first) = (rest, (most * MORE_AT_ONCE).min(BLOCKS_AT_ONCE), parts.len().min(FIRST_PARTS));
     }
     if !descending && hits.len() < limit {
         let limit = limit - hits.len();
@@ -333,6 +337,48 @@ async fn hits_at_once(
     }
     hits.truncate(limit);
     Ok(Some(hits))
+}
+
+/// A part that blocks were asked for, and how many of their requests have it.
+struct Asked {
+    part: Part,
+    having: u64,
+    of: u64,
+}
+
+impl Asked {
+    /// How many in a million have it.
+    fn share(&self) -> u64 {
+        self.having * 1_000_000 / self.of.max(1)
+    }
+}
+
+/// Leaves those of each block's requests that have all of the parts. `false` where a block is not there any more.
+async fn narrow(
+    connection: &mut Connection,
+    chosen: impl Iterator<Item = &mut Chosen>,
+    parts: &mut [Asked],
+) -> Result<bool, DatabaseError> {
+    let mut chosen: Vec<&mut Chosen> = chosen.collect();
+    let row_of = |chosen: &Chosen, part: Part| chosen.block().row_of(part);
+    let wanted: BTreeSet<i64> =
+        chosen.iter().flat_map(|chosen| parts.iter().map(|asked| row_of(chosen, asked.part))).collect();
+    if wanted.is_empty() {
+        return Ok(true);
+    }
+    let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
+    query.push_ids(connection.engine(), &wanted)?;
+    let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
+    for chosen in &mut chosen {
+        for asked in parts.iter_mut() {
+            if let Some(row) = found.get(&row_of(chosen, asked.part)) {
+                asked.having += u64::from(chosen.keep(asked.part, row));
+                asked.of += chosen.block().size();
+            }
+        }
+    }
+    Ok(found.len() == wanted.len())
 }
 
 /// The numbers of the newest other requests that have a value in common with these, at most so many of each; by a wonder
