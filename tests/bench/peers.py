@@ -12,13 +12,12 @@ import subprocess
 import sys
 import time
 
-# As cfssl's own migrations make it (certdb/sqlite/migrations).
+# As cfssl's own migrations make it (certdb/sqlite/migrations, certdb/pg/migrations).
 CERTIFICATES = """
-PRAGMA journal_mode = WAL;
 CREATE TABLE certificates (
-    serial_number blob NOT NULL, authority_key_identifier blob NOT NULL, ca_label blob, status blob NOT NULL, reason int,
-    expiry timestamp, revoked_at timestamp, pem blob NOT NULL, issued_at timestamp, not_before timestamp, metadata text,
-    sans text, common_name text, PRIMARY KEY (serial_number, authority_key_identifier));
+    serial_number {bytes} NOT NULL, authority_key_identifier {bytes} NOT NULL, ca_label {bytes}, status {bytes} NOT NULL,
+    reason int, expiry {time}, revoked_at {time}, pem {bytes} NOT NULL, issued_at {time}, not_before {time},
+    metadata {json}, sans {json}, common_name text, PRIMARY KEY (serial_number, authority_key_identifier));
 """
 
 
@@ -46,12 +45,17 @@ class Cfssl:
                               capture_output=True).stdout
 
     @contextlib.contextmanager
-    def signing(self, port):
-        """Signs what comes to /api/v1/cfssl/sign, and records it in SQLite with the durability that ours has."""
-        database = self.folder / "certificates.db"
-        with contextlib.closing(sqlite3.connect(database)) as connection:
-            connection.executescript(CERTIFICATES)
-        settings = {"driver": "sqlite3", "data_source": f"file:{database}?_journal_mode=WAL&_synchronous=FULL"}
+    def signing(self, port, server=None):
+        """Signs what comes to /api/v1/cfssl/sign, and records it in SQLite with the durability that ours has, or on a server."""
+        if server:
+            server.statements(server.database("cfssl"), CERTIFICATES.format(bytes="bytea", time="timestamptz", json="jsonb"))
+            settings = {"driver": "postgres", "data_source": f"host={server.folder} user=postgres dbname=cfssl sslmode=disable"}
+        else:
+            database = self.folder / "certificates.db"
+            with contextlib.closing(sqlite3.connect(database)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(CERTIFICATES.format(bytes="blob", time="timestamp", json="text"))
+            settings = {"driver": "sqlite3", "data_source": f"file:{database}?_journal_mode=WAL&_synchronous=FULL"}
         (self.folder / "database.json").write_text(json.dumps(settings))
         with self.listening(port, "serve", "-ca", "ca.pem", "-ca-key", "ca-key.pem", "-db-config", "database.json"):
             yield f"http://127.0.0.1:{port}/api/v1/cfssl/sign"
