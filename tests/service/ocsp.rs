@@ -42,7 +42,7 @@ fn openssl_ocsp(service: &Service, issuer: &[u8], arguments: &[&str], files: &[(
 }
 
 /// A request as OpenSSL makes it.
-fn openssl_request(service: &Service, serials: &[&str], options: &[&str]) -> Vec<u8> {
+pub fn openssl_request(service: &Service, serials: &[&str], options: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("request");
     let serials: Vec<String> = serials.iter().map(|serial| format!("0x{serial}")).collect();

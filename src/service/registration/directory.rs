@@ -56,7 +56,10 @@ impl App {
         })?;
         let detail = json!({ "name": organisation.name, "country": organisation.country });
         record(self, &mut transaction, actor, Action::AddOrganisation, &object, detail).await?;
-        Ok(transaction.commit().await?)
+        kill_point::pass("organisation.before-commit");
+        transaction.commit().await?;
+        kill_point::pass("organisation.after-commit");
+        Ok(())
     }
 
     /// All managers.

@@ -9,6 +9,7 @@ use rcgen::PublicKeyData;
 use time::{Duration, OffsetDateTime};
 
 use super::issuing::Signed;
+use crate::kill_point;
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::subject::Subject;
 use crate::service::app::App;
@@ -194,7 +195,9 @@ impl App {
         self.issuer().record(&mut transaction, &mut recorded).await?;
         let serial = recorded.each_ref().map(|(planned, ..)| planned.serial().to_string());
         let _held = self.signing.hold(serial);
+        kill_point::pass("responder.before-commit");
         transaction.commit().await?;
+        kill_point::pass("responder.after-commit");
         let signed = self.sign_all(&recorded).await?.pop();
         let Signed { serial, der: certificate, .. } =
             signed.ok_or(Failure::Inconsistent { what: "the OCSP responder's certificate" })?;

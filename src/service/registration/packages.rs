@@ -81,7 +81,9 @@ impl App {
             record(self, &mut transaction, actor, Action::DisablePackage, &Object::Package(id), json!({})).await?;
         }
         let package = found(packages::find(&mut transaction, id).await?)?;
+        kill_point::pass("end-package.before-commit");
         transaction.commit().await?;
+        kill_point::pass("end-package.after-commit");
         Ok(package.into())
     }
 

@@ -213,7 +213,10 @@ impl App {
         }
         let mut transaction = self.database.write().await?;
         self.expire_overdue(&mut transaction).await?;
-        Ok(transaction.commit().await?)
+        kill_point::pass("expire.before-commit");
+        transaction.commit().await?;
+        kill_point::pass("expire.after-commit");
+        Ok(())
     }
 
     /// The same in a transaction of the caller's.

@@ -27,6 +27,21 @@ fn command_dies_at(place: &str, mut command: Command) {
 }
 
 #[test]
+fn an_organisation_is_added_once() {
+    let site = Crashing::start();
+    for (place, made) in [("organisation.before-commit", false), ("organisation.after-commit", true)] {
+        let code = if made { "J1AFTER" } else { "J1BEFORE" };
+        let add = || site.admin(&["org", "add", "--code", code, "--name=POSTE", "--country=FR"]);
+        command_dies_at(place, add());
+        let again = Run::of(&mut add());
+        assert_eq!(again.code == 0, !made, "{place}: {}", again.stderr);
+        assert!(!made || again.stderr.contains(code), "{place}: {}", again.stderr);
+        assert_eq!(site.service.audited(&format!("organisation:{code}")).len(), 1, "{place}");
+        site.keeps_all();
+    }
+}
+
+#[test]
 fn a_package_is_made_or_not_and_the_next_one_can_be() {
     let site = Crashing::start();
     let packages = || site.service.number("SELECT count(*) FROM packages");
@@ -54,6 +69,14 @@ fn a_package_is_made_or_not_and_the_next_one_can_be() {
         assert_eq!(packages() - before, made, "{place}");
         // The newest one is what is rotated, whether anybody has its secret or not.
         Run::of(&mut rotate(place, newest())).exits(0);
+        site.keeps_all();
+    }
+    for place in ["end-package.before-commit", "end-package.after-commit"] {
+        let id = site.service.number("SELECT max(id) FROM packages WHERE disabled_at IS NULL").to_string();
+        command_dies_at(place, site.admin(&["package", "disable", &id]));
+        Run::of(&mut site.admin(&["package", "disable", &id])).exits(0);
+        let ended = site.service.audited(&format!("package:{id}"));
+        assert_eq!(ended.iter().filter(|(_, action, _)| action == "package.disable").count(), 1, "{place}");
         site.keeps_all();
     }
 }

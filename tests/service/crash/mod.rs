@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::bulk;
+use super::ocsp::openssl_request;
 use super::promises::{Record, Told, is_on};
 use crate::support::receivers::{eventually, webhook};
 use crate::support::service::{A, Client, Draft, Enrolled, Identity, Reply, Service};
@@ -322,6 +323,49 @@ fn a_revocation_comes_onto_the_list() {
         site.dies_at(place);
         site.come_back();
         assert!(is_on(&site.list(), &serial), "{place}");
+        site.keeps_all();
+    }
+}
+
+#[test]
+fn what_nobody_decided_on_ends_once() {
+    let mut site = Crashing::start();
+    for place in ["expire.before-commit", "expire.after-commit"] {
+        let (enrolled, other) = (site.pending(), site.pending());
+        site.service.tamper(
+            "UPDATE requests SET submitted_at = 1
+             WHERE number = (SELECT min(number) FROM requests WHERE state = 'pending')",
+        );
+        // Whoever decides on anything ends what is overdue first.
+        site.killed_at(place, |site| site.decide(&other, "reject"));
+        site.decide(&enrolled, "approve").is_problem(ProblemCode::StateConflict);
+        assert_eq!(site.follow(&enrolled).state, State::Expired, "{place}");
+        let noted = site.service.audited(&format!("request:{}", enrolled.number));
+        assert_eq!(noted.iter().filter(|(_, action, _)| action == "request.expire").count(), 1, "{place}");
+        assert_eq!(site.decide(&other, "reject").status, 200, "{place}");
+        site.keeps_all();
+    }
+}
+
+#[test]
+fn a_responder_of_ocsp_that_nobody_heard_of_is_followed_by_another_one() {
+    let mut site = Crashing::start();
+    let enrolled = site.approved();
+    let serial = site.follow(&enrolled).issued.unwrap().serial;
+    let request = openssl_request(&site.service, &[&serial], &["-no_nonce"]);
+    let ask = |site: &Crashing| {
+        site.public().send("POST", "/ca/ocsp", &[("Content-Type", "application/ocsp-request")], Some(&request))
+    };
+    let certified = |site: &Crashing| {
+        site.service.number("SELECT count(der) FROM certificates WHERE subject LIKE '%OCSP Responder%'")
+    };
+    for (place, left) in [("responder.before-commit", 0), ("responder.after-commit", 1)] {
+        let before = certified(&site);
+        site.killed_at(place, ask);
+        // What was recorded is signed and listed, though its key went with the process.
+        assert_eq!(certified(&site) - before, left, "{place}");
+        assert_eq!(ask(&site).status, 200, "{place}");
+        assert_eq!(certified(&site) - before, left + 1, "{place}");
         site.keeps_all();
     }
 }
