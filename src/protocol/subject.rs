@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use rcgen::string::PrintableString;
 use rcgen::{DistinguishedName, DnType, DnValue};
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use x509_parser::der_parser::asn1_rs::{Oid, ToDer};
 use x509_parser::der_parser::oid;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
@@ -297,7 +297,19 @@ pub fn check_machine_name(text: &str) -> Result<(), BadName> {
 /// The form in which two common names are compared: one machine is one identity, whatever the case, the Unicode
 /// normalisation form or a trailing dot.
 pub fn identity(common_name: &str) -> String {
-    common_name.trim_end_matches('.').nfkc().flat_map(char::to_lowercase).nfc().collect()
+    let name = common_name.trim_end_matches('.');
+    match name.is_ascii() {
+        true => name.to_ascii_lowercase(),
+        false => name.nfkc().flat_map(char::to_lowercase).nfc().collect(),
+    }
+}
+
+/// A text in Normalization Form C, in which most texts are already.
+pub(super) fn composed(text: &str) -> String {
+    match is_nfc_quick(text.chars()) {
+        IsNormalized::Yes => text.to_owned(),
+        _ => text.nfc().collect(),
+    }
 }
 
 /// Whether a text can be an rfc822Name (RFC 5280 §4.2.1.6): `local@domain`, ASCII, no display name.

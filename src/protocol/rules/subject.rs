@@ -1,6 +1,5 @@
 //! The subject of a CSR.
 
-use unicode_normalization::UnicodeNormalization;
 use x509_parser::x509::X509Name;
 
 use super::{Expectation, Finding, Rule};
@@ -38,10 +37,12 @@ pub(super) fn check_subject(
                 continue;
             }
             // macOS writes accents apart from their letters; the name is the same (RFC 5280 §7.1).
-            let text: String = part.as_str().unwrap_or_default().nfc().collect();
+            let text = subject::composed(part.as_str().unwrap_or_default());
             let fault = match fixed[position] {
                 _ if part.as_str().is_err() => Some((Rule::BadText, "UTF8String or PrintableString".to_owned())),
-                Some(expected) => text.chars().ne(expected.nfc()).then(|| (Rule::SubjectMismatch, expected.to_owned())),
+                Some(expected) => {
+                    (text != subject::composed(expected)).then(|| (Rule::SubjectMismatch, expected.to_owned()))
+                }
                 None => subject::check_text(&text, attribute.limit).err().map(|bad| match bad {
                     BadName::Empty => (Rule::SubjectMissing, String::new()),
                     BadName::TooLong => (Rule::TooLong, format!("≤ {}", attribute.limit)),

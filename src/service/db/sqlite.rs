@@ -30,9 +30,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Enough to read while a write goes on; each one costs a thread and a page cache.
 const READERS: u32 = 4;
 
-/// 64 MiB, in the unit of sqlite.org/pragma.html: writing goes to a page of every index, and what was dropped from the cache
-/// is read again.
-const WRITER_CACHE: &str = "-65536";
+/// 16 MiB, in the unit of sqlite.org/pragma.html: writing goes to a page of every index, and what was dropped from the cache
+/// is read again. Each commit looks at all of it, once a balanced tree had a page under its last number for a moment.
+const WRITER_CACHE: &str = "-16384";
 
 /// How long the log grows before it is moved into the file, 64 MiB: pages that change again and again move once.
 const WAL_PAGES: &str = "16384";

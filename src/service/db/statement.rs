@@ -201,5 +201,5 @@ values! {
 
 /// NUL stands in no stored text, and PostgreSQL does not take it as a value: what is compared with it equals nothing.
 fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text }
+    if text.as_bytes().contains(&0) { text.replace('\0', "\u{fffd}").into() } else { text }
 }
