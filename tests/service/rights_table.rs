@@ -9,7 +9,7 @@ use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::handover;
 use ptc_enroll::service::router::{DESCRIPTION, OPERATIONS, plain_description};
 use ptc_enroll::service::web::PAGES;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::bulk;
 use crate::support::service::{A, B, Client, Draft, Identity, Reply, Service, new_package, operator};
