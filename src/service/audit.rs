@@ -135,9 +135,16 @@ pub async fn verify(database: &Database) -> Result<Verdict, DatabaseError> {
 
 /// The same as one connection sees it, for instance a transaction that is not over yet.
 pub async fn verify_on(connection: &mut Connection) -> Result<Verdict, DatabaseError> {
+    verify_after(connection, 0, GENESIS.to_owned()).await
+}
+
+/// The same from an entry on up to which it was walked along.
+pub async fn verify_after(
+    connection: &mut Connection,
+    mut entries: u64,
+    mut head: String,
+) -> Result<Verdict, DatabaseError> {
     const AT_ONCE: u32 = 1_000;
-    let mut entries = 0_u64;
-    let mut head = GENESIS.to_owned();
     loop {
         let page = rows::list(connection, entries, AT_ONCE).await?;
         if page.is_empty() {

@@ -130,10 +130,8 @@ pub fn create_folder_after<E: From<FileError>>(
 ) -> Result<(), E> {
     let parent = parent(folder);
     ensure_folder(parent)?;
-    // Two at once would fill the same folder: the second waits, and finds the place occupied. Where the file system has
-    // no locks, that nobody does this is left to people.
-    let lock = cfg!(unix).then(|| File::open(parent)).transpose().map_err(|cause| FileError::new(parent, cause))?;
-    let _ = lock.as_ref().map(File::lock);
+    // Two at once would fill the same folder: the second waits, and finds the place occupied.
+    let _turn = wait_for_turn(parent)?;
     let occupied = fs::read_dir(folder)
         .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |mut entries| entries.next().is_some());
     if occupied {
@@ -156,6 +154,14 @@ pub fn create_folder_after<E: From<FileError>>(
         let _ = discard(&staging);
     }
     filled
+}
+
+/// Waits until nobody else has this file or folder for their own, which they have until they drop what is returned. Where
+/// the file system has no locks, that nobody does this is left to people.
+pub fn wait_for_turn(path: &Path) -> Result<Option<File>, FileError> {
+    let turn = cfg!(unix).then(|| File::open(path)).transpose().map_err(|cause| FileError::new(path, cause))?;
+    let _ = turn.as_ref().map(File::lock);
+    Ok(turn)
 }
 
 fn discard(folder: &Path) -> io::Result<()> {

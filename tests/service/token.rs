@@ -11,6 +11,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use ptc_enroll::protocol::request::Kind;
 
 use super::commands::Installation;
+use crate::support::postgres::{PostgresServer, psql};
+use crate::support::receivers::eventually;
 use crate::support::service::{A, Draft};
 use crate::support::serving::PROGRAM;
 use crate::support::site::{FIELDS, Run, Site};
@@ -199,6 +201,131 @@ fn a_pin_that_was_refused_is_not_tried_again() {
         assert!(health(&site).contains("does not take the PIN"), "{}", site.log());
     }
     assert_eq!(site.log().matches("token is not connected").count(), 1, "{}", site.log());
+}
+
+/// Has the site reach its token through a library that fails when it is told to.
+fn with_faults(site: &mut Site) {
+    let module = token(site).faulty_module();
+    let settings = site.folder().join("service/enrollment.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace(MODULE, module.to_str().unwrap())).unwrap();
+    site.restart();
+}
+
+#[test]
+fn what_a_token_answers_is_told_and_signing_goes_on_when_it_is_well_again() {
+    let mut site = Site::builder().in_token("ecdsa-p256").serve(&["--auto-approve"]).start();
+    with_faults(&mut site);
+    for (number, (faults, said)) in [
+        // CKR_SESSION_HANDLE_INVALID, CKR_DEVICE_REMOVED, CKR_TOKEN_NOT_PRESENT, CKR_DEVICE_ERROR.
+        ("C_Sign b3", "SessionHandleInvalid"),
+        ("C_Sign 32", "DeviceRemoved"),
+        ("C_FindObjectsInit b3\nC_OpenSession 32", "DeviceRemoved"),
+        ("C_OpenSession e0", "TokenNotPresent"),
+        ("C_Login 30", "DeviceError"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // A login is needed where the sessions are gone.
+        let faults = if faults.starts_with("C_Login") { format!("C_Sign b3\n{faults}") } else { faults.to_owned() };
+        let machine = site.workstation(&format!("pc-{number}"));
+        wait_for_health(&site, "ca ok");
+        token(&site).fail(&faults);
+        let name = format!("--common-name=PC-{number}");
+        machine.run(["submit", &name].iter().chain(&FIELDS[..3])).exits(0);
+        if number < 2 {
+            machine.run(["fetch"]).exits(5);
+        }
+        wait_for_health(&site, said);
+        token(&site).fail("");
+        wait_for_health(&site, "ca ok");
+        machine.run(["fetch"]).exits(0);
+        machine.run(["test"]).exits(0);
+    }
+    site.admin(["audit", "verify"]).exits(0);
+}
+
+#[test]
+fn a_token_that_locks_its_pin_is_not_asked_again() {
+    let mut site = Site::builder().in_token("ecdsa-p256").start();
+    with_faults(&mut site);
+    wait_for_health(&site, "ca ok");
+    token(&site).fail("C_FindObjectsInit b3\nC_Login a4");
+    wait_for_health(&site, "it is locked");
+    // Also where the token would take the PIN again: somebody has to look at it first.
+    token(&site).fail("C_Login a4");
+    let end = Instant::now() + LONGER_THAN_THE_PAUSE;
+    while Instant::now() < end {
+        assert!(health(&site).contains("it is locked"), "{}", site.log());
+    }
+    assert_eq!(site.log().matches("token is not connected").count(), 1, "{}", site.log());
+    let refused = site.admin(["serve"]).exits(8);
+    assert!(refused.stderr.contains("is locked") && refused.stderr.contains("security officer"), "{}", refused.stderr);
+    token(&site).fail("");
+    site.restart();
+    wait_for_health(&site, "ca ok");
+}
+
+#[test]
+fn a_library_that_is_replaced_while_it_serves_is_used_as_it_was_loaded() {
+    let mut site = Site::builder().in_token("ecdsa-p256").serve(&["--auto-approve"]).start();
+    with_faults(&mut site);
+    let machine = site.workstation("pc");
+    fs::remove_file(token(&site).folder().join("faulty.so")).unwrap();
+    machine.submit();
+    machine.run(["fetch"]).exits(0);
+    assert_eq!(health(&site), "[+]ca ok");
+    let refused = site.admin(["ca", "show"]).exits(3);
+    assert!(refused.stderr.contains("cannot be loaded"), "{}", refused.stderr);
+}
+
+#[test]
+fn an_installation_with_a_token_is_carried_without_its_key_and_says_so() {
+    let mut site = Site::builder().in_token("ecdsa-p256").start();
+    let machine = site.workstation("pc");
+    let number = machine.submit();
+    site.approve(number);
+    let copy = site.folder().join("copy");
+    // Nothing of it needs the key.
+    token(&site).pull_out();
+    let said = site.admin(["backup", "--to", copy.to_str().unwrap()]).exits(0);
+    let key = format!("{KEY} in {TOKEN}");
+    let pin_file = token(&site).pin_file();
+    for words in [&key, MODULE, pin_file.to_str().unwrap()] {
+        assert!(said.stdout.contains(words), "{words}: {}", said.stdout);
+    }
+    let folders = fs::read_dir(copy.join("home/ca")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(folders.into_iter().all(|name| name != "issuing.key.pem"));
+
+    let restore = |home: &str, format: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.envs([token(&site).variable()]).args(["--lang=en", format, "--home"]).arg(site.folder().join(home));
+        Run::of(command.args(["restore", "--from"]).arg(&copy)).exits(0)
+    };
+    let away = restore("away", "--output=text").stdout;
+    assert!(away.contains(&key) && away.contains("does not start without it"), "{away}");
+    assert!(away.contains(&format!("There is no token {TOKEN}")), "{away}");
+    token(&site).put_back();
+    let here = restore("here", "--output=json").json()["result"]["token"].clone();
+    assert_eq!((&here["key"], here["fault"].is_null()), (&key.as_str().into(), true), "{here}");
+
+    let server = PostgresServer::start();
+    psql(&server.url("postgres"), "CREATE DATABASE enroll");
+    wait_for_health(&site, "ca ok");
+    // Whoever moves needs no token either: it is nowhere to be found for them.
+    let mut command = Command::new(PROGRAM);
+    command.env("SOFTHSM2_CONF", "/nowhere").args(["database", "move", "--to", &server.url("enroll"), "--home"]);
+    Run::of(command.arg(site.folder().join("service"))).exits(0);
+    eventually("the service on the server", || site.log().matches("service started").count() >= 2);
+    wait_for_health(&site, "ca ok");
+    let other = site.workstation("other");
+    let after = other.run(["--output=json", "submit", "--common-name=PC-8"].iter().chain(&FIELDS[..3])).exits(0);
+    let after = after.json()["result"]["request"]["number"].as_u64().unwrap();
+    site.approve(after);
+    verify(&site, &[certificate(&site, number), certificate(&site, after)]);
+    site.restart();
+    wait_for_health(&site, "ca ok");
 }
 
 #[test]

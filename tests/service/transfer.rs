@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ptc_enroll::protocol::messages::{Rejection, Revocation, RevocationCode};
 use ptc_enroll::protocol::secret::sha256_hex;
-use serde_json::Value;
+use ptc_enroll::service::db::{changes, records};
+use serde_json::{Value, json};
 
 use super::commands::Installation;
 use crate::support::database::TestDatabase;
@@ -474,9 +475,111 @@ fn a_running_service_is_moved_and_loses_nothing_that_it_acknowledged() {
 
 /// The numbers in the file that the service had before.
 fn moving_numbers_in_file(home: &Path) -> BTreeSet<u64> {
-    let script = "import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute('SELECT number FROM requests'): print(*row)";
-    let run = Run::of(Command::new("python3").args(["-c", script]).arg(home.join("enrollment.db"))).exits(0);
-    run.stdout.lines().map(|line| line.parse().unwrap()).collect()
+    in_file(home, "SELECT number FROM requests").lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// Runs a statement in the database file, beside whoever uses it. Returns its rows as `psql` shows them.
+fn in_file(home: &Path, statement: &str) -> String {
+    let script = "import sqlite3, sys\nfile = sqlite3.connect(sys.argv[1])\nfor row in file.execute(sys.argv[2]): print(*row, sep='|')\nfile.commit()";
+    let file = home.join("enrollment.db");
+    Run::of(Command::new("python3").args(["-c", script]).arg(file).arg(statement)).exits(0).stdout
+}
+
+#[test]
+fn a_table_that_nobody_thought_of_is_carried_or_named() {
+    let moving = Relocation::new();
+    let home = moving.home();
+    let carried = |backup: &Path| digests(backup).into_keys().collect::<BTreeSet<_>>();
+    let folder = tempfile::tempdir().unwrap();
+    backup(&home, &folder.path().join("before"));
+    // All that there are, but those that are made of others and the migrations' own.
+    let listed = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+    let tables: BTreeSet<String> = in_file(&home, listed).lines().map(str::to_owned).collect();
+    let before = carried(&folder.path().join("before"));
+    let left: Vec<&str> = tables.difference(&before).map(String::as_str).collect();
+    let made = ["request_counts", "request_index", "request_parts", "request_traits", "request_traits_recent"];
+    assert_eq!(left, [&["_sqlx_migrations"], &made[..]].concat());
+
+    // The next version's, with everything that a column can hold, and a key that is not the first column.
+    killed(program(&home, &["database", "move", "--to", &moving.url()]), "move-begun");
+    in_file(
+        &home,
+        "CREATE TABLE parcels (note TEXT, weight INTEGER, label BLOB, office TEXT NOT NULL, number INTEGER NOT NULL,
+         PRIMARY KEY (office, number)) STRICT",
+    );
+    in_file(&home, "INSERT INTO parcels VALUES ('a \"b\" é', NULL, x'00ff', 'Bern', 2), (NULL, 7, NULL, 'Aarau', 1)");
+    backup(&home, &folder.path().join("after"));
+    let added = &carried(&folder.path().join("after")) - &before;
+    assert_eq!(added, BTreeSet::from(["parcels".to_owned()]));
+    let refused = |run: Run| assert!(run.exits(1).stderr.contains("parcels"));
+    refused(moving.relocate(&[]));
+    let other = folder.path().join("home");
+    refused(restore(&other, &folder.path().join("after"), &["--database-file"]));
+    assert!(!other.exists());
+    psql(
+        &moving.url(),
+        "CREATE TABLE parcels (number BIGINT, office TEXT COLLATE \"C\", label BYTEA, note TEXT, weight BIGINT,
+         PRIMARY KEY (office, number))",
+    );
+    let said = moving.relocate(&[]).exits(0).json()["result"].clone();
+    assert_eq!(said["tables"]["parcels"]["rows"], 2, "{said}");
+    let there =
+        psql(&moving.url(), "SELECT office, number, note, weight, encode(label, 'hex') FROM parcels ORDER BY office");
+    assert_eq!(there.trim(), "Aarau|1||7|\nBern|2|a \"b\" é||00ff");
+    assert_eq!(in_file(&home, "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'moving_*'").trim(), "0");
+}
+
+#[test]
+fn what_changes_while_a_file_is_copied_follows_once() {
+    let service = Service::start();
+    if service.on_a_server() {
+        return;
+    }
+    let pending = service.pending(A);
+    service.tamper(
+        "CREATE TABLE boxes (depot TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (depot, number)) STRICT;
+         CREATE TABLE items (id INTEGER PRIMARY KEY, depot TEXT, number INTEGER,
+             FOREIGN KEY (depot, number) REFERENCES boxes ON DELETE CASCADE) STRICT;
+         INSERT INTO boxes VALUES ('x', 1), ('x', 2), ('y', 1); INSERT INTO items VALUES (1, 'x', 1), (2, 'y', 1)",
+    );
+    let (tables, mut logs) = service.run(async {
+        let mut transaction = service.app.database().write().await.unwrap();
+        let tables = records::tables(&mut transaction).await.unwrap();
+        changes::start(&mut transaction, &tables).await.unwrap();
+        // What an interrupted move left makes room.
+        let logs = changes::start(&mut transaction, &tables).await.unwrap();
+        transaction.commit().await.unwrap();
+        (tables, logs)
+    });
+    let mut changed = || {
+        service.run(async {
+            let mut snapshot = service.app.database().snapshot().await.unwrap();
+            let mut found = BTreeMap::new();
+            for (table, log) in tables.iter().zip(&mut logs) {
+                let last = log.last(&mut snapshot).await.unwrap();
+                let keys = log.page(&mut snapshot, None).await.unwrap();
+                log.go_on_after(last);
+                if !keys.is_empty() {
+                    found.insert(table.name.clone(), serde_json::to_value(keys).unwrap());
+                }
+            }
+            found
+        })
+    };
+    let of = |pairs: &[(&str, Value)]| pairs.iter().map(|(name, keys)| ((*name).to_owned(), keys.clone())).collect();
+    assert_eq!(changed(), BTreeMap::new());
+    service.tamper("UPDATE boxes SET number = 3 WHERE depot = 'x' AND number = 2; DELETE FROM boxes WHERE depot = 'y'");
+    let expected = of(&[("boxes", json!([["x", 2], ["x", 3], ["y", 1]])), ("items", json!([[2]]))]);
+    assert_eq!(changed(), expected);
+    assert_eq!(changed(), BTreeMap::new());
+    // Once, however often; and again where it was read before.
+    service.tamper("UPDATE boxes SET number = 4 WHERE number = 3; UPDATE boxes SET number = 3 WHERE number = 4");
+    assert_eq!(changed(), of(&[("boxes", json!([["x", 3], ["x", 4]]))]));
+    let rejection = Rejection { reason: "no".to_owned() };
+    service.run(service.app.reject(&operator(), pending.number, &rejection)).unwrap();
+    let found = changed();
+    assert_eq!(found["requests"], json!([[pending.number]]), "{found:?}");
+    assert!(found.contains_key("audit"), "{found:?}");
 }
 
 #[test]

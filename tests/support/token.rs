@@ -48,6 +48,22 @@ impl SoftToken {
         self.run(&["--import", key, "--token", TOKEN, "--label", label, "--id", id, "--pin", PIN]);
     }
 
+    /// Makes a library that leads to the token as SoftHSM's own does, but for the faults of [`SoftToken::fail`].
+    pub fn faulty_module(&self) -> PathBuf {
+        let module = self.folder.join("faulty.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/faulty_token.c");
+        Run::of(Command::new("cc").args(["-shared", "-fPIC", source, "-ldl", "-o"]).arg(&module)).exits(0);
+        module
+    }
+
+    /// From now on these calls answer like this: `C_Sign b3`, a line each.
+    pub fn fail(&self, faults: &str) {
+        // Whoever reads sees all of it or nothing.
+        let (new, file) = (self.folder.join("faults"), self.folder.join("softhsm2.conf.faults"));
+        fs::write(&new, faults).unwrap();
+        fs::rename(new, file).unwrap();
+    }
+
     fn run(&self, arguments: &[&str]) {
         let (name, value) = self.variable();
         Run::of(Command::new("softhsm2-util").env(name, value).args(arguments)).exits(0);
@@ -62,6 +78,11 @@ impl SoftToken {
     /// The file with the PIN.
     pub fn pin_file(&self) -> PathBuf {
         self.folder.join("pin")
+    }
+
+    /// The folder with everything about it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The folder with all tokens.

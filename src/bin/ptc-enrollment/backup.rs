@@ -1,6 +1,7 @@
 //! `backup`: a copy of the whole installation.
 
 use ptc_enroll::locales::Text;
+use ptc_enroll::service::config::Settings;
 use ptc_enroll::service::transfer::{CaKeys, Manifest, backup};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -14,6 +15,8 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<(), 
     let manifest = backup(&context.home, &arguments.to, &context.clock, &context.output.watch_records())?;
     let mut value = summary(&manifest);
     value["to"] = arguments.to.display().to_string().into();
+    let token = Settings::load(&context.home)?.pkcs11;
+    value["token"] = token.as_ref().map(ToString::to_string).into();
     context.output.result("backup", &value, || {
         let output = &context.output;
         let done = Text::new("backup-done").with("to", arguments.to.display());
@@ -23,6 +26,10 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Result<(), 
             CaKeys::Encrypted => "backup-keys-encrypted",
             CaKeys::Plain => "backup-keys-plain",
         })));
+        if let Some(token) = &token {
+            let kept = Text::new("backup-token").with("key", token).with("module", token.module.display());
+            lines.push(output.say(kept));
+        }
         for file in &manifest.left_out {
             lines.push(output.say(Text::new("backup-left-out").with("path", file.display())));
         }

@@ -20,12 +20,9 @@ pub(crate) fn run(context: &Context, command: DatabaseCommand) -> Result<(), Com
         });
     }
     let moved = relocate(&context.home, &to, &context.operator(), &context.clock, &output.watch_records())?;
-    let rows: u64 = moved.tables.iter().map(|contents| contents.records).sum();
-    let tables: Map<String, Value> = moved
-        .tables
-        .iter()
-        .map(|contents| (contents.table.name.clone(), json!({ "rows": contents.records, "sha256": contents.sha256 })))
-        .collect();
+    let rows: u64 = moved.tables.values().sum();
+    let tables: Map<String, Value> =
+        moved.tables.iter().map(|(name, rows)| (name.clone(), json!({ "rows": rows }))).collect();
     let (entries, head) = &moved.audit;
     let value = json!({
         "to": moved.place,

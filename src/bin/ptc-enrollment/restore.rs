@@ -3,6 +3,7 @@
 use ptc_enroll::locales::Text;
 use ptc_enroll::service::config::Settings;
 use ptc_enroll::service::transfer::{CaKeys, Target, restore};
+use serde_json::{Value, json};
 
 use crate::backup::{contents, summary};
 use crate::cli::RestoreArguments;
@@ -34,6 +35,10 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<(), 
     value["home"] = home.to_string().into();
     value["database"] = restored.place.clone().into();
     value["missing"] = restored.missing.iter().map(|path| path.display().to_string()).collect();
+    value["token"] = restored.token.as_ref().map_or(
+        Value::Null,
+        |(token, fault)| json!({ "key": token.to_string(), "fault": fault.as_ref().map(ToString::to_string) }),
+    );
     // Wherever it comes from: the settings, or systemd.
     let encrypted = manifest.ca_keys == CaKeys::Encrypted;
     let named = Settings::load(&context.home)?.ca_passphrase_file.is_some();
@@ -44,6 +49,14 @@ pub(crate) fn run(context: &Context, arguments: RestoreArguments) -> Result<(), 
         lines.push(output.say(Text::new("restore-old").with("taken", moment(manifest.taken_at))));
         for file in &restored.missing {
             lines.push(output.say(Text::new("restore-missing").with("path", file.display())));
+        }
+        match &restored.token {
+            None => {}
+            Some((token, None)) => lines.push(output.say(Text::new("restore-token-here").with("key", token))),
+            Some((token, Some(fault))) => {
+                let cause = output.say(fault.text());
+                lines.push(output.say(Text::new("restore-token-away").with("key", token).with("cause", cause)));
+            }
         }
         if encrypted && !named {
             lines.push(output.say(Text::new("restore-passphrase")));

@@ -510,6 +510,7 @@ backup-head = Hash of the last one
 backup-keys-absent = The CA’s keys are not in it.
 backup-keys-encrypted = The CA’s keys are in it, encrypted. The passphrase is not: keep a copy of it apart.
 backup-keys-plain = The CA’s keys are in it, not encrypted: whoever can read the backup can sign. Keep it as safe as them.
+backup-token = The issuing key is in a token, not in the backup: { $key }. Keep a copy of the token, its PIN and what { $module } reads apart.
 backup-left-out = Not in it, keep it apart: { $path }
 restore-done = The installation is in { $home }, its database is { $database }. Every row was read again and compared.
 restore-old =
@@ -519,6 +520,8 @@ restore-old =
     - Numbers of requests are given out a second time.
     The first start publishes a new revocation list, with a higher number than all before.
 restore-missing = Missing, named by the settings: { $path }
+restore-token-here = The issuing key is in a token, which is here: { $key }.
+restore-token-away = The issuing key is in a token, not in the backup: { $key }. The service does not start without it: bring token, PIN and module here. { $cause }
 restore-passphrase = The CA’s keys are encrypted: the service needs the passphrase, from ca_passphrase_file in enrollment.toml or as systemd’s credential ca-passphrase.
 restore-next = Give the files to the service’s account before the start: chown -R ptc-enrollment: { $home }
 
@@ -526,7 +529,7 @@ move-on-server = The database is on a server already: { $path }.
     .hint = Nothing is to be moved. From one server to another: “backup”, then “restore --database”.
 move-would = { $rows } rows would be moved to { $to }, which is empty or was begun by an interrupted move. Nothing was moved.
 move-done =
-    { $rows } rows were moved to { $to }, each compared on both sides. enrollment.toml names it.
+    { $rows } rows were moved to { $to }, each read again there and compared. enrollment.toml names it.
     For { $seconds } seconds nobody could write.
 move-ended = An interrupted move is ended: the database is on { $to }, and enrollment.toml names it.
 move-next = A running service goes over by itself within seconds. { $file } stays as it was and is not opened any more: keep it until you have a backup of the server.

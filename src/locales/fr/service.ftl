@@ -511,6 +511,7 @@ backup-head = Empreinte de la dernière
 backup-keys-absent = Les clés de l’AC n’y sont pas.
 backup-keys-encrypted = Les clés de l’AC y sont, chiffrées. La phrase secrète n’y est pas : gardez-en une copie à part.
 backup-keys-plain = Les clés de l’AC y sont, non chiffrées : qui peut lire la sauvegarde peut signer. Gardez-la aussi bien qu’elles.
+backup-token = La clé émettrice est dans un jeton, pas dans la sauvegarde : { $key }. Gardez à part une copie du jeton, son code PIN et ce que lit { $module }.
 backup-left-out = N’y est pas, à garder à part : { $path }
 restore-done = L’installation est dans { $home }, sa base de données est { $database }. Chaque ligne a été relue et comparée.
 restore-old =
@@ -520,6 +521,8 @@ restore-old =
     - Des numéros de demandes sont donnés une seconde fois.
     Le premier démarrage publie une nouvelle liste de révocation, au numéro plus grand que tous les précédents.
 restore-missing = Manque, nommé par les réglages : { $path }
+restore-token-here = La clé émettrice est dans un jeton, qui est ici : { $key }.
+restore-token-away = La clé émettrice est dans un jeton, pas dans la sauvegarde : { $key }. Sans lui, le service ne démarre pas : apportez ici le jeton, son code PIN et le module. { $cause }
 restore-passphrase = Les clés de l’AC sont chiffrées : le service a besoin de la phrase secrète, par ca_passphrase_file dans enrollment.toml ou par le credential ca-passphrase de systemd.
 restore-next = Donnez les fichiers au compte du service avant le démarrage : chown -R ptc-enrollment: { $home }
 
@@ -527,7 +530,7 @@ move-on-server = La base de données est déjà sur un serveur : { $path }.
     .hint = Il n’y a rien à déplacer. D’un serveur à un autre : « backup », puis « restore --database ».
 move-would = { $rows } lignes seraient déplacées vers { $to }, qui est vide ou qu’un déplacement interrompu a commencé à remplir. Rien n’a été déplacé.
 move-done =
-    { $rows } lignes ont été déplacées vers { $to }, chacune comparée des deux côtés. enrollment.toml la nomme.
+    { $rows } lignes ont été déplacées vers { $to }, chacune relue là-bas et comparée. enrollment.toml la nomme.
     Pendant { $seconds } secondes, personne ne pouvait écrire.
 move-ended = Un déplacement interrompu est terminé : la base de données est sur { $to }, et enrollment.toml la nomme.
 move-next = Un service en marche y passe de lui-même en quelques secondes. { $file } reste tel quel et n’est plus ouvert : gardez-le jusqu’à ce que vous ayez une sauvegarde du serveur.

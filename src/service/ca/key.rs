@@ -13,7 +13,7 @@ use crate::service::files::{self, FileError};
 use crate::service::private_key::{Passphrase, is_encrypted};
 use crate::service::token::{KeyFacts, Token, TokenSettings};
 
-/// What a key signs to show that it is that of the certificate. No certificate or list starts like this.
+/// What a key signs to show that it is that of the certificate, or that it signs at all. No certificate or list starts like this.
 const PROBE: &[u8] = b"PTC enrollment: is this the key of the issuing certificate?";
 
 /// What opens the CA's keys: the passphrase of those that are encrypted files, and the token with the issuing key, where it
@@ -157,7 +157,7 @@ impl Ca {
     pub fn check_key(&self) -> Result<(), CaError> {
         match &self.key {
             IssuingKey::Memory(_) => Ok(()),
-            IssuingKey::Token(token) => Ok(self.waiting(|| token.check())?),
+            IssuingKey::Token(token) => Ok(self.waiting(|| token.check(PROBE))?),
         }
     }
 

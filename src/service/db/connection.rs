@@ -6,7 +6,7 @@ use std::time::Instant;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Postgres, Sqlite};
+use sqlx::{AssertSqlSafe, Database, Postgres, Sqlite};
 
 use super::DatabaseError;
 
@@ -113,6 +113,12 @@ macro_rules! on {
     };
 }
 pub(super) use on;
+
+/// Runs a statement of our own that has no parameters.
+pub(super) async fn run(connection: &mut Connection, statement: &str) -> Result<(), DatabaseError> {
+    on!(connection, sqlx::query(AssertSqlSafe(statement)).execute(connection).await?.rows_affected());
+    Ok(())
+}
 
 /// A connection to read with, until it is dropped.
 #[derive(Debug)]

@@ -1,14 +1,12 @@
 //! Filling a database with records from elsewhere, in one transaction: all of them or none.
 //!
 //! Records come in any order. What points from one to another is checked at the end, and what is made of them (counts, the
-//! next numbers, the index of searches) is made then.
+//! next numbers, the index of searches) is made then. What changed elsewhere since may follow, at the cost of the changes.
 
 use std::collections::BTreeMap;
 
-use sqlx::AssertSqlSafe;
-
 use super::records::{Content, Record, Table};
-use super::{Connection, DatabaseError, Engine, Statement, Transaction, on, row_groups};
+use super::{Connection, DatabaseError, Engine, Statement, Transaction, on, row_groups, run};
 
 /// Stands beside the audit record until everything that is moved is there.
 const UNFINISHED: &str = "PTC Enroll: being filled by “database move”, nobody’s yet";
@@ -17,33 +15,62 @@ const UNFINISHED: &str = "PTC Enroll: being filled by “database move”, nobod
 #[derive(Debug)]
 pub struct Filling {
     transaction: Transaction,
-    /// What adds the checks between tables again that were taken away.
-    checks: Vec<String>,
-    /// Of which the triggers rest.
-    resting: Vec<String>,
+    /// What is to be done at the end: what is made of the records, and whatever stands in their way meanwhile.
+    afterwards: Vec<String>,
 }
 
+/// What is made of the records.
+const MADE_OF_RECORDS: [&str; 6] = [
+    "DELETE FROM request_counts",
+    "INSERT INTO request_counts (organisation, kind, state, requests)
+     SELECT organisation, kind, state, count(*) FROM requests GROUP BY organisation, kind, state",
+    // The service writes its index anew behind the requests.
+    "DELETE FROM request_parts",
+    "DELETE FROM request_traits",
+    "DELETE FROM request_traits_recent",
+    "UPDATE request_index SET indexed = 0, parts_indexed = 0",
+];
+
 impl Filling {
-    /// Prepares a transaction of [`super::Database::write`].
+    /// Prepares a transaction of [`super::Database::write`] for all records there are.
     pub async fn begin(mut transaction: Transaction) -> Result<Self, DatabaseError> {
-        let (mut checks, mut resting) = (Vec::new(), Vec::new());
+        let mut afterwards: Vec<String> = MADE_OF_RECORDS.map(str::to_owned).into();
         match transaction.engine() {
-            Engine::Sqlite => run(&mut transaction, "PRAGMA defer_foreign_keys = ON").await?,
+            // A file that is being made checks nothing meanwhile.
+            Engine::Sqlite => {}
             Engine::Postgres => {
-                // It takes what it takes, and nobody else uses this database.
-                run(&mut transaction, "SET LOCAL statement_timeout = 0").await?;
-                run(&mut transaction, "SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-                for (taken, added) in checks_between_tables(&mut transaction).await? {
-                    run(&mut transaction, &taken).await?;
-                    checks.push(added);
-                }
+                without_limits(&mut transaction).await?;
                 for table in tables_with_triggers(&mut transaction).await? {
                     run(&mut transaction, &format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await?;
-                    resting.push(table);
+                    afterwards.push(format!("ALTER TABLE {table} ENABLE TRIGGER USER"));
+                }
+                for Check { table, name, meaning } in checks_between_tables(&mut transaction).await? {
+                    run(&mut transaction, &format!("ALTER TABLE {table} DROP CONSTRAINT {name}")).await?;
+                    afterwards.push(format!("ALTER TABLE {table} ADD CONSTRAINT {name} {meaning}"));
                 }
             }
         }
-        Ok(Self { transaction, checks, resting })
+        Ok(Self { transaction, afterwards })
+    }
+
+    /// Prepares a transaction for the records that changed since the database was filled: what is made of records follows
+    /// each of them, and only what points from these to others is checked at the end.
+    pub async fn follow(mut transaction: Transaction) -> Result<Self, DatabaseError> {
+        let mut afterwards = Vec::new();
+        match transaction.engine() {
+            Engine::Sqlite => run(&mut transaction, "PRAGMA defer_foreign_keys = ON").await?,
+            Engine::Postgres => {
+                without_limits(&mut transaction).await?;
+                // No table can be altered while something is still to be checked.
+                afterwards.push("SET CONSTRAINTS ALL IMMEDIATE".to_owned());
+                for Check { table, name, .. } in checks_between_tables(&mut transaction).await? {
+                    let alter = format!("ALTER TABLE {table} ALTER CONSTRAINT {name}");
+                    run(&mut transaction, &format!("{alter} DEFERRABLE INITIALLY DEFERRED")).await?;
+                    afterwards.push(format!("{alter} NOT DEFERRABLE"));
+                }
+            }
+        }
+        Ok(Self { transaction, afterwards })
     }
 
     /// The connection, to read what was written.
@@ -97,28 +124,28 @@ impl Filling {
 
     /// Makes what is made of the records, and checks what points from one to another. What it returns is to be committed.
     pub async fn finish(mut self, last_numbers: &BTreeMap<String, i64>) -> Result<Transaction, DatabaseError> {
-        for statement in [
-            "DELETE FROM request_counts",
-            "INSERT INTO request_counts (organisation, kind, state, requests)
-             SELECT organisation, kind, state, count(*) FROM requests GROUP BY organisation, kind, state",
-            // The service writes its index anew behind the requests.
-            "DELETE FROM request_parts",
-            "DELETE FROM request_traits",
-            "DELETE FROM request_traits_recent",
-            "UPDATE request_index SET indexed = 0, parts_indexed = 0",
-        ] {
+        for statement in &self.afterwards {
             run(&mut self.transaction, statement).await?;
         }
         for (table, number) in last_numbers {
             go_on_after(&mut self.transaction, table, *number).await?;
         }
-        for table in &self.resting {
-            run(&mut self.transaction, &format!("ALTER TABLE {table} ENABLE TRIGGER USER")).await?;
-        }
-        for check in &self.checks {
-            run(&mut self.transaction, check).await?;
+        if self.transaction.engine() == Engine::Sqlite {
+            check_between_records(&mut self.transaction).await?;
         }
         Ok(self.transaction)
+    }
+}
+
+/// Refuses a record of a database file that points to one that is not there.
+async fn check_between_records(connection: &mut Connection) -> Result<(), DatabaseError> {
+    let statement = Statement::new(r#"SELECT "table" FROM pragma_foreign_key_check LIMIT 1"#);
+    let found: Option<(String,)> = on!(connection, statement.query_as().fetch_optional(connection).await?);
+    match found {
+        None => Ok(()),
+        Some((table,)) => {
+            Err(sqlx::Error::Decode(format!("{table}: points to a record that is not there").into()).into())
+        }
     }
 }
 
@@ -135,11 +162,23 @@ pub async fn is_marked(connection: &mut Connection) -> Result<bool, DatabaseErro
     Ok(mark.as_deref() == Some(UNFINISHED))
 }
 
-/// For each check, what takes it away and what adds it again.
-async fn checks_between_tables(connection: &mut Connection) -> Result<Vec<(String, String)>, DatabaseError> {
+/// It takes what it takes, and nobody else uses this database.
+async fn without_limits(connection: &mut Connection) -> Result<(), DatabaseError> {
+    run(connection, "SET LOCAL statement_timeout = 0").await?;
+    run(connection, "SET LOCAL idle_in_transaction_session_timeout = 0").await
+}
+
+/// A check between tables, ready for a statement.
+#[derive(sqlx::FromRow)]
+struct Check {
+    table: String,
+    name: String,
+    meaning: String,
+}
+
+async fn checks_between_tables(connection: &mut Connection) -> Result<Vec<Check>, DatabaseError> {
     let statement = Statement::new(
-        "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
-                format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+        "SELECT conrelid::regclass::text AS table, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS meaning
          FROM pg_constraint WHERE contype = 'f' AND connamespace = current_schema()::regnamespace ORDER BY conname",
     );
     Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
@@ -173,11 +212,5 @@ async fn go_on_after(connection: &mut Connection, table: &str, number: i64) -> R
             on!(connection, sqlx::query(text).bind(table).bind(number).execute(connection).await?.rows_affected());
         }
     }
-    Ok(())
-}
-
-/// Runs a statement of our own.
-async fn run(connection: &mut Connection, statement: &str) -> Result<(), DatabaseError> {
-    on!(connection, sqlx::query(AssertSqlSafe(statement)).execute(connection).await?.rows_affected());
     Ok(())
 }

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod bulk;
 pub mod certificates;
+pub mod changes;
 mod columns;
 mod connection;
 pub mod crls;
@@ -34,5 +35,5 @@ pub use postgres::{Server, ServerError};
 pub use sqlite::newest_schema;
 
 use columns::row_number;
-use connection::on;
+use connection::{on, run};
 use statement::{Statement, row_groups};

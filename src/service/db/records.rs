@@ -12,6 +12,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column as _, FromRow, Row, TypeInfo as _};
 
+use super::changes::PREFIX;
 use super::statement::Value;
 use super::{Connection, DatabaseError, Engine, Statement, on};
 
@@ -110,7 +111,7 @@ pub async fn tables(connection: &mut Connection) -> Result<Vec<Table>, DatabaseE
         }
         columns.push(Column { name, content });
     }
-    let carried = tables.into_iter().filter(|(name, _)| !DERIVED.contains(&name.as_str()));
+    let carried = tables.into_iter().filter(|(name, _)| !DERIVED.contains(&name.as_str()) && !name.starts_with(PREFIX));
     Ok(carried.map(|(name, (columns, key))| Table { name, columns, key: key.into_values().collect() }).collect())
 }
 
@@ -154,8 +155,7 @@ pub async fn page(
         statement.push(" WHERE ");
         table.push_key(&mut statement, ">", record);
     }
-    table.push_order(&mut statement);
-    statement.push(" LIMIT ").push_bind(PAGE);
+    table.push_page(&mut statement);
     Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
 }
 
@@ -175,6 +175,27 @@ pub async fn between(
             before = " AND ";
         }
     }
+    table.push_order(&mut statement);
+    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+}
+
+/// The records of a table with these keys, in the order of the key.
+pub async fn with_keys(
+    connection: &mut Connection,
+    table: &Table,
+    keys: &[Record],
+) -> Result<Vec<Record>, DatabaseError> {
+    let mut statement = table.select();
+    statement.push(format_args!(" WHERE ({}) IN (VALUES ", table.key_list()));
+    let mut before = "(";
+    for key in keys {
+        for (field, at) in key.0.iter().zip(&table.key) {
+            statement.push(before).push_bind(field.bound(table.columns[*at].content));
+            before = ", ";
+        }
+        before = "), (";
+    }
+    statement.push("))");
     table.push_order(&mut statement);
     Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
 }
@@ -232,7 +253,13 @@ impl Table {
         statement.push(")");
     }
 
-    pub(super) fn push_order(&self, statement: &mut Statement<'_>) {
+    /// Ends a statement that reads the next records.
+    pub(super) fn push_page(&self, statement: &mut Statement<'_>) {
+        self.push_order(statement);
+        statement.push(" LIMIT ").push_bind(PAGE);
+    }
+
+    fn push_order(&self, statement: &mut Statement<'_>) {
         statement.push(" ORDER BY ").push(self.key_list());
     }
 }

@@ -46,7 +46,9 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
         .create_if_missing(purpose != Purpose::Open)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
+        // What is restored comes in any order, and is checked at the end (`Filling::finish`): while one check waits, SQLite
+        // searches all tables for every record that comes.
+        .foreign_keys(!matches!(purpose, Purpose::Create { schema: Some(_) }))
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();

@@ -240,7 +240,7 @@ impl Connection {
 }
 
 /// The one token that the settings mean.
-fn find(context: &Pkcs11, settings: &TokenSettings) -> Result<(Slot, TokenInfo), TokenError> {
+pub(super) fn find(context: &Pkcs11, settings: &TokenSettings) -> Result<(Slot, TokenInfo), TokenError> {
     let slots = context.get_slots_with_token().map_err(TokenError::of_call(settings))?;
     // A slot that does not say what is in it is somebody else's.
     let all: Vec<(Slot, TokenInfo)> =

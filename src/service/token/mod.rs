@@ -9,6 +9,7 @@ mod error;
 mod settings;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub struct Token {
     pin: AuthPin,
     context: Pkcs11,
     link: RwLock<Link>,
+    /// Whether the last signature failed.
+    refuses: AtomicBool,
 }
 
 /// The connection, or why there is none, and since when.
@@ -47,7 +50,15 @@ impl Token {
         connection::start(&context, &settings.module)?;
         let connection = Connection::open(&context, settings, &pin)?;
         let link = Link { connection: Ok(connection), since: Instant::now() };
-        Ok(Self { settings: settings.clone(), pin, context, link: RwLock::new(link) })
+        let refuses = AtomicBool::new(false);
+        Ok(Self { settings: settings.clone(), pin, context, link: RwLock::new(link), refuses })
+    }
+
+    /// Whether the token is there. Logs nobody in, and needs no PIN.
+    pub fn look(settings: &TokenSettings) -> Result<(), TokenError> {
+        let context = connection::load(&settings.module)?;
+        connection::start(&context, &settings.module)?;
+        connection::find(&context, settings).map(|_| ())
     }
 
     /// Makes the key. Returns its SubjectPublicKeyInfo (DER).
@@ -65,12 +76,15 @@ impl Token {
 
     /// Signs a message with SHA-256: ECDSA as DER, or RSA PKCS #1 v1.5. Waits for the token.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, TokenError> {
-        self.insist(|connection| connection.sign(&self.settings, message))
+        let signed = self.insist(|connection| connection.sign(&self.settings, message));
+        self.refuses.store(signed.is_err(), Ordering::Relaxed);
+        signed
     }
 
-    /// Whether the key can be reached. Waits for the token.
-    pub fn check(&self) -> Result<(), TokenError> {
-        self.insist(|connection| connection.check(&self.settings))
+    /// Whether the key can be reached and, where the last signature failed, signs this message again. Waits for the token.
+    pub fn check(&self, message: &[u8]) -> Result<(), TokenError> {
+        self.insist(|connection| connection.check(&self.settings))?;
+        if self.refuses.load(Ordering::Relaxed) { self.sign(message).map(|_| ()) } else { Ok(()) }
     }
 
     /// What the token says of the key.

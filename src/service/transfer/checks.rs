@@ -23,7 +23,19 @@ pub(super) async fn check_root(
 
 /// Walks along the audit record. Returns how many entries it has, and the last one's hash.
 pub(super) async fn check_record(connection: &mut Connection) -> Result<(u64, String), TransferError> {
-    match audit::verify_on(connection).await? {
+    intact(audit::verify_on(connection).await?)
+}
+
+/// The same for what was added to a record.
+pub(super) async fn check_record_after(
+    connection: &mut Connection,
+    (entries, head): (u64, String),
+) -> Result<(u64, String), TransferError> {
+    intact(audit::verify_after(connection, entries, head).await?)
+}
+
+fn intact(verdict: Verdict) -> Result<(u64, String), TransferError> {
+    match verdict {
         Verdict::Intact { entries, head } => Ok((entries, head)),
         Verdict::Broken { sequence } => Err(TransferError::AuditBroken { sequence }),
     }

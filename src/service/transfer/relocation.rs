@@ -1,32 +1,41 @@
 //! Moves the database of an installation from its file to a server, while the service runs.
 //!
-//! First everything is copied as it was at one moment, and the service goes on. Then the right to write is taken, what
-//! changed meanwhile follows, and every row of one side is compared with the other. Nobody writes into the file any more
-//! from the commit on that says so; only after it the settings name the server. At every instant there is one database at
-//! most that takes writes, and a run that was interrupted is followed by one with the same command.
+//! First everything is copied as it was at one moment, and the service goes on; what changes meanwhile, the file keeps a log
+//! of. What changed follows, again and again, until it is little; then the right to write is taken, and the rest follows.
+//! Every row is read again on the other side and compared. Nobody writes into the file any more from the commit on that
+//! says so; only after it the settings name the server. At every instant there is one database at most that takes writes,
+//! and a run that was interrupted is followed by one with the same command.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::runtime::Builder;
 
-use super::checks::{check_record, check_root};
+use super::checks::{check_record, check_record_after, check_root};
 use super::settings_text::with_database;
-use super::tables::{Count, Digest};
-use super::{Contents, TransferError, Watch};
+use super::tables::Count;
+use super::{TransferError, Watch};
 use crate::kill_point;
 use crate::service::app::Clock;
 use crate::service::audit;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::config::{Home, Settings};
+use crate::service::db::changes::{self, Changes};
 use crate::service::db::filling::{self, Filling};
-use crate::service::db::records::{self, Table};
+use crate::service::db::records::{self, Record, Table};
 use crate::service::db::{Connection, Database, DatabaseError, Moment, Place, Transaction, close_for_good};
 use crate::service::files;
 
 /// For how long the right to write is asked for, again and again, while the service writes without a pause.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So few changes may follow while nobody can write: a fraction of a second.
+const FEW: u64 = 1_000;
+
+/// How often changes follow before, where more are made than can follow.
+const ROUNDS: usize = 10;
 
 /// Where the database goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +51,8 @@ pub struct Destination {
 pub struct Relocated {
     /// The server.
     pub place: String,
-    /// The tables as both sides have them; none where an interrupted run had moved them.
-    pub tables: Vec<Contents>,
+    /// How many records each table has on both sides; none where an interrupted run had moved them.
+    pub tables: BTreeMap<String, u64>,
     /// How many entries the audit record has there, and the last one's hash.
     pub audit: (u64, String),
     /// For how long nobody could write.
@@ -89,6 +98,9 @@ pub fn relocate(
     watch: Watch<'_>,
 ) -> Result<Relocated, TransferError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    Settings::load(home)?;
+    // Two at once would take the log of changes from each other: the second waits, and finds the database moved.
+    let _turn = files::wait_for_turn(&home.settings())?;
     let route = match Route::find(home, to) {
         Err(TransferError::OnServer { place }) => {
             return runtime.block_on(end_interrupted(home, to))?.ok_or(TransferError::OnServer { place });
@@ -167,7 +179,7 @@ impl Route {
             return Err(DatabaseError::Occupied { place: self.place.to_string() }.into());
         }
         target.close().await;
-        Ok(Relocated { place: self.place.to_string(), tables: Vec::new(), audit, held: Duration::ZERO })
+        Ok(Relocated { place: self.place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO })
     }
 
     /// The database that an interrupted run began to fill.
@@ -190,36 +202,65 @@ impl Route {
             Err(DatabaseError::Occupied { .. }) => self.open_begun().await?,
             target => target?,
         };
+        let mut begin = right_to_write(source).await?;
+        let found = records::tables(&mut begin).await?;
+        let logs = changes::start(&mut begin, &found).await?;
+        begin.commit().await?;
+        let tables = found.into_iter().zip(logs).map(|(table, changes)| Carried { table, changes, records: 0 });
+        let moved = self.carry(source, &target, tables.collect(), operator, clock, watch).await;
+        target.close().await;
+        if moved.is_err()
+            && let Ok(mut end) = source.write().await
+        {
+            // The next move would begin with it.
+            changes::stop(&mut end).await?;
+            end.commit().await?;
+        }
+        moved
+    }
+
+    async fn carry(
+        &self,
+        source: &Database,
+        target: &Database,
+        mut tables: Vec<Carried>,
+        operator: &Actor,
+        clock: &Clock,
+        watch: Watch<'_>,
+    ) -> Result<Relocated, TransferError> {
         let mut snapshot = source.snapshot().await?;
-        let found = records::tables(&mut snapshot).await?;
         let mut count = Count { watch, done: 0, of: 0 };
-        for table in &found {
-            // Once now, and once when nobody writes.
-            count.of += 2 * records::count(&mut snapshot, table).await?;
+        for Carried { table, .. } in &tables {
+            count.of += records::count(&mut snapshot, table).await?;
         }
         let mut filling = Filling::begin(target.write().await?).await?;
         filling.mark(true).await?;
-        copy_all(&mut snapshot, &mut filling, &found, &mut count).await?;
+        for (carried, like) in alike(&mut tables, &mut filling).await? {
+            carried.copy(&mut snapshot, &mut filling, &like, &mut count).await?;
+        }
+        let mut audit = check_record(filling.connection()).await?;
         kill_point::pass("move-copied");
         filling.finish(&records::last_numbers(&mut snapshot).await?).await?.commit().await?;
         drop(snapshot);
         kill_point::pass("move-begun");
 
-        let mut last = last_right_to_write(source).await?;
+        for _ in 0..ROUNDS {
+            let followed = follow(&mut *source.snapshot().await?, target, &mut tables, &mut audit).await?;
+            if followed <= FEW {
+                break;
+            }
+        }
+        let mut last = right_to_write(source).await?;
         let since = Instant::now();
         let detail = json!({ "to": self.place.to_string() });
         let now = Moment(clock.now().truncate_to_second());
         audit::record(&mut last, now, operator, Action::MoveDatabase, &Object::Everything, detail).await?;
-        let mut filling = Filling::begin(target.write().await?).await?;
-        let tables = copy_all(&mut last, &mut filling, &found, &mut count).await?;
-        let audit = check_record(filling.connection()).await?;
-        kill_point::pass("move-compared");
-        let last_numbers = records::last_numbers(&mut last).await?;
-        filling.finish(&last_numbers).await?.commit().await?;
+        follow(&mut last, target, &mut tables, &mut audit).await?;
         kill_point::pass("move-committed");
+        changes::stop(&mut last).await?;
         close_for_good(&mut last).await?;
         last.commit().await?;
-        target.close().await;
+        let tables = tables.into_iter().map(|carried| (carried.table.name, carried.records)).collect();
         Ok(Relocated { place: self.place.to_string(), tables, audit, held: since.elapsed() })
     }
 }
@@ -239,11 +280,11 @@ async fn end_interrupted(home: &Home, to: &Destination) -> Result<Option<Relocat
     let audit = check_record(&mut transaction).await?;
     filling::mark(&mut transaction, false).await?;
     transaction.commit().await?;
-    Ok(Some(Relocated { place: place.to_string(), tables: Vec::new(), audit, held: Duration::ZERO }))
+    Ok(Some(Relocated { place: place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO }))
 }
 
 /// The right to write, which others take again and again.
-async fn last_right_to_write(source: &Database) -> Result<Transaction, DatabaseError> {
+async fn right_to_write(source: &Database) -> Result<Transaction, DatabaseError> {
     let since = Instant::now();
     loop {
         match source.write().await {
@@ -253,54 +294,122 @@ async fn last_right_to_write(source: &Database) -> Result<Transaction, DatabaseE
     }
 }
 
-/// Makes all tables of one side like those of the other. Returns what both hold then.
-async fn copy_all(
+/// Has what changed since the last time follow. Returns how many changes there were.
+async fn follow(
     source: &mut Connection,
-    filling: &mut Filling,
-    found: &[Table],
-    count: &mut Count<'_>,
-) -> Result<Vec<Contents>, TransferError> {
-    let tables = records::tables(filling.connection()).await?;
-    let mut copied = Vec::new();
-    for table in found {
-        let like = tables.iter().find(|other| other.is_like(table));
-        let like = like.ok_or_else(|| TransferError::Differs { table: table.name.clone() })?;
-        copied.push(copy_table(source, filling, table, like, count).await?);
+    target: &Database,
+    tables: &mut [Carried],
+    audit: &mut (u64, String),
+) -> Result<u64, TransferError> {
+    let mut filling = Filling::follow(target.write().await?).await?;
+    let mut followed = 0;
+    for (carried, like) in alike(tables, &mut filling).await? {
+        followed += carried.follow(source, &mut filling, &like).await?;
     }
-    Ok(copied)
+    *audit = check_record_after(filling.connection(), audit.clone()).await?;
+    kill_point::pass("move-compared");
+    filling.finish(&records::last_numbers(source).await?).await?.commit().await?;
+    Ok(followed)
 }
 
-/// Makes a table like that of the other side, page by page, and reads each page again that was written to.
-async fn copy_table(
-    source: &mut Connection,
+/// Each table with the one of the other side that is like it.
+async fn alike<'a>(
+    tables: &'a mut [Carried],
     filling: &mut Filling,
-    table: &Table,
-    like: &Table,
-    count: &mut Count<'_>,
-) -> Result<Contents, TransferError> {
-    let mut digest = Digest::new();
-    let mut after = None;
-    loop {
-        let page = records::page(source, table, after.as_ref()).await?;
-        let (from, until) = (after.as_ref(), page.last());
-        let found = records::between(filling.connection(), like, from, until).await?;
-        if found != page {
-            let gone: Vec<_> =
-                found.iter().filter(|old| !page.iter().any(|record| table.same_key(record, old))).collect();
-            filling.remove(like, &gone).await?;
-            let changed: Vec<_> = page.iter().filter(|record| !found.contains(record)).cloned().collect();
-            filling.write(like, &changed).await?;
-            if records::between(filling.connection(), like, from, until).await? != page {
-                return Err(TransferError::Differs { table: table.name.clone() });
+) -> Result<Vec<(&'a mut Carried, Table)>, TransferError> {
+    let others = records::tables(filling.connection()).await?;
+    let like = |carried: &Carried| others.iter().find(|other| other.is_like(&carried.table)).cloned();
+    tables
+        .iter_mut()
+        .map(|carried| like(carried).ok_or_else(|| carried.differs()).map(|like| (carried, like)))
+        .collect()
+}
+
+/// A table that is moved.
+struct Carried {
+    table: Table,
+    /// What changes in it.
+    changes: Changes,
+    /// How many records the other side has.
+    records: u64,
+}
+
+impl Carried {
+    /// Makes the table of the other side like this one, page by page, and reads each page again that was written to.
+    async fn copy(
+        &mut self,
+        source: &mut Connection,
+        filling: &mut Filling,
+        like: &Table,
+        count: &mut Count<'_>,
+    ) -> Result<(), TransferError> {
+        let mut after = None;
+        loop {
+            let page = records::page(source, &self.table, after.as_ref()).await?;
+            let (from, until) = (after.as_ref(), page.last());
+            let found = records::between(filling.connection(), like, from, until).await?;
+            if self.adjust(filling, like, &found, &page).await?
+                && records::between(filling.connection(), like, from, until).await? != page
+            {
+                return Err(self.differs());
             }
+            self.records += page.len() as u64;
+            count.advance(page.len());
+            after = match page.into_iter().next_back() {
+                Some(record) => Some(record),
+                None => return Ok(()),
+            };
         }
-        for record in &page {
-            digest.add(record)?;
+    }
+
+    /// The same for the records that changed since the last time. Returns how many.
+    async fn follow(
+        &mut self,
+        source: &mut Connection,
+        filling: &mut Filling,
+        like: &Table,
+    ) -> Result<u64, TransferError> {
+        let position = self.changes.last(source).await?;
+        let (mut after, mut followed) = (None, 0);
+        loop {
+            let keys = self.changes.page(source, after.as_ref()).await?;
+            if keys.is_empty() {
+                self.changes.go_on_after(position);
+                return Ok(followed);
+            }
+            let page = records::with_keys(source, &self.table, &keys).await?;
+            let found = records::with_keys(filling.connection(), like, &keys).await?;
+            if self.adjust(filling, like, &found, &page).await?
+                && records::with_keys(filling.connection(), like, &keys).await? != page
+            {
+                return Err(self.differs());
+            }
+            self.records = self.records + page.len() as u64 - found.len() as u64;
+            followed += keys.len() as u64;
+            after = keys.into_iter().next_back();
         }
-        count.advance(page.len());
-        after = match page.into_iter().next_back() {
-            Some(record) => Some(record),
-            None => return Ok(digest.finish(table.clone())),
-        };
+    }
+
+    /// Writes and removes so that there is what is wanted instead of what was found. Returns whether anything was.
+    async fn adjust(
+        &self,
+        filling: &mut Filling,
+        like: &Table,
+        found: &[Record],
+        wanted: &[Record],
+    ) -> Result<bool, TransferError> {
+        if found == wanted {
+            return Ok(false);
+        }
+        let gone: Vec<_> =
+            found.iter().filter(|old| !wanted.iter().any(|record| self.table.same_key(record, old))).collect();
+        filling.remove(like, &gone).await?;
+        let changed: Vec<_> = wanted.iter().filter(|record| !found.contains(record)).cloned().collect();
+        filling.write(like, &changed).await?;
+        Ok(true)
+    }
+
+    fn differs(&self) -> TransferError {
+        TransferError::Differs { table: self.table.name.clone() }
     }
 }

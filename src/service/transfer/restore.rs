@@ -26,6 +26,7 @@ use crate::service::db::filling::Filling;
 use crate::service::db::records::{self, Table};
 use crate::service::db::{Database, DatabaseError, Moment, Place, crls, newest_schema};
 use crate::service::files::{self, FileError};
+use crate::service::token::{Token, TokenError, TokenSettings};
 
 /// How many records are written at once.
 const AT_ONCE: usize = 256;
@@ -58,6 +59,8 @@ pub struct Restored {
     pub place: String,
     /// The files that the settings name and that are not there.
     pub missing: Vec<PathBuf>,
+    /// The token with the issuing key, where it is in one, and why it is not to be found from here, if so.
+    pub token: Option<(TokenSettings, Option<TokenError>)>,
 }
 
 /// Makes an installation in a new home. Needs no passphrase. Blocks; not to be called from within a runtime.
@@ -98,7 +101,11 @@ pub fn restore(
     let settings = Settings::load(home)?;
     let named = settings.secret_files().chain(settings.key_opening_files());
     let missing = named.filter(|file| !home.folder().join(file).exists()).cloned().collect();
-    Ok(Restored { manifest, place: place.unwrap_or_default(), missing })
+    let token = settings.pkcs11.clone().map(|token| {
+        let fault = Token::look(&token).err();
+        (token, fault)
+    });
+    Ok(Restored { manifest, place: place.unwrap_or_default(), missing, token })
 }
 
 fn copy_files(from: &Path, manifest: &Manifest, home: &Home) -> Result<(), TransferError> {
