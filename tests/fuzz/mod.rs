@@ -109,4 +109,4 @@ macro_rules! each {
     };
 }
 
-each! { csr package settings answers manifest journal messages replies ocsp text }
+each! { csr package settings answers manifest journal messages replies query ocsp text }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use axum::extract::Query;
+use axum::http::Uri;
 use ptc_enroll::client::cli::{FieldArguments, MachineArguments, SubmitArguments};
 use ptc_enroll::client::config::{Config, ConfigError, ExternalFields, MachineFields};
 use ptc_enroll::client::error::Error;
@@ -20,11 +22,13 @@ use ptc_enroll::protocol::messages::{
 use ptc_enroll::protocol::package::{FILES, MANIFEST, Package};
 use ptc_enroll::protocol::problem::Problem;
 use ptc_enroll::protocol::request::{Kind, StoreScope};
-use ptc_enroll::protocol::rules::{Finding, check_csr, check_csr_key, csr_subject, read_csr};
+use ptc_enroll::protocol::rules::{Finding, check_csr, check_csr_again, check_csr_key, csr_subject, read_csr};
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::protocol::subject::{check_email, host_name, identity};
 use ptc_enroll::protocol::text::{acts_or_hides, ascii_line, csv_cell, printable};
 use ptc_enroll::service::ca::ocsp;
+use ptc_enroll::service::error::Refusal;
+use ptc_enroll::service::registration::{CertificateQuery, RequestQuery};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -43,7 +47,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "csr", accepts: csr },
     Target { name: "package", accepts: package },
     Target { name: "settings", accepts: settings },
@@ -52,6 +56,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "journal", accepts: journal },
     Target { name: "messages", accepts: messages },
     Target { name: "replies", accepts: replies },
+    Target { name: "query", accepts: query },
     Target { name: "ocsp", accepts: ocsp_request },
     Target { name: "text", accepts: text },
 ];
@@ -77,10 +82,11 @@ fn csr(input: &[u8], _: &Path) -> bool {
     }
     let mut accepted = false;
     for kind in Kind::ALL {
-        match check_csr(&der, &expectation(kind)) {
+        let expectation = expectation(kind);
+        // Whoever signed it: nobody but the holder of the key could sign a mutation.
+        match check_csr_again(&der, &expectation) {
             Ok(checked) => {
                 assert_eq!(checked.der(), der);
-                assert_eq!(Ok(checked.public_key()), key.as_deref().map_err(Vec::as_slice));
                 assert!(csr_subject(&der).is_some());
                 assert!(is_der(&der), "another reader of DER does not accept it");
                 for name in checked.dns_names() {
@@ -88,6 +94,13 @@ fn csr(input: &[u8], _: &Path) -> bool {
                 }
                 assert!(checked.emails().iter().all(|email| check_email(email).is_ok()));
                 assert!(checked.subject().to_distinguished_name().is_ok());
+            }
+            Err(findings) => assert_told(&findings),
+        }
+        match check_csr(&der, &expectation) {
+            Ok(checked) => {
+                assert!(check_csr_again(&der, &expectation).is_ok());
+                assert_eq!(Ok(checked.public_key()), key.as_deref().map_err(Vec::as_slice));
                 accepted = true;
             }
             Err(findings) => assert_told(&findings),
@@ -290,6 +303,17 @@ fn replies(input: &[u8], _: &Path) -> bool {
     ]
     .map(|reads| reads(input))
     .contains(&true)
+}
+
+/// The query of a manager's list.
+fn query(input: &[u8], _: &Path) -> bool {
+    let Ok(uri) = Uri::try_from([b"/?", input].concat()) else { return false };
+    let requests = Query::<RequestQuery>::try_from_uri(&uri);
+    let certificates = Query::<CertificateQuery>::try_from_uri(&uri);
+    for error in [requests.as_ref().err(), certificates.as_ref().err()].into_iter().flatten() {
+        assert_shown(&Refusal::malformed(error.body_text()).to_string());
+    }
+    requests.is_ok() || certificates.is_ok()
 }
 
 /// An OCSP request.
