@@ -19,6 +19,7 @@ use crate::locales::{Language, Text};
 use crate::protocol::messages::{Contact, DESCRIPTION_LIMIT, MACHINE_FIELD_LIMIT, MachineDetails, TELEPHONE_LIMIT};
 use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::{self, BadName};
+use crate::protocol::text::shortened;
 
 /// No answers file is larger, in bytes; a device or pipe in its place must not take all memory.
 const ANSWERS_LIMIT: u64 = 256 * 1024;
@@ -420,21 +421,15 @@ fn check_text(field: &'static str, value: &str, limit: usize) -> Result<(), Conf
     }
 }
 
+/// The most characters of a value, line or name in an error.
+pub(super) const SHOWN: usize = 100;
+
 fn too_long(field: &'static str, value: &str, limit: usize) -> ConfigError {
     invalid(field, value, Text::new("wanted-at-most").with("limit", limit))
 }
 
 fn invalid(field: &'static str, value: &str, expected: Text) -> ConfigError {
-    ConfigError::Invalid { field, value: shortened(value), expected }
-}
-
-/// As much of a text as tells which one it is: no mistake fills a screen.
-pub(super) fn shortened(text: &str) -> String {
-    const SHOWN: usize = 100;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    ConfigError::Invalid { field, value: shortened(value, SHOWN).into_owned(), expected }
 }
 
 /// What is wrong with TOML, with its line; the line itself only where it is one that a person wrote.
@@ -442,7 +437,7 @@ fn toml_reason(error: &toml::de::Error) -> String {
     const LONGEST: usize = 1_000;
     let reason = error.to_string();
     match reason.lines().next() {
-        Some(place) if reason.len() > LONGEST => format!("{place}: {}", shortened(error.message())),
+        Some(place) if reason.len() > LONGEST => format!("{place}: {}", shortened(error.message(), SHOWN)),
         _ => reason.trim_end().replace('\n', " "),
     }
 }

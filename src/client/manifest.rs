@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use super::config::{ConfigError, ExternalFields, check_detail, shortened};
+use super::config::{ConfigError, ExternalFields, SHOWN, check_detail};
 use crate::locales::{Language, Text};
+use crate::protocol::text::shortened;
 
 /// No manifest is larger, in bytes: room for 100,000 servers with every detail short.
 const LIMIT: u64 = 16 * 1024 * 1024;
@@ -177,7 +178,7 @@ impl Reader<'_> {
                 None => {
                     let known = COLUMNS.map(|column| column.name).join(", ");
                     let text = Text::new("manifest-column-unknown").with("known", known);
-                    self.mistake(line, Some(&shortened(&name)), text);
+                    self.mistake(line, Some(&shortened(&name, SHOWN)), text);
                 }
             }
         }

@@ -19,7 +19,7 @@ use super::csr_form::{characters, is_binary_private_key, is_pem_private_key, is_
 use super::der::{self, NotDer};
 use super::request::Kind;
 use super::subject::{NameFormat, Subject};
-use super::text::printable;
+use super::text::{printable, shortened};
 
 /// The largest CSR that is read, in bytes. One with RSA-4096 and every field filled is under 3 KiB.
 pub const CSR_LIMIT: usize = 64 * 1024;
@@ -57,15 +57,10 @@ pub struct Finding {
 impl Finding {
     /// A finding; what was found is cut to a length that can be shown, and made safe to show.
     pub fn new(rule: Rule, field: impl Into<String>, found: impl AsRef<str>, expected: impl Into<String>) -> Self {
-        let found = found.as_ref();
-        let mut shown: String = found.chars().take(200).collect();
-        if shown.len() < found.len() {
-            shown.push('…');
-        }
         Self {
             rule: rule.as_str().to_owned(),
             field: field.into(),
-            found: printable(&shown).into_owned(),
+            found: printable(&shortened(found.as_ref(), 200)).into_owned(),
             expected: expected.into(),
         }
     }

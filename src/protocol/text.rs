@@ -24,6 +24,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// As much of a text as tells which one it is, at most so many characters: no mistake fills a screen.
+pub fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 /// Whether a character acts on a terminal or cannot be seen.
 pub fn acts_or_hides(character: char) -> bool {
     character.is_control()

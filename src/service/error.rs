@@ -13,6 +13,7 @@ use crate::locales::{self, Language, Text};
 use crate::protocol::problem::{Problem, ProblemCode};
 use crate::protocol::request::{Kind, RequestNumber};
 use crate::protocol::rules::Finding;
+use crate::protocol::text::shortened;
 
 /// How long a caller waits when the service cannot answer.
 const BUSY: Duration = Duration::from_secs(5);
@@ -101,9 +102,10 @@ impl Refusal {
         Self { code, text, findings: Vec::new(), retry_after: None }
     }
 
-    /// The body or the query is not what the API describes.
+    /// The body or the query is not what the API describes. The answer does not repeat all of a name that nobody knows.
     pub fn malformed(detail: impl std::fmt::Display) -> Self {
-        Self::new(ProblemCode::Malformed, Text::new("problem-malformed").with("detail", detail))
+        let detail = detail.to_string();
+        Self::new(ProblemCode::Malformed, Text::new("problem-malformed").with("detail", shortened(&detail, 1_000)))
     }
 
     /// No credentials, or none that are known.

@@ -31,7 +31,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
 
 // DER whose lengths are wrong is refused at its first byte: every other mutation knows how it is built.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         return fuzzer_mutate(data, size, max_size);
     }
     let mutated = mutate(&mut Chance(seed.into()), &[data[..size].to_vec()]);
