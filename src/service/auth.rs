@@ -191,6 +191,8 @@ actions! {
     Restore = "service.restore";
     /// Move the service's database to a server.
     MoveDatabase = "service.move-database";
+    /// Encrypt the CA's keys, under another passphrase too, or take the encryption off.
+    ProtectKeys = "service.protect-keys";
 }
 
 /// What it is asked of.

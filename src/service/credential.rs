@@ -236,17 +236,35 @@ pub(crate) fn write(
     write_chain(folder, name, chain)
 }
 
-/// Writes the keys of these names anew where they are not yet under the new passphrase, or plain without one. The old
-/// one opens those that are encrypted; a key that is not there is kept elsewhere. Returns the files that were replaced.
+/// Key files with what is to take their places.
+pub struct Replacements(Vec<(PathBuf, Zeroizing<String>)>);
+
+impl Replacements {
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Replaces the files, each as a whole, and returns which they are.
+    pub fn write(self) -> Result<Vec<PathBuf>, FileError> {
+        for (path, text) in &self.0 {
+            kill_point::pass("keys.before-replace");
+            files::replace_secret(path, text.as_bytes())?;
+        }
+        Ok(self.0.into_iter().map(|(path, _)| path).collect())
+    }
+}
+
+/// The keys of these names as they are to be written where they are not yet under the new passphrase, or plain without
+/// one. The old one opens those that are encrypted; a key that is not there is kept elsewhere.
 ///
-/// Nothing is written before every key is open, each file is replaced as a whole, and whoever was interrupted goes on
-/// with the same call.
+/// Every key is open before any is written, and whoever was interrupted goes on with the same call.
 pub(crate) fn protect(
     folder: &Path,
     names: &[&str],
     old: Option<&Passphrase>,
     new: Option<&Passphrase>,
-) -> Result<Vec<PathBuf>, CredentialError> {
+) -> Result<Replacements, CredentialError> {
     let mut replacements = Vec::new();
     for path in names.iter().map(|name| key_path(folder, name)) {
         let text = match files::read_secret(&path) {
@@ -265,11 +283,7 @@ pub(crate) fn protect(
         }
         replacements.push((path, text));
     }
-    for (path, text) in &replacements {
-        kill_point::pass("keys.before-replace");
-        files::replace_secret(path, text.as_bytes())?;
-    }
-    Ok(replacements.into_iter().map(|(path, _)| path).collect())
+    Ok(Replacements(replacements))
 }
 
 fn write_key(folder: &Path, name: &str, key: &KeyPair, passphrase: Option<&Passphrase>) -> Result<(), CredentialError> {

@@ -1,8 +1,10 @@
 //! Makes an installation: settings, database, CA, the listeners' certificate, the package signer, the first manager.
 //!
 //! The home appears whole or not at all. The first manager's folder is filled before; where it is there and the home is
-//! not, an installation was interrupted, and the next one goes on with the key in it.
+//! not, an installation was interrupted, and the next one goes on with the key in it. A database on a server has no other
+//! name to be filled under: it is marked as unfinished, and emptied by the next one.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +13,12 @@ use tokio::runtime::Builder;
 use super::app::{App, Clock, OpenError};
 use super::audit;
 use super::auth::{Action, Actor, Object};
-use super::ca::{Algorithm, Ca, CaError, Profile, Serial, Template};
+use super::ca::{Algorithm, Ca, CaError, Profile, Serial, Template, root_certificate};
 use super::config::{Home, Settings, SettingsError, host};
 use super::credential::CredentialError;
 use super::db::certificates::{self, Holder};
-use super::db::{Database, DatabaseError, Moment, Place};
+use super::db::filling::{self, Filling, Unfinished};
+use super::db::{Database, DatabaseError, Moment, Place, records};
 use super::error::Failure;
 use super::files::{self, FileError};
 use super::handover;
@@ -117,17 +120,54 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
     let mut installed = None;
     let take_back = |remains: &Path| {
         // A certificate of a CA that never came to its place opens nothing, and goes with it; the key stays.
-        match Ca::read_issuing(&Home::new(remains).ca()) {
-            Some(issuing) => Ok(handover::take_back(&plan.manager_out, &issuing)?),
-            None => Ok(()),
-        }
+        let remains = Home::new(remains);
+        let Some(issuing) = Ca::read_issuing(&remains.ca()) else { return Ok(()) };
+        handover::take_back(&plan.manager_out, &issuing)?;
+        runtime.block_on(take_back_records(&remains, &plan.settings.place(home)?))
     };
     files::create_folder_after(home.folder(), take_back, |staging| {
         installed = Some(runtime.block_on(fill(&Home::new(staging), plan, clock))?);
         Ok::<(), InstallError>(())
     })?;
+    runtime.block_on(finish(&plan.settings.place(home)?))?;
     // The folder was filled, or there was an error before.
     installed.ok_or_else(|| InstallError::Registration(Failure::Inconsistent { what: "the installation" }))
+}
+
+/// Empties a database on a server that an interrupted installation filled: the CA that its record tells of is the one in
+/// the remains, and never came to its place.
+async fn take_back_records(remains: &Home, place: &Place) -> Result<(), InstallError> {
+    // A file lies among the remains.
+    let Place::Server(_) = place else { return Ok(()) };
+    let database = match Database::open(place).await {
+        Err(DatabaseError::Empty { .. }) => return Ok(()),
+        database => database?,
+    };
+    let mut transaction = database.write().await?;
+    let root = sha256_hex(&root_certificate(&remains.ca())?);
+    let is_of_remains = filling::is_marked(&mut transaction, Unfinished::Installation).await?
+        && audit::installed_root(&mut transaction).await? == Some(root);
+    if is_of_remains {
+        let mut filling = Filling::begin(transaction).await?;
+        for table in records::tables(filling.connection()).await? {
+            filling.clear(&table).await?;
+        }
+        filling.finish(&BTreeMap::new()).await?.commit().await?;
+    }
+    database.close().await;
+    Ok(())
+}
+
+/// Says of a database on a server that it is an installation's from now on.
+async fn finish(place: &Place) -> Result<(), InstallError> {
+    let Place::Server(_) = place else { return Ok(()) };
+    kill_point::pass("init.before-mark");
+    let database = Database::open(place).await?;
+    let mut transaction = database.write().await?;
+    filling::mark(&mut transaction, None).await?;
+    transaction.commit().await?;
+    database.close().await;
+    Ok(())
 }
 
 async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, InstallError> {
@@ -189,6 +229,7 @@ async fn certify_itself(
     if audit::installed_root(&mut transaction).await?.is_some() {
         return Err(DatabaseError::Occupied { place: plan.settings.place(home)?.to_string() }.into());
     }
+    filling::mark(&mut transaction, Some(Unfinished::Installation)).await?;
     let detail = audit::installation(ca.root(), environment);
     audit::record(&mut transaction, now, operator, Action::Install, &Object::Everything, detail).await?;
     let listeners = record_certificate(&issuer, &mut transaction, &listeners, Holder::Service, None).await?;

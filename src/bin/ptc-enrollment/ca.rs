@@ -2,8 +2,11 @@
 
 use ptc_enroll::locales::Text;
 use ptc_enroll::protocol::secret::sha256_hex;
+use ptc_enroll::service::audit;
+use ptc_enroll::service::auth::{Action, Object};
 use ptc_enroll::service::ca::{Ca, KeyFile, KeyPlace};
 use ptc_enroll::service::config::Settings;
+use ptc_enroll::service::db::{Database, Moment};
 use ptc_enroll::service::private_key::Passphrase;
 use serde_json::json;
 
@@ -12,7 +15,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::yes_no;
 
-pub(crate) fn run(context: &Context, command: CaCommand) -> Result<(), CommandError> {
+pub(crate) async fn run(context: &Context, command: CaCommand) -> Result<(), CommandError> {
     let home = &context.home;
     let settings = Settings::load(home)?;
     let (name, file) = match command {
@@ -23,7 +26,11 @@ pub(crate) fn run(context: &Context, command: CaCommand) -> Result<(), CommandEr
     let named = settings.ca_passphrase_file.as_ref().map(|file| home.folder().join(file));
     let old = settings.ca_passphrase(home)?;
     let new = file.as_deref().map(Passphrase::read).transpose()?;
-    let replaced = Ca::protect_keys(&home.ca(), old.as_ref(), new.as_ref())?;
+    let keys = Ca::protect_keys(&home.ca(), old.as_ref(), new.as_ref())?;
+    if !keys.is_empty() {
+        record(context, &settings, new.is_some()).await?;
+    }
+    let replaced = keys.write()?;
     let replaced: Vec<_> = replaced.iter().map(|path| path.display().to_string()).collect();
     context.output.result(name, &json!({ "replaced": replaced, "encrypted": new.is_some() }), || {
         let done = if new.is_some() { "ca-key-encrypted" } else { "ca-key-decrypted" };
@@ -40,6 +47,17 @@ pub(crate) fn run(context: &Context, command: CaCommand) -> Result<(), CommandEr
         }
         texts.into_iter().map(|text| context.output.say(text) + "\n").collect()
     })
+}
+
+/// Puts on record what is about to be done to the keys. Whoever is interrupted after that says so again with the next call.
+async fn record(context: &Context, settings: &Settings, encrypted: bool) -> Result<(), CommandError> {
+    let database = Database::open(&settings.place(&context.home)?).await?;
+    let mut transaction = database.write().await?;
+    let (now, detail) = (Moment(context.clock.now().truncate_to_second()), json!({ "encrypted": encrypted }));
+    audit::record(&mut transaction, now, &context.operator(), Action::ProtectKeys, &Object::Everything, detail).await?;
+    transaction.commit().await?;
+    database.close().await;
+    Ok(())
 }
 
 /// Where the keys are. The issuing key is used once to see that it fits.

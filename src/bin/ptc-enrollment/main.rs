@@ -64,7 +64,7 @@ fn run(context: &Context, command: Command) -> Result<(), CommandError> {
         Command::Request(command) => thread()?.block_on(request::run(context, command)),
         Command::Certificate(command) => thread()?.block_on(certificate::run(context, command)),
         Command::Crl(command) => thread()?.block_on(crl::run(context, command)),
-        Command::Ca(command) => ca::run(context, command),
+        Command::Ca(command) => thread()?.block_on(ca::run(context, command)),
         Command::Audit(command) => thread()?.block_on(audit::run(context, command)),
         Command::Backup(arguments) => backup::run(context, &arguments),
         Command::Database(command) => database::run(context, command),

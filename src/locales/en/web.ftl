@@ -228,6 +228,7 @@ action-package-disable = Install package ended
 action-service-install = Installation made
 action-service-restore = Restored from a backup
 action-service-move-database = Database moved to a server
+action-service-protect-keys = Encryption of the CA’s keys changed
 
 shown-month = { $month ->
     [1] Jan

@@ -228,6 +228,7 @@ action-package-disable = Paquet d’installation terminé
 action-service-install = Installation faite
 action-service-restore = Restauration d’une sauvegarde
 action-service-move-database = Base de données déplacée vers un serveur
+action-service-protect-keys = Chiffrement des clés de l’autorité modifié
 
 shown-month = { $month ->
     [1] janv.

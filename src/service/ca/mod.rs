@@ -34,7 +34,7 @@ pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
 pub(in crate::service) use self::times::middle;
 pub use super::credential::Algorithm;
-use super::credential::{self, Credential, CredentialError};
+use super::credential::{self, Credential, CredentialError, Replacements};
 use super::files::{self, FileError};
 use super::private_key::Passphrase;
 use super::token::TokenError;
@@ -179,15 +179,15 @@ impl Ca {
         credential::read_chain(folder, ISSUING).ok()?.first().map(|certificate| certificate.to_vec())
     }
 
-    /// Encrypts root and issuing key under the new passphrase, or takes the encryption off without one; the old one opens
-    /// them. Returns the files that were replaced: none where it was done already. A service that runs goes on.
+    /// Root and issuing key encrypted under the new passphrase, or plain without one, to be written; the old one opens
+    /// them. Nothing where they are so already. A service that runs goes on.
     ///
     /// Interrupted, it goes on with the same call; the issuing key is under the one passphrase or the other.
     pub fn protect_keys(
         folder: &Path,
         old: Option<&Passphrase>,
         new: Option<&Passphrase>,
-    ) -> Result<Vec<PathBuf>, CredentialError> {
+    ) -> Result<Replacements, CredentialError> {
         credential::protect(folder, &[ROOT, ISSUING], old, new)
     }
 

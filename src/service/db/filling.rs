@@ -8,8 +8,23 @@ use std::collections::BTreeMap;
 use super::records::{Content, Record, Table};
 use super::{Connection, DatabaseError, Engine, Statement, Transaction, on, row_groups, run};
 
-/// Stands beside the audit record until everything that is moved is there.
-const UNFINISHED: &str = "PTC Enroll: being filled by “database move”, nobody’s yet";
+/// What a database on a server is nobody's for yet. It stands beside the audit record until all is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A database that is being moved there.
+    Move,
+    /// An installation that is being made.
+    Installation,
+}
+
+impl Unfinished {
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Move => "PTC Enroll: being filled by “database move”, nobody’s yet",
+            Self::Installation => "PTC Enroll: being filled by “init”, nobody’s yet",
+        }
+    }
+}
 
 /// A transaction that is being filled; it ends without effect where it is dropped.
 #[derive(Debug)]
@@ -117,9 +132,15 @@ impl Filling {
         Ok(())
     }
 
-    /// Says of a database on a server, from the commit on, that it is being filled and nobody's yet; or that it is done.
-    pub async fn mark(&mut self, unfinished: bool) -> Result<(), DatabaseError> {
-        mark(&mut self.transaction, unfinished).await
+    /// Takes all records of a table away, and its numbers begin anew. The table is one of this database, which is on a
+    /// server.
+    pub async fn clear(&mut self, table: &Table) -> Result<(), DatabaseError> {
+        run(&mut self.transaction, &format!(r#"TRUNCATE "{}" RESTART IDENTITY"#, table.name)).await
+    }
+
+    /// Says of a database on a server, from the commit on, that it is being filled and nobody's yet.
+    pub async fn mark(&mut self, unfinished: Unfinished) -> Result<(), DatabaseError> {
+        mark(&mut self.transaction, Some(unfinished)).await
     }
 
     /// Makes what is made of the records, and checks what points from one to another. What it returns is to be committed.
@@ -149,17 +170,21 @@ async fn check_between_records(connection: &mut Connection) -> Result<(), Databa
     }
 }
 
-/// Says of a database on a server that it is being filled and nobody's yet; or that it is done.
-pub async fn mark(connection: &mut Connection, unfinished: bool) -> Result<(), DatabaseError> {
-    let mark = if unfinished { format!("'{UNFINISHED}'") } else { "NULL".to_owned() };
+/// Says of a database on a server that it is being filled and nobody's yet; or that it is done. Of a file it says nothing:
+/// a file is filled under another name.
+pub async fn mark(connection: &mut Connection, unfinished: Option<Unfinished>) -> Result<(), DatabaseError> {
+    if connection.engine() == Engine::Sqlite {
+        return Ok(());
+    }
+    let mark = unfinished.map_or_else(|| "NULL".to_owned(), |unfinished| format!("'{}'", unfinished.mark()));
     run(connection, &format!("COMMENT ON TABLE audit IS {mark}")).await
 }
 
-/// Whether a database on a server was marked as being filled.
-pub async fn is_marked(connection: &mut Connection) -> Result<bool, DatabaseError> {
+/// Whether a database on a server was marked as being filled in this way.
+pub async fn is_marked(connection: &mut Connection, unfinished: Unfinished) -> Result<bool, DatabaseError> {
     let statement = Statement::new("SELECT obj_description('audit'::regclass, 'pg_class')");
     let (mark,): (Option<String>,) = on!(connection, statement.query_as().fetch_one(connection).await?);
-    Ok(mark.as_deref() == Some(UNFINISHED))
+    Ok(mark.as_deref() == Some(unfinished.mark()))
 }
 
 /// It takes what it takes, and nobody else uses this database.

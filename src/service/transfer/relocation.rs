@@ -23,7 +23,7 @@ use crate::service::audit;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::config::{Home, Settings};
 use crate::service::db::changes::{self, Changes};
-use crate::service::db::filling::{self, Filling};
+use crate::service::db::filling::{self, Filling, Unfinished};
 use crate::service::db::records::{self, Record, Table};
 use crate::service::db::{Connection, Database, DatabaseError, Moment, Place, Transaction, close_for_good};
 use crate::service::files;
@@ -164,7 +164,7 @@ impl Route {
     async fn unmark(&self) -> Result<(), TransferError> {
         let target = Database::open(&self.place).await?;
         let mut transaction = target.write().await?;
-        filling::mark(&mut transaction, false).await?;
+        filling::mark(&mut transaction, None).await?;
         transaction.commit().await?;
         target.close().await;
         Ok(())
@@ -185,7 +185,7 @@ impl Route {
     /// The database that an interrupted run began to fill.
     async fn open_begun(&self) -> Result<Database, TransferError> {
         let target = Database::open(&self.place).await?;
-        match filling::is_marked(&mut *target.read().await?).await? {
+        match filling::is_marked(&mut *target.read().await?, Unfinished::Move).await? {
             true => Ok(target),
             false => Err(DatabaseError::Occupied { place: self.place.to_string() }.into()),
         }
@@ -234,7 +234,7 @@ impl Route {
             count.of += records::count(&mut snapshot, table).await?;
         }
         let mut filling = Filling::begin(target.write().await?).await?;
-        filling.mark(true).await?;
+        filling.mark(Unfinished::Move).await?;
         for (carried, like) in alike(&mut tables, &mut filling).await? {
             carried.copy(&mut snapshot, &mut filling, &like, &mut count).await?;
         }
@@ -274,11 +274,11 @@ async fn end_interrupted(home: &Home, to: &Destination) -> Result<Option<Relocat
     let place = settings.place(home)?;
     let target = Database::open(&place).await?;
     let mut transaction = target.write().await?;
-    if !filling::is_marked(&mut transaction).await? {
+    if !filling::is_marked(&mut transaction, Unfinished::Move).await? {
         return Ok(None);
     }
     let audit = check_record(&mut transaction).await?;
-    filling::mark(&mut transaction, false).await?;
+    filling::mark(&mut transaction, None).await?;
     transaction.commit().await?;
     Ok(Some(Relocated { place: place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO }))
 }
