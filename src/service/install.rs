@@ -143,18 +143,25 @@ async fn take_back_records(remains: &Home, place: &Place) -> Result<(), InstallE
         Err(DatabaseError::Empty { .. }) => return Ok(()),
         database => database?,
     };
-    let mut transaction = database.write().await?;
     let root = sha256_hex(&root_certificate(&remains.ca())?);
-    let is_of_remains = filling::is_marked(&mut transaction, Unfinished::Installation).await?
-        && audit::installed_root(&mut transaction).await? == Some(root);
-    if is_of_remains {
-        let mut filling = Filling::begin(transaction).await?;
-        for table in records::tables(filling.connection()).await? {
-            filling.clear(&table).await?;
-        }
-        filling.finish(&BTreeMap::new()).await?.commit().await?;
-    }
+    empty_where_begun(&database, root).await?;
     database.close().await;
+    Ok(())
+}
+
+/// Empties a database where an installation with this root began and did not come to its end.
+async fn empty_where_begun(database: &Database, root: String) -> Result<(), InstallError> {
+    let mut transaction = database.write().await?;
+    if !filling::is_marked(&mut transaction, Unfinished::Installation).await?
+        || audit::installed_root(&mut transaction).await? != Some(root)
+    {
+        return Ok(());
+    }
+    let mut filling = Filling::begin(transaction).await?;
+    for table in records::tables(filling.connection()).await? {
+        filling.clear(&table).await?;
+    }
+    filling.finish(&BTreeMap::new()).await?.commit().await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,14 +28,23 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs a command to its end; a signal counts as code -1.
+    /// Runs a command to its end; a signal counts as code -1. It writes to files: a pipe would end with the last program
+    /// that holds it, and some start others that stay, as Wine its services.
     pub fn of(command: &mut Command) -> Self {
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        output::keep_of(command.get_program(), &[&output.stdout, &output.stderr]);
+        let mut files = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        let [stdout, stderr] = files.each_ref().map(|file| file.try_clone().unwrap());
+        let status = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).status().unwrap();
+        let [stdout, stderr] = files.each_mut().map(|file| {
+            let mut written = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut written).unwrap();
+            written
+        });
+        output::keep_of(command.get_program(), &[&stdout, &stderr]);
         Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
         }
     }
 

@@ -58,10 +58,6 @@ impl Windows {
         let windows = Self { folder, home };
         // Stays between two programs, as Windows does: what it does not write, such as rights on a key, stays with it.
         windows.server("--persistent");
-        // The services that Wine starts with the first program would hold the pipes of that program open.
-        let mut first = windows.program("cmd.exe");
-        first.args(["/c", "exit"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(first.status().unwrap().success());
         windows
     }
 
