@@ -1,28 +1,41 @@
 //! The same work on many things, on all processors.
 
 use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// More threads than this gain nothing: the disk and the network are shared.
 const THREADS: usize = 8;
 
+/// So many shares for each thread: one whose processor has other things to do takes fewer.
+const SHARES: usize = 8;
+
 /// What `work` makes of each item, in the order of the items. `least` is how many items are worth a thread.
 pub fn map<T: Sync, R: Send>(items: &[T], least: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let processors = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    let share = items.len().div_ceil(processors).max(least).max(1);
-    let mut shares = items.chunks(share);
-    let own = shares.next().unwrap_or_default();
-    let work = &work;
-    thread::scope(|scope| {
-        let others: Vec<_> =
-            shares.map(|share| scope.spawn(move || share.iter().map(work).collect::<Vec<R>>())).collect();
-        let mut results: Vec<R> = own.iter().map(work).collect();
+    let threads = items.len().div_ceil(least.max(1)).clamp(1, processors);
+    let share = items.len().div_ceil(threads * SHARES).max(1);
+    let shares: Vec<&[T]> = items.chunks(share).collect();
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let position = next.fetch_add(1, Ordering::Relaxed);
+            let Some(share) = shares.get(position) else { return done };
+            done.push((position, share.iter().map(&work).collect::<Vec<R>>()));
+        }
+    };
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
+        let mut done = take();
         for other in others {
             // A panic over there is one here.
-            results.extend(other.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
+            done.extend(other.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
         }
-        results
-    })
+        done
+    });
+    done.sort_unstable_by_key(|(position, _)| *position);
+    done.into_iter().flat_map(|(_, results)| results).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //!
 //! A process takes a bulk decision for a while, and no other one works on it then. That only spares work twice: what makes
 //! it happen once is that a part is written only where the bulk decision is as far as its worker knows it to be. While one
-//! part is written, the next one is made ready; what was signed is added to the record with the decisions of the next part.
+//! part is written, the one before it is signed and the one after it made ready; what was signed is added to the record
+//! with the decisions of a later part.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +37,17 @@ struct Part {
     weighed: Result<Vec<Result<Weighed, Failure>>, Refusal>,
 }
 
+/// What is being signed, kept from others until it is in the record.
+struct Signing<'a> {
+    task: JoinHandle<Vec<Signed>>,
+    held: Held<'a>,
+}
+
 /// What is signed and not in the record yet, kept from others until it is.
 #[derive(Default)]
 struct Unrecorded<'a> {
     signed: Vec<Signed>,
-    _held: Option<Held<'a>>,
+    held: Vec<Held<'a>>,
 }
 
 /// A bulk decision that this process works on.
@@ -50,6 +57,7 @@ struct Work<'a> {
     verdict: Verdict,
     /// How many requests had their turn.
     done: i64,
+    signing: Option<Signing<'a>>,
     unrecorded: Unrecorded<'a>,
 }
 
@@ -68,14 +76,12 @@ impl App {
                 _ => Verdict::Approve,
             };
             let done = row.done();
-            let mut work = Work { app: self, row, verdict, done, unrecorded: Unrecorded::default() };
+            let mut work = Work { app: self, row, verdict, done, signing: None, unrecorded: Unrecorded::default() };
             work.go_on(stopped).await?;
-            if *stopped.borrow() {
-                // Others may go on at once.
-                let mut transaction = self.database.write().await?;
-                self.complete_within(&mut transaction, &work.unrecorded.signed.iter().collect::<Vec<_>>()).await?;
-                bulk::release(&mut transaction, &self.process).await?;
-                return Ok(transaction.commit().await?);
+            let stops = *stopped.borrow();
+            work.leave(stops).await?;
+            if stops {
+                return Ok(());
             }
         }
         Ok(())
@@ -138,6 +144,7 @@ impl<'a> Work<'a> {
         let mut transaction = app.database.write().await?;
         let Some(actor) = self.resume(&mut transaction).await? else {
             transaction.commit().await?;
+            self.unrecorded = Unrecorded::default();
             return Ok(false);
         };
         let decided = app.decide_within(&mut transaction, &actor, &self.verdict, &asked, weighed?).await?;
@@ -152,15 +159,45 @@ impl<'a> Work<'a> {
             let range = (first.position, last.position);
             bulk::note(&mut transaction, self.row.id, range, self.verdict.word(), &refused).await?;
         }
-        let recorded = decided.recorded();
-        let held = app.hold(&recorded);
+        let held = app.hold(&decided.recorded());
         kill_point::pass("bulk.before-part");
         transaction.commit().await?;
         kill_point::pass("bulk.after-part");
         self.done += i64::try_from(items.len()).unwrap_or(i64::MAX);
-        self.unrecorded = Unrecorded { signed: app.signed(&recorded), _held: Some(held) };
-        kill_point::pass("bulk.after-sign");
+        self.unrecorded = Unrecorded::default();
+        self.gather().await;
+        let app = app.clone();
+        let task = tokio::task::spawn_blocking(move || app.signed(&decided.recorded()));
+        self.signing = Some(Signing { task, held });
         Ok(true)
+    }
+
+    /// Waits for what is being signed, which enters the record with the next transaction.
+    async fn gather(&mut self) {
+        let Some(Signing { task, held }) = self.signing.take() else { return };
+        // A panic is said by the task itself; what it left unsigned, another round signs.
+        self.unrecorded.signed.extend(task.await.unwrap_or_default());
+        self.unrecorded.held.push(held);
+        kill_point::pass("bulk.after-sign");
+    }
+
+    /// Adds what is left to the record. Where the service stops, others may go on at once.
+    async fn leave(mut self, stops: bool) -> Result<(), Failure> {
+        self.gather().await;
+        if self.unrecorded.signed.is_empty() && !stops {
+            return Ok(());
+        }
+        let mut transaction = self.app.database.write().await?;
+        self.record_signed(&mut transaction).await?;
+        if stops {
+            bulk::release(&mut transaction, &self.app.process).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn record_signed(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        let signed: Vec<&Signed> = self.unrecorded.signed.iter().collect();
+        self.app.complete_within(transaction, &signed).await.map(drop)
     }
 
     /// Notes that a request could not be decided on for a reason that is nobody's but the service's.
@@ -180,6 +217,7 @@ impl<'a> Work<'a> {
 
     /// Ends what has no request left.
     async fn finish(&mut self) -> Result<(), Failure> {
+        self.gather().await;
         let mut transaction = self.app.database.write().await?;
         if self.resume(&mut transaction).await?.is_some() {
             self.end(&mut transaction, BulkState::Finished, None).await?;
@@ -194,8 +232,7 @@ impl<'a> Work<'a> {
     /// Adds what was signed to the record, and says who decides: nobody where the bulk decision ended meanwhile, or ends
     /// now because its maker may not decide any more.
     async fn resume(&self, transaction: &mut Transaction) -> Result<Option<Actor>, Failure> {
-        let signed: Vec<&Signed> = self.unrecorded.signed.iter().collect();
-        self.app.complete_within(transaction, &signed).await?;
+        self.record_signed(transaction).await?;
         let (id, process) = (self.row.id, &self.app.process);
         if !bulk::keep(transaction, id, process, self.done, self.app.lease()).await? {
             return Ok(None);

@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use zeroize::Zeroizing;
 
 use super::checks::{check_record, check_root};
-use super::manifest::{DATABASE, FileDigest, HOME, path_of};
+use super::manifest::{DATABASE, FORMAT, FileDigest, HOME, path_of};
 use super::tables::{Count, read_out};
 use super::{CaKeys, Manifest, TransferError, Watch};
 use crate::kill_point;
@@ -121,7 +121,7 @@ async fn save(
         kill_point::pass("backup-table");
     }
     let manifest = Manifest {
-        format: Manifest::FORMAT,
+        format: FORMAT,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at,
         environment: settings.environment.clone(),

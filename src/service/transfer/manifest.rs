@@ -15,7 +15,7 @@ use crate::service::db::records::Table;
 use crate::service::files::{self, FileError};
 
 /// The form that is described here. One that cannot be read as it is gets the next number.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The manifest's own file.
 const MANIFEST: &str = "manifest.json";
@@ -100,9 +100,6 @@ struct Header {
 }
 
 impl Manifest {
-    /// The form of a backup that is made now.
-    pub(super) const FORMAT: u32 = FORMAT;
-
     /// How many records a table has; 0 where there is no such table.
     pub fn records(&self, table: &str) -> u64 {
         self.tables.iter().filter(|contents| contents.table.name == table).map(|contents| contents.records).sum()
