@@ -129,7 +129,11 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
         installed = Some(runtime.block_on(fill(&Home::new(staging), plan, clock))?);
         Ok::<(), InstallError>(())
     })?;
-    runtime.block_on(finish(&plan.settings.place(home)?))?;
+    let unmarked = runtime.block_on(unmark(&plan.settings.place(home)?));
+    if let Err(error) = unmarked {
+        // All is there. The mark counts beside the remains of an interrupted installation with the same CA only.
+        log::warn!(cause:% = error; "the database stays marked as one that is being filled");
+    }
     // The folder was filled, or there was an error before.
     installed.ok_or_else(|| InstallError::Registration(Failure::Inconsistent { what: "the installation" }))
 }
@@ -166,7 +170,7 @@ async fn empty_where_begun(database: &Database, root: String) -> Result<(), Inst
 }
 
 /// Says of a database on a server that it is an installation's from now on.
-async fn finish(place: &Place) -> Result<(), InstallError> {
+async fn unmark(place: &Place) -> Result<(), InstallError> {
     let Place::Server(_) = place else { return Ok(()) };
     kill_point::pass("init.before-mark");
     let database = Database::open(place).await?;

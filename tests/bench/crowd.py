@@ -1,7 +1,6 @@
 """Holds a crowd at the public listener, idle and slow, while proper submissions go on; then sends bodies without end.
 
-The crowd is a process of its own (`crowd.py PORT IDLE SLOW`) on many loopback addresses, since the service gives each
-address its share only. Whom the service cuts off, as it does with everybody who is idle or slow for too long, comes again.
+The crowd is a program of its own (`crowd.rs`) on many loopback addresses, since the service gives each address its share only.
 """
 
 import contextlib
@@ -11,18 +10,15 @@ import json
 import queue
 import re
 import resource
-import select
 import socket
 import ssl
 import statistics
 import subprocess
-import sys
 import threading
 import time
-from collections import deque
 from pathlib import Path
 
-from load import without_limits, write_submissions
+from load import HERE, without_limits, write_submissions
 
 IDLE = 10_000
 SLOW = 1_000
@@ -30,21 +26,9 @@ SLOW = 1_000
 RATE = 50
 SECONDS = 30
 CONNECTIONS = 16
-# Of each address.
-SHARE = 200
-# Handshakes of the crowd at the same time.
-OPENING = 100
-# Seconds until the crowd is complete. Whoever is idle is cut off after ten: it may be that no computer opens so many so fast.
+# Seconds until the crowd is complete, at most. Whoever is idle is cut off after ten: not every computer opens so many so fast.
 PATIENCE = 60
 BODY = 10 * 1000 ** 3
-HEADS = {
-    "idle": b"",
-    "head": b"GET /api/v1/service HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: " + b"x" * 1000,
-    "body": b"POST /api/v1/ca/ocsp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/ocsp-request\r\n"
-            b"content-length: 1000\r\n\r\n" + b"x" * 1000,
-}
-# Of the slow ones' bytes, those that are sent at once.
-AT_ONCE = {"idle": 0, "head": 60, "body": len(HEADS["body"]) - 1000}
 
 
 def time_crowd(site, table):
@@ -58,7 +42,7 @@ def time_crowd(site, table):
     with site.serving() as service:
         before = resident(service.pid)
         alone = submit_steadily(site.public, secret, lines)
-        with crowd(site.public) as held:
+        with crowd(site) as held:
             latencies = submit_steadily(site.public, secret, lines)
             counts = list(held)
             after = resident(service.pid)
@@ -169,22 +153,24 @@ def submit_steadily(port, secret, lines):
 
 
 @contextlib.contextmanager
-def crowd(port):
+def crowd(site):
     """Starts the crowd and waits until it is complete, or no longer; gives an iterator over how many were held, second by
     second."""
-    process = subprocess.Popen([sys.executable, __file__, str(port), str(IDLE), str(SLOW)], stdout=subprocess.PIPE, text=True)
+    trust_anchor = next(site.client.glob("config/*/trust-anchor.pem"))
+    process = subprocess.Popen(["cargo", "bench", "--quiet", "--bench", "crowd", "--", str(site.public), trust_anchor,
+                                str(IDLE), str(SLOW)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE)
     try:
         for line in itertools.islice(process.stdout, PATIENCE):
             if json.loads(line)["held"] >= 0.99 * (IDLE + SLOW):
                 break
         yield held_until_now(process)
     finally:
-        process.terminate()
+        process.stdin.close()
         process.wait()
 
 
 def held_until_now(process):
-    process.terminate()
+    process.stdin.close()
     for line in process.stdout:
         yield json.loads(line)["held"]
 
@@ -206,107 +192,3 @@ def allow_files():
     """For this process, the crowd and the service: as many files as the system gives."""
     (_, most) = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-class Member:
-    """One of the crowd: a connection that is opened again whenever it ends."""
-
-    def __init__(self, number, kind):
-        self.kind = kind
-        self.address = f"127.0.{1 + number // SHARE}.1"
-        self.rest = b""
-        self.tls = None
-        self.held = False
-
-
-class Crowd:
-    """All of them, in one thread."""
-
-    def __init__(self, port, idle, slow):
-        kinds = ["idle"] * idle + ["head", "body"] * (slow // 2)
-        self.port = port
-        self.context = trusting()
-        self.waiting = deque(Member(number, kind) for (number, kind) in enumerate(kinds))
-        self.slow = [member for member in self.waiting if member.kind != "idle"]
-        self.members = {}
-        self.opening = self.held = self.opened = 0
-        self.events = select.epoll()
-
-    def run(self):
-        (said, dripped) = (time.monotonic(), 0)
-        while True:
-            while self.waiting and self.opening < OPENING:
-                self.open(self.waiting.popleft())
-            for (file, event) in self.events.poll(0.05):
-                self.advance(self.members[file])
-            now = time.monotonic()
-            # A byte a second for each of the slow ones, some of them at a time.
-            part = int(now * 10) % 10
-            if part != dripped:
-                dripped = part
-                for member in self.slow[part::10]:
-                    if member.held:
-                        self.drip(member, 1)
-            if now - said >= 1:
-                said += 1
-                print(json.dumps({"held": self.held, "opened": self.opened}), flush=True)
-
-    def open(self, member):
-        stream = socket.socket()
-        stream.setblocking(False)
-        stream.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT: the port is chosen for the connection alone
-        stream.bind((member.address, 0))
-        with contextlib.suppress(BlockingIOError):
-            stream.connect(("127.0.0.1", self.port))
-        member.tls = self.context.wrap_socket(stream, do_handshake_on_connect=False)
-        member.rest = HEADS[member.kind]
-        self.members[member.tls.fileno()] = member
-        self.opening += 1
-        self.events.register(member.tls, select.EPOLLIN | select.EPOLLOUT)
-
-    def advance(self, member):
-        try:
-            if member.held:
-                if not member.tls.recv(4096):
-                    self.end(member)
-                return
-            member.tls.do_handshake()
-        except ssl.SSLWantReadError:
-            if not member.held:
-                self.events.modify(member.tls, select.EPOLLIN)
-            return
-        except ssl.SSLWantWriteError:
-            return
-        except OSError:
-            self.end(member)
-            return
-        self.events.modify(member.tls, select.EPOLLIN)
-        member.held = True
-        self.opening -= 1
-        self.held += 1
-        self.opened += 1
-        self.drip(member, AT_ONCE[member.kind])
-
-    def drip(self, member, count):
-        (part, member.rest) = (member.rest[:count], member.rest[count:])
-        try:
-            if part:
-                member.tls.send(part)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
-        except OSError:
-            self.end(member)
-
-    def end(self, member):
-        self.held -= member.held
-        self.opening -= not member.held
-        member.held = False
-        del self.members[member.tls.fileno()]
-        self.events.unregister(member.tls)
-        member.tls.close()
-        self.waiting.append(member)
-
-
-if __name__ == "__main__":
-    allow_files()
-    Crowd(*map(int, sys.argv[1:])).run()
