@@ -82,6 +82,11 @@ impl Clock {
     pub fn now(&self) -> OffsetDateTime {
         (self.0)()
     }
+
+    /// The same in whole seconds, as records have it.
+    pub fn moment(&self) -> Moment {
+        Moment(self.now().truncate_to_second())
+    }
 }
 
 impl fmt::Debug for Clock {
@@ -217,7 +222,7 @@ impl App {
 
     /// The present moment, as the database will have it.
     pub(super) fn now(&self) -> Moment {
-        Moment(self.clock.now().truncate_to_second())
+        self.clock.moment()
     }
 }
 

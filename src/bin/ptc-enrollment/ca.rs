@@ -6,7 +6,7 @@ use ptc_enroll::service::audit;
 use ptc_enroll::service::auth::{Action, Object};
 use ptc_enroll::service::ca::{Ca, KeyFile, KeyPlace};
 use ptc_enroll::service::config::Settings;
-use ptc_enroll::service::db::{Database, Moment};
+use ptc_enroll::service::db::Database;
 use ptc_enroll::service::private_key::Passphrase;
 use serde_json::json;
 
@@ -53,8 +53,8 @@ pub(crate) async fn run(context: &Context, command: CaCommand) -> Result<(), Com
 async fn record(context: &Context, settings: &Settings, encrypted: bool) -> Result<(), CommandError> {
     let database = Database::open(&settings.place(&context.home)?).await?;
     let mut transaction = database.write().await?;
-    let (now, detail) = (Moment(context.clock.now().truncate_to_second()), json!({ "encrypted": encrypted }));
-    audit::record(&mut transaction, now, &context.operator(), Action::ProtectKeys, &Object::Everything, detail).await?;
+    let (now, operator, detail) = (context.clock.moment(), context.operator(), json!({ "encrypted": encrypted }));
+    audit::record(&mut transaction, now, &operator, Action::ProtectKeys, &Object::Everything, detail).await?;
     transaction.commit().await?;
     database.close().await;
     Ok(())
