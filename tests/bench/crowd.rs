@@ -29,16 +29,12 @@ const SHARE: usize = 200;
 const OPENING: usize = 64;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a member of the crowd does with its connection.
-#[derive(Clone, Copy)]
-enum Manner {
-    /// Nothing.
-    Idle,
-    /// Sends the head of a request.
-    SlowHead,
-    /// Sends a head, and then the body.
-    SlowBody,
-}
+/// What a slow one sends at once, of a request whose head or body follows byte by byte. An idle one sends nothing.
+const SLOW: [&str; 2] = [
+    "GET /api/v1/service HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ",
+    "POST /api/v1/ca/ocsp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/ocsp-request\r\n\
+     content-length: 1000\r\n\r\n",
+];
 
 /// What all of them share.
 struct Crowd {
@@ -70,12 +66,8 @@ fn main() {
     // One thread: the service is to have the other processors.
     Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         for number in 0..idle + slow {
-            let manner = match number.checked_sub(idle) {
-                None => Manner::Idle,
-                Some(slow) if slow % 2 == 0 => Manner::SlowHead,
-                Some(_) => Manner::SlowBody,
-            };
-            tokio::spawn(stay(crowd.clone(), number, manner));
+            let sends = number.checked_sub(idle).map(|slow| SLOW[slow % SLOW.len()]);
+            tokio::spawn(stay(crowd.clone(), number, sends));
         }
         let mut seconds = interval(SECOND);
         loop {
@@ -96,17 +88,17 @@ fn config(trust_anchor: &Path) -> ClientConfig {
         .with_no_client_auth()
 }
 
-async fn stay(crowd: Arc<Crowd>, number: usize, manner: Manner) {
+async fn stay(crowd: Arc<Crowd>, number: usize, sends: Option<&str>) {
     loop {
         // Cut off, or there was no room: it comes again.
-        if visit(&crowd, number, manner).await.is_err() {
+        if visit(&crowd, number, sends).await.is_err() {
             sleep(SECOND).await;
         }
     }
 }
 
 /// Holds one connection until the service ends it.
-async fn visit(crowd: &Crowd, number: usize, manner: Manner) -> io::Result<()> {
+async fn visit(crowd: &Crowd, number: usize, sends: Option<&str>) -> io::Result<()> {
     let network = u8::try_from(1 + number / SHARE).unwrap();
     let turn = crowd.opening.acquire().await.unwrap();
     let socket = TcpSocket::new_v4()?;
@@ -116,28 +108,18 @@ async fn visit(crowd: &Crowd, number: usize, manner: Manner) -> io::Result<()> {
     drop(turn);
     crowd.opened.fetch_add(1, Ordering::Relaxed);
     crowd.held.fetch_add(1, Ordering::Relaxed);
-    let (at_once, then) = match manner {
-        Manner::Idle => ("", ""),
-        Manner::SlowHead => ("GET /api/v1/service HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ", "x"),
-        Manner::SlowBody => (
-            "POST /api/v1/ca/ocsp HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/ocsp-request\r\n\
-             content-length: 1000\r\n\r\n",
-            "x",
-        ),
-    };
     let mut answer = [0; 4096];
     let ended = async {
-        stream.write_all(at_once.as_bytes()).await?;
-        stream.flush().await?;
+        let mut next = sends.unwrap_or_default().as_bytes();
         loop {
+            stream.write_all(next).await?;
+            stream.flush().await?;
+            next = &[];
             match timeout(SECOND, stream.read(&mut answer)).await {
                 Ok(Ok(0)) => return Ok(()),
                 Ok(read) => drop(read?),
-                Err(_) if then.is_empty() => {}
-                Err(_) => {
-                    stream.write_all(then.as_bytes()).await?;
-                    stream.flush().await?;
-                }
+                Err(_) if sends.is_some() => next = b"x",
+                Err(_) => {}
             }
         }
     };
