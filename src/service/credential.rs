@@ -237,6 +237,7 @@ pub(crate) fn write(
 }
 
 /// Key files with what is to take their places.
+#[must_use]
 pub struct Replacements(Vec<(PathBuf, Zeroizing<String>)>);
 
 impl Replacements {

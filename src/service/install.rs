@@ -117,67 +117,46 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
     plan.settings.check()?;
     check_person(&plan.manager_name, &plan.manager_email).map_err(Failure::from)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    let place = plan.settings.place(home)?;
     let mut installed = None;
     let take_back = |remains: &Path| {
         // A certificate of a CA that never came to its place opens nothing, and goes with it; the key stays.
         let remains = Home::new(remains);
         let Some(issuing) = Ca::read_issuing(&remains.ca()) else { return Ok(()) };
         handover::take_back(&plan.manager_out, &issuing)?;
-        runtime.block_on(take_back_records(&remains, &plan.settings.place(home)?))
+        runtime.block_on(take_back_records(&remains, &place))
     };
     files::create_folder_after(home.folder(), take_back, |staging| {
         installed = Some(runtime.block_on(fill(&Home::new(staging), plan, clock))?);
         Ok::<(), InstallError>(())
     })?;
-    let unmarked = runtime.block_on(unmark(&plan.settings.place(home)?));
-    if let Err(error) = unmarked {
-        // All is there. The mark counts beside the remains of an interrupted installation with the same CA only.
-        log::warn!(cause:% = error; "the database stays marked as one that is being filled");
+    if let Place::Server(_) = place {
+        kill_point::pass("init.before-mark");
+        if let Err(error) = runtime.block_on(filling::unmark(&place)) {
+            // All is there. The mark counts beside the remains of an interrupted installation with the same CA only.
+            log::warn!(cause:% = error; "the database stays marked as one that is being filled");
+        }
     }
     // The folder was filled, or there was an error before.
     installed.ok_or_else(|| InstallError::Registration(Failure::Inconsistent { what: "the installation" }))
 }
 
-/// Empties a database on a server that an interrupted installation filled: the CA that its record tells of is the one in
-/// the remains, and never came to its place.
+/// Empties a database on a server that an installation filled whose home did not come to its place and is `remains`: the CA
+/// that its record tells of is the one there.
 async fn take_back_records(remains: &Home, place: &Place) -> Result<(), InstallError> {
-    // A file lies among the remains.
-    let Place::Server(_) = place else { return Ok(()) };
-    let database = match Database::open(place).await {
-        Err(DatabaseError::Empty { .. }) => return Ok(()),
-        database => database?,
-    };
-    let root = sha256_hex(&root_certificate(&remains.ca())?);
-    empty_where_begun(&database, root).await?;
-    database.close().await;
-    Ok(())
-}
-
-/// Empties a database where an installation with this root began and did not come to its end.
-async fn empty_where_begun(database: &Database, root: String) -> Result<(), InstallError> {
-    let mut transaction = database.write().await?;
-    if !filling::is_marked(&mut transaction, Unfinished::Installation).await?
-        || audit::installed_root(&mut transaction).await? != Some(root)
-    {
+    if !filling::is_marked(place, Unfinished::Installation).await? {
         return Ok(());
     }
-    let mut filling = Filling::begin(transaction).await?;
-    for table in records::tables(filling.connection()).await? {
-        filling.clear(&table).await?;
-    }
-    filling.finish(&BTreeMap::new()).await?.commit().await?;
-    Ok(())
-}
-
-/// Says of a database on a server that it is an installation's from now on.
-async fn unmark(place: &Place) -> Result<(), InstallError> {
-    let Place::Server(_) = place else { return Ok(()) };
-    kill_point::pass("init.before-mark");
     let database = Database::open(place).await?;
     let mut transaction = database.write().await?;
-    filling::mark(&mut transaction, None).await?;
-    transaction.commit().await?;
-    database.close().await;
+    let root = sha256_hex(&root_certificate(&remains.ca())?);
+    if audit::installed_root(&mut transaction).await? == Some(root) {
+        let mut filling = Filling::begin(transaction).await?;
+        for table in records::tables(filling.connection()).await? {
+            filling.clear(&table).await?;
+        }
+        filling.finish(&BTreeMap::new()).await?.commit().await?;
+    }
     Ok(())
 }
 
@@ -187,8 +166,15 @@ async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Inst
     let access = plan.settings.key_access(home)?;
     let environment = &plan.settings.environment;
     let ca = Ca::create(&home.ca(), plan.algorithm, environment, &access, clock.now())?;
-    // Folders are undone by whoever made them; a token is none.
-    fill_around(home, plan, clock, &ca).await.inspect_err(|_| ca.discard_key())
+    let filled = fill_around(home, plan, clock, &ca).await;
+    if filled.is_err() {
+        // Folders are undone by whoever made them; a token is none, nor is a database on a server.
+        ca.discard_key();
+        if let Err(error) = take_back_records(home, &plan.settings.place(home)?).await {
+            log::warn!(cause:% = error; "what was written into the database stays there");
+        }
+    }
+    filled
 }
 
 /// Everything that needs the CA.
@@ -240,7 +226,7 @@ async fn certify_itself(
     if audit::installed_root(&mut transaction).await?.is_some() {
         return Err(DatabaseError::Occupied { place: plan.settings.place(home)?.to_string() }.into());
     }
-    filling::mark(&mut transaction, Some(Unfinished::Installation)).await?;
+    filling::mark(&mut transaction, Unfinished::Installation).await?;
     let detail = audit::installation(ca.root(), environment);
     audit::record(&mut transaction, now, operator, Action::Install, &Object::Everything, detail).await?;
     let listeners = record_certificate(&issuer, &mut transaction, &listeners, Holder::Service, None).await?;

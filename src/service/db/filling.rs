@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::records::{Content, Record, Table};
-use super::{Connection, DatabaseError, Engine, Statement, Transaction, on, row_groups, run};
+use super::{
+    Connection, Database, DatabaseError, Engine, Place, Statement, Transaction, on, postgres, row_groups, run,
+};
 
-/// What a database on a server is nobody's for yet. It stands beside the audit record until all is there.
+/// Why a database on a server is nobody's yet. It stands beside the audit record until all is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfinished {
     /// A database that is being moved there.
@@ -138,11 +140,6 @@ impl Filling {
         run(&mut self.transaction, &format!(r#"TRUNCATE "{}" RESTART IDENTITY"#, table.name)).await
     }
 
-    /// Says of a database on a server, from the commit on, that it is being filled and nobody's yet.
-    pub async fn mark(&mut self, unfinished: Unfinished) -> Result<(), DatabaseError> {
-        mark(&mut self.transaction, Some(unfinished)).await
-    }
-
     /// Makes what is made of the records, and checks what points from one to another. What it returns is to be committed.
     pub async fn finish(mut self, last_numbers: &BTreeMap<String, i64>) -> Result<Transaction, DatabaseError> {
         for statement in &self.afterwards {
@@ -170,21 +167,32 @@ async fn check_between_records(connection: &mut Connection) -> Result<(), Databa
     }
 }
 
-/// Says of a database on a server that it is being filled and nobody's yet; or that it is done. Of a file it says nothing:
-/// a file is filled under another name.
-pub async fn mark(connection: &mut Connection, unfinished: Option<Unfinished>) -> Result<(), DatabaseError> {
-    if connection.engine() == Engine::Sqlite {
-        return Ok(());
+/// Says of a database on a server, from the commit on, that it is being filled and nobody's yet. Of a file it says nothing: a
+/// file is filled under another name.
+pub async fn mark(connection: &mut Connection, unfinished: Unfinished) -> Result<(), DatabaseError> {
+    match connection.engine() {
+        Engine::Sqlite => Ok(()),
+        Engine::Postgres => run(connection, &format!("COMMENT ON TABLE audit IS '{}'", unfinished.mark())).await,
     }
-    let mark = unfinished.map_or_else(|| "NULL".to_owned(), |unfinished| format!("'{}'", unfinished.mark()));
-    run(connection, &format!("COMMENT ON TABLE audit IS {mark}")).await
 }
 
-/// Whether a database on a server was marked as being filled in this way.
-pub async fn is_marked(connection: &mut Connection, unfinished: Unfinished) -> Result<bool, DatabaseError> {
-    let statement = Statement::new("SELECT obj_description('audit'::regclass, 'pg_class')");
-    let (mark,): (Option<String>,) = on!(connection, statement.query_as().fetch_one(connection).await?);
-    Ok(mark.as_deref() == Some(unfinished.mark()))
+/// Says of a database on a server that it is somebody's now.
+pub async fn unmark(place: &Place) -> Result<(), DatabaseError> {
+    let database = Database::open(place).await?;
+    let mut transaction = database.write().await?;
+    run(&mut transaction, "COMMENT ON TABLE audit IS NULL").await?;
+    transaction.commit().await?;
+    database.close().await;
+    Ok(())
+}
+
+/// Whether a database was marked as being filled in this way. It is not opened for that, which would bring somebody else's
+/// up to date.
+pub async fn is_marked(place: &Place, unfinished: Unfinished) -> Result<bool, DatabaseError> {
+    match place {
+        Place::File(_) => Ok(false),
+        Place::Server(server) => Ok(postgres::mark(server).await?.as_deref() == Some(unfinished.mark())),
+    }
 }
 
 /// It takes what it takes, and nobody else uses this database.

@@ -170,6 +170,16 @@ pub(super) async fn check_new(server: &Server) -> Result<(), DatabaseError> {
     look(server, Purpose::Create { schema: None }).await.map(drop)
 }
 
+/// What was noted down beside the audit record, if anything; the schema stays as it is.
+pub(super) async fn mark(server: &Server) -> Result<Option<String>, DatabaseError> {
+    let mut connection = match look(server, Purpose::Open).await {
+        Err(DatabaseError::Empty { .. }) => return Ok(None),
+        connection => connection?,
+    };
+    let mark = sqlx::query_scalar("SELECT obj_description(to_regclass('audit'), 'pg_class')");
+    mark.fetch_one(&mut connection).await.map_err(|error| unusable(server, error))
+}
+
 /// Over a connection without limits of time: a migration takes what it takes, and who starts meanwhile waits for it.
 async fn prepare(server: &Server, purpose: Purpose) -> Result<(), DatabaseError> {
     let place = || server.to_string();

@@ -25,7 +25,7 @@ use crate::service::config::{Home, Settings};
 use crate::service::db::changes::{self, Changes};
 use crate::service::db::filling::{self, Filling, Unfinished};
 use crate::service::db::records::{self, Record, Table};
-use crate::service::db::{Connection, Database, DatabaseError, Moment, Place, Transaction, close_for_good};
+use crate::service::db::{Connection, Database, DatabaseError, Place, Transaction, close_for_good};
 use crate::service::files;
 
 /// For how long the right to write is asked for, again and again, while the service writes without a pause.
@@ -155,19 +155,9 @@ impl Route {
         kill_point::pass("move-closed");
         files::write_public(&self.path, self.text.as_bytes())?;
         kill_point::pass("move-switched");
-        self.unmark().await?;
+        filling::unmark(&self.place).await?;
         source.close().await;
         Ok(relocated)
-    }
-
-    /// Says that the database on the server is in use.
-    async fn unmark(&self) -> Result<(), TransferError> {
-        let target = Database::open(&self.place).await?;
-        let mut transaction = target.write().await?;
-        filling::mark(&mut transaction, None).await?;
-        transaction.commit().await?;
-        target.close().await;
-        Ok(())
     }
 
     /// What an interrupted run moved, before it could change the settings.
@@ -184,9 +174,8 @@ impl Route {
 
     /// The database that an interrupted run began to fill.
     async fn open_begun(&self) -> Result<Database, TransferError> {
-        let target = Database::open(&self.place).await?;
-        match filling::is_marked(&mut *target.read().await?, Unfinished::Move).await? {
-            true => Ok(target),
+        match filling::is_marked(&self.place, Unfinished::Move).await? {
+            true => Ok(Database::open(&self.place).await?),
             false => Err(DatabaseError::Occupied { place: self.place.to_string() }.into()),
         }
     }
@@ -234,7 +223,7 @@ impl Route {
             count.of += records::count(&mut snapshot, table).await?;
         }
         let mut filling = Filling::begin(target.write().await?).await?;
-        filling.mark(Unfinished::Move).await?;
+        filling::mark(filling.connection(), Unfinished::Move).await?;
         for (carried, like) in alike(&mut tables, &mut filling).await? {
             carried.copy(&mut snapshot, &mut filling, &like, &mut count).await?;
         }
@@ -253,8 +242,7 @@ impl Route {
         let mut last = right_to_write(source).await?;
         let since = Instant::now();
         let detail = json!({ "to": self.place.to_string() });
-        let now = Moment(clock.now().truncate_to_second());
-        audit::record(&mut last, now, operator, Action::MoveDatabase, &Object::Everything, detail).await?;
+        audit::record(&mut last, clock.moment(), operator, Action::MoveDatabase, &Object::Everything, detail).await?;
         follow(&mut last, target, &mut tables, &mut audit).await?;
         kill_point::pass("move-committed");
         changes::stop(&mut last).await?;
@@ -272,14 +260,13 @@ async fn end_interrupted(home: &Home, to: &Destination) -> Result<Option<Relocat
         return Ok(None);
     }
     let place = settings.place(home)?;
-    let target = Database::open(&place).await?;
-    let mut transaction = target.write().await?;
-    if !filling::is_marked(&mut transaction, Unfinished::Move).await? {
+    if !filling::is_marked(&place, Unfinished::Move).await? {
         return Ok(None);
     }
-    let audit = check_record(&mut transaction).await?;
-    filling::mark(&mut transaction, None).await?;
-    transaction.commit().await?;
+    let target = Database::open(&place).await?;
+    let audit = check_record(&mut *target.read().await?).await?;
+    target.close().await;
+    filling::unmark(&place).await?;
     Ok(Some(Relocated { place: place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO }))
 }
 

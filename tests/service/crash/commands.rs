@@ -1,5 +1,6 @@
 //! The administrator's commands, killed at every step, and called again.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -165,4 +166,22 @@ fn an_installation_that_is_killed_is_made_by_the_next_call() {
         installation.run(["audit", "verify"]).exits(0);
         drop(installation.serve(&[]));
     }
+}
+
+/// Something of another installation lies in the manager's folder, which is seen after the database was filled.
+#[test]
+fn an_installation_that_fails_is_made_by_the_next_call() {
+    let installation = Installation::empty();
+    let database = TestDatabase::new();
+    let url = database.as_ref().map(|database| format!("--database={}", database.url()));
+    let flags: Vec<&str> = url.as_deref().into_iter().chain(["--operations-listen=127.0.0.1:0"]).collect();
+    let in_the_way = installation.0.path().join("manager/manager.crt.pem");
+    fs::create_dir(in_the_way.parent().unwrap()).unwrap();
+    fs::write(&in_the_way, "another").unwrap();
+    let refused = installation.init_with(&flags).exits(3);
+    assert!(refused.stderr.contains("manager.crt.pem"), "{}", refused.stderr);
+    assert!(!installation.home().exists());
+    fs::remove_file(&in_the_way).unwrap();
+    installation.init_with(&flags).exits(0);
+    installation.run(["audit", "verify"]).exits(0);
 }
