@@ -1,10 +1,10 @@
 //! From a TCP listener to requests in an axum router: TLS where there is some, timeouts, limits, graceful stop.
 //!
-//! `axum::serve` has no header timeout, so hyper's own loop runs here. Every request carries [`PeerAddress`] and, where
+//! `axum::serve` has no timeouts, so hyper's own loop runs here. Every request carries [`PeerAddress`] and, where
 //! the client showed a certificate, [`PeerCertificate`] in its extensions.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -18,7 +18,7 @@ use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, body};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -33,9 +33,13 @@ use tower::Service;
 use super::admission::Source;
 use super::lingering::Lingering;
 use super::metrics::{Handshake, Traffic};
+use super::patience::{Awaited, Patience, Waiting};
 
 /// How long nothing is accepted when the system has no more files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where less than this part of the places is left, idle connections give theirs up sooner.
+const SPARE_PART: usize = 16;
 
 /// Which listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +79,10 @@ pub struct PeerCertificate(pub CertificateDer<'static>);
 pub struct Limits {
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long a client may take to send a request's head; also how long a connection may wait for the next request.
+    /// How long a client may take to send a request's head.
     pub head: Duration,
+    /// How long a connection may wait for its next request; no longer than for a head where few places are left.
+    pub idle: Duration,
     /// How long a client may take to send a request's whole body.
     pub body: Duration,
     /// How long a client may take nothing of an answer that is on its way.
@@ -96,6 +102,7 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
             body: Duration::from_secs(30),
             answer: Duration::from_secs(30),
             connections: 12_288,
@@ -144,6 +151,7 @@ pub async fn serve(
                     address,
                     router: router.clone(),
                     limits,
+                    places: places.clone(),
                     traffic: traffic.clone(),
                     stop: stop.clone(),
                 };
@@ -216,6 +224,7 @@ struct Connection {
     address: SocketAddr,
     router: Router,
     limits: Limits,
+    places: Arc<Semaphore>,
     traffic: Traffic,
     stop: watch::Receiver<bool>,
 }
@@ -260,8 +269,13 @@ impl Connection {
 
     /// Answers one request after the other.
     async fn converse(self, stream: impl AsyncRead + AsyncWrite + Unpin, certificate: Option<PeerCertificate>) {
-        let Self { address, router, limits, mut stop, .. } = self;
+        let Self { address, router, limits, places, mut stop, .. } = self;
+        let waiting = Waiting::new();
+        let stream = TokioIo::new(waiting.watch(stream));
+        let crowded = || places.available_permits() * SPARE_PART < limits.connections;
+        let mut patience = Patience::new(waiting.clone(), limits.head, limits.idle, crowded);
         let service = service_fn(move |request: Request<Incoming>| {
+            waiting.head_is_complete();
             let deadline = Instant::now() + limits.body;
             let mut request =
                 request.map(|body| Body::new(TimedBody { body, deadline: Box::pin(sleep_until(deadline)) }));
@@ -270,17 +284,36 @@ impl Connection {
                 request.extensions_mut().insert(certificate.clone());
             }
             // A router is always ready.
-            router.clone().call(request)
+            let answer = router.clone().call(request);
+            let waiting = waiting.clone();
+            async move {
+                let answer = answer.await;
+                waiting.answer_is_made();
+                answer
+            }
         });
         let mut http = http1::Builder::new();
-        // hyper measures the wait for a connection's next request with this limit too.
-        http.timer(TokioTimer::new()).header_read_timeout(limits.head);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            _ = stopped(&mut stop) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        http.header_read_timeout(None);
+        let mut connection = pin!(http.serve_connection(stream, service));
+        let mut stopping = false;
+        let served = loop {
+            tokio::select! {
+                biased;
+                served = connection.as_mut() => break served,
+                awaited = poll_fn(|context| patience.poll(context)) => {
+                    log::debug!(peer:% = address, awaited:? = awaited; "connection waited for in vain");
+                    // What has begun is cut off; who said nothing is told.
+                    if awaited == Awaited::Head {
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    let Ok(served) = timeout(limits.head, connection).await else { return };
+                    break served;
+                }
+                _ = stopped(&mut stop), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         };
         if let Err(error) = served {

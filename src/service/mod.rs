@@ -18,6 +18,7 @@ pub mod listener;
 pub mod metrics;
 pub mod notices;
 pub mod package;
+mod patience;
 pub mod pkcs12;
 pub mod private_key;
 pub mod publication;

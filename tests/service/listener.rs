@@ -1,6 +1,7 @@
 //! The accept loop over real TLS: who comes in, who is cut, and how it stops.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -209,7 +210,8 @@ async fn the_secure_listener_refuses_everybody_else() {
 #[tokio::test]
 async fn silent_and_slow_clients_are_cut() {
     let short = Duration::from_millis(100);
-    let service = Service::start(Limits { handshake: short, head: short, body: short, ..Limits::default() }).await;
+    let limits = Limits { handshake: short, head: short, idle: short, body: short, ..Limits::default() };
+    let service = Service::start(limits).await;
     // Not a byte of TLS.
     let mut stream = TcpStream::connect(service.public).await.unwrap();
     let mut bytes = Vec::new();
@@ -217,6 +219,7 @@ async fn silent_and_slow_clients_are_cut() {
     for (name, sent, expected) in [
         ("no head", "", ""),
         ("half a head", "GET /who HTTP/1.1\r\nhost: x\r\n", ""),
+        ("half of a next head", "GET /who HTTP/1.1\r\nhost: x\r\n\r\nGET /who HTTP/1.1\r\n", "HTTP/1.1 200"),
         ("half a body", "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc", "HTTP/1.1 400"),
         ("no next request", "GET /who HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200"),
     ] {
@@ -227,6 +230,53 @@ async fn silent_and_slow_clients_are_cut() {
     }
     let answer = service.ask(service.public, None).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_stays_longer_than_whoever_does_not_finish() {
+    let limits = Limits { head: Duration::from_millis(100), ..Limits::default() };
+    let service = Service::start(limits).await;
+    let mut silent = service.connect(service.public, None).await;
+    let mut between = service.connect(service.public, None).await;
+    between.write_all(b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    drip_until_cut(service.connect(service.public, None).await).await;
+    for (name, stream, answers) in [("silent", &mut silent, 1), ("between two requests", &mut between, 2)] {
+        stream.write_all(b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let answer = read(stream).await;
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), answers, "{name}: {answer}");
+    }
+}
+
+/// Sends a head without an end, byte by byte, until the service ends the connection.
+async fn drip_until_cut(stream: TlsStream<TcpStream>) {
+    let (mut reads, mut writes) = tokio::io::split(stream);
+    let drip = async {
+        writes.write_all(b"GET /who HTTP/1.1\r\nx: ").await?;
+        loop {
+            writes.write_all(b"x").await?;
+            writes.flush().await?;
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let mut bytes = Vec::new();
+    let ended: io::Result<()> = within(async {
+        tokio::select! {
+            failed = drip => failed,
+            read = reads.read_to_end(&mut bytes) => read.map(drop),
+        }
+    })
+    .await;
+    assert!(bytes.is_empty(), "{ended:?} {}", String::from_utf8_lossy(&bytes));
+}
+
+#[tokio::test]
+async fn idle_connections_give_way_where_places_are_scarce() {
+    let service =
+        Service::start(Limits { head: Duration::from_millis(100), connections: 1, ..Limits::default() }).await;
+    let mut idle = service.connect(service.public, None).await;
+    let answer = within(service.ask(service.public, None)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(read(&mut idle).await, "", "closed, not broken off");
 }
 
 #[tokio::test]
