@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use sqlx::Connection;
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::support::postgres::{PostgresServer, psql};
 use crate::support::serving::{PROGRAM, Serving};
@@ -35,6 +37,87 @@ fn password_file(folder: &TempDir) -> PathBuf {
     fs::write(&path, format!("{PASSWORD}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
+}
+
+/// Who dies in the middle of a migration.
+enum Killed {
+    Program,
+    Server,
+}
+
+#[test]
+fn a_migration_that_was_killed_is_made_by_the_next_one() {
+    let server = PostgresServer::start();
+    for name in ["made", "old"] {
+        psql(&server.url("postgres"), &format!("CREATE DATABASE {name}"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path(), "home", &[&format!("--database={}", server.url("made"))]).exits(0);
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(make_old(&server.url("old"), folder.path()));
+    let settings = folder.path().join("home/enrollment.toml");
+    let made = fs::read_to_string(&settings).unwrap();
+    let newest = psql(&server.url("made"), "SELECT count(*) FROM _sqlx_migrations");
+    // In the middle of the first one that is missing, and of the last one.
+    for (number, (table, killed)) in [
+        ("managers", Killed::Program),
+        ("request_counts", Killed::Program),
+        ("managers", Killed::Server),
+        ("request_counts", Killed::Server),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let url = server.url(&format!("copy_{number}"));
+        psql(&server.url("postgres"), &format!("CREATE DATABASE copy_{number} TEMPLATE old"));
+        fs::write(&settings, made.replace("/made?", &format!("/copy_{number}?"))).unwrap();
+        let holder = runtime.block_on(lock(&url, table));
+        let mut program = Command::new(PROGRAM);
+        program.arg("--home").arg(folder.path().join("home")).args(["org", "list"]).stderr(Stdio::null());
+        let mut program = program.spawn().unwrap();
+        let waits = format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass");
+        while psql(&url, &waits) == "0" {
+            assert!(program.try_wait().unwrap().is_none(), "{table}: ended");
+        }
+        match killed {
+            Killed::Program => program.kill().unwrap(),
+            Killed::Server => server.restart_at_once(),
+        }
+        assert!(!program.wait().unwrap().success(), "{table}");
+        drop(holder);
+        assert_ne!(psql(&url, "SELECT count(*) FROM _sqlx_migrations"), newest, "{table}");
+        // It is up to date then, and not this installation's: it has no audit record.
+        let opened = run(folder.path(), "home", &["org", "list"]).exits(3);
+        assert!(opened.stderr.contains("does not belong to the CA"), "{table}: {}", opened.stderr);
+        assert_eq!(psql(&url, "SELECT count(*) FROM _sqlx_migrations WHERE success"), newest, "{table}");
+        assert_eq!(psql(&url, "SELECT code, requests FROM organisations, request_counts"), "J1CFRA|3", "{table}");
+    }
+}
+
+/// A database as the first version left it.
+async fn make_old(url: &str, folder: &Path) {
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service/db/migrations/postgres");
+    let (first, old) = ("0001_foundation.sql", folder.join("migrations"));
+    fs::create_dir(&old).unwrap();
+    fs::copy(migrations.join(first), old.join(first)).unwrap();
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    Migrator::new(old).await.unwrap().run(&mut connection).await.unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO organisations VALUES ('J1CFRA', 'FRANCE LA POSTE', 'FR', 0);
+         INSERT INTO request_counts VALUES ('J1CFRA', 'workstation', 'pending', 3)",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Holds a table until it is dropped.
+async fn lock(url: &str, table: &str) -> PgConnection {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let statements = AssertSqlSafe(format!("BEGIN; LOCK TABLE {table}"));
+    sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+    connection
 }
 
 #[test]
@@ -89,6 +172,10 @@ fn what_is_no_database_for_an_installation_is_refused() {
     let at = |name: &str| format!("--database={}", server.url(name));
     init(folder.path(), "used", &[&at("used")]).exits(0);
     init(folder.path(), "newer", &[&at("newer")]).exits(0);
+    let copy = format!("--from={}", folder.path().join("copy").display());
+    run(folder.path(), "newer", &["backup", "--to", folder.path().join("copy").to_str().unwrap()]).exits(0);
+    // As an earlier version left it. To refuse it is not to bring it up to date, which fails here.
+    psql(&server.url("used"), "DELETE FROM _sqlx_migrations WHERE version = 9");
     psql(&server.url("newer"), "INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '', 0)");
     for (database, says) in [
         (at("used"), "holds something already"),
@@ -105,6 +192,8 @@ fn what_is_no_database_for_an_installation_is_refused() {
         assert!(!refused.stderr.contains("secret-word"), "{}", refused.stderr);
         assert!(!folder.path().join("refused").exists(), "{database}");
     }
+    let restored = run(folder.path(), "refused", &["restore", &copy, &at("used")]).exits(3);
+    assert!(restored.stderr.contains("holds something already"), "{}", restored.stderr);
     let newer = run(folder.path(), "newer", &["org", "list"]).exits(3);
     assert!(newer.stderr.contains("later version"), "{}", newer.stderr);
     // An installation does not start on a database that is not its own.

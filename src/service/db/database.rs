@@ -93,6 +93,12 @@ impl Database {
         }
     }
 
+    /// Opens the database on a server and leaves its schema as it is: to read what is the same in every version, where it
+    /// may be somebody else's.
+    pub async fn open_as_it_is(server: &Server) -> Result<Self, DatabaseError> {
+        postgres::connect_as_it_is(server).await.map(Self::Postgres)
+    }
+
     /// Makes sure that [`Database::create`] would make one on this server, and makes nothing.
     pub async fn check_new(server: &Server) -> Result<(), DatabaseError> {
         postgres::check_new(server).await

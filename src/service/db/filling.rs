@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::records::{Content, Record, Table};
-use super::{
-    Connection, Database, DatabaseError, Engine, Place, Statement, Transaction, on, postgres, row_groups, run,
-};
+use super::{Connection, Database, DatabaseError, Engine, Place, Statement, Transaction, on, row_groups, run};
 
 /// Why a database on a server is nobody's yet. It stands beside the audit record until all is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,13 +184,22 @@ pub async fn unmark(place: &Place) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Whether a database was marked as being filled in this way. It is not opened for that, which would bring somebody else's
-/// up to date.
+/// Whether a database was marked as being filled in this way.
 pub async fn is_marked(place: &Place, unfinished: Unfinished) -> Result<bool, DatabaseError> {
-    match place {
-        Place::File(_) => Ok(false),
-        Place::Server(server) => Ok(postgres::mark(server).await?.as_deref() == Some(unfinished.mark())),
-    }
+    let Place::Server(server) = place else { return Ok(false) };
+    let database = match Database::open_as_it_is(server).await {
+        Err(DatabaseError::Empty { .. }) => return Ok(false),
+        database => database?,
+    };
+    let mark = find_mark(&mut *database.read().await?).await?;
+    database.close().await;
+    Ok(mark.as_deref() == Some(unfinished.mark()))
+}
+
+async fn find_mark(connection: &mut Connection) -> Result<Option<String>, DatabaseError> {
+    let statement = Statement::new("SELECT obj_description(to_regclass('audit'), 'pg_class')");
+    let (mark,) = on!(connection, statement.query_as().fetch_one(connection).await?);
+    Ok(mark)
 }
 
 /// It takes what it takes, and nobody else uses this database.

@@ -115,6 +115,16 @@ impl fmt::Debug for Server {
 /// Connects to a server, checks that it is fit, and brings the schema up to date.
 pub(super) async fn connect(server: &Server, purpose: Purpose) -> Result<Pools<Postgres>, DatabaseError> {
     prepare(server, purpose).await?;
+    Ok(pools(server))
+}
+
+/// Connects to a server, checks that it is fit, and leaves the schema as it is.
+pub(super) async fn connect_as_it_is(server: &Server) -> Result<Pools<Postgres>, DatabaseError> {
+    look(server, Purpose::Open).await?;
+    Ok(pools(server))
+}
+
+fn pools(server: &Server) -> Pools<Postgres> {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options = (*server.0).clone().options([
         ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
@@ -141,7 +151,7 @@ pub(super) async fn connect(server: &Server, purpose: Purpose) -> Result<Pools<P
     // Whatever the server or the account is set to: what is acknowledged is on disk.
     let writer = pool(1).connect_lazy_with(options.clone().options([("synchronous_commit", "on")]));
     let readers = pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")]));
-    Ok(Pools::new(writer, readers))
+    Pools::new(writer, readers)
 }
 
 /// What a server says of itself and of the database.
@@ -168,16 +178,6 @@ const FIND: &str = "
 /// Makes sure that there is a fit server and an empty database, and makes nothing.
 pub(super) async fn check_new(server: &Server) -> Result<(), DatabaseError> {
     look(server, Purpose::Create { schema: None }).await.map(drop)
-}
-
-/// What was noted down beside the audit record, if anything; the schema stays as it is.
-pub(super) async fn mark(server: &Server) -> Result<Option<String>, DatabaseError> {
-    let mut connection = match look(server, Purpose::Open).await {
-        Err(DatabaseError::Empty { .. }) => return Ok(None),
-        connection => connection?,
-    };
-    let mark = sqlx::query_scalar("SELECT obj_description(to_regclass('audit'), 'pg_class')");
-    mark.fetch_one(&mut connection).await.map_err(|error| unusable(server, error))
 }
 
 /// Over a connection without limits of time: a migration takes what it takes, and who starts meanwhile waits for it.

@@ -24,7 +24,7 @@ use crate::service::auth::{Action, Actor, Object};
 use crate::service::config::{Home, Settings};
 use crate::service::db::filling::Filling;
 use crate::service::db::records::{self, Table};
-use crate::service::db::{Database, DatabaseError, Moment, Place, crls, newest_schema};
+use crate::service::db::{Database, DatabaseError, Moment, Place, Server, crls, newest_schema};
 use crate::service::files::{self, FileError};
 use crate::service::token::{Token, TokenError, TokenSettings};
 
@@ -160,18 +160,17 @@ impl Source<'_> {
             // Made with its rights before SQLite opens it; the log beside it gets the same (sqlite.org/wal.html).
             files::write_secret(path, b"")?;
         }
-        match Database::create_at(place, self.manifest.schema).await {
-            Ok(database) => {
+        match (Database::create_at(place, self.manifest.schema).await, place) {
+            (Ok(database), _) => {
                 self.fill_new(&database, home, operator, now, watch).await?;
                 database.close().await;
             }
-            Err(occupied @ DatabaseError::Occupied { .. }) => {
-                let database = Database::open(place).await?;
-                if !self.is_in(&database).await? {
+            (Err(occupied @ DatabaseError::Occupied { .. }), Place::Server(server)) => {
+                if !self.is_in(server).await? {
                     return Err(occupied.into());
                 }
             }
-            Err(error) => return Err(error.into()),
+            (Err(error), _) => return Err(error.into()),
         }
         // Brings the schema up to date.
         Database::open(place).await?.close().await;
@@ -179,8 +178,10 @@ impl Source<'_> {
     }
 
     /// Whether an interrupted run has filled a database from this backup, and nothing happened there since.
-    async fn is_in(&self, database: &Database) -> Result<bool, TransferError> {
+    async fn is_in(&self, server: &Server) -> Result<bool, TransferError> {
+        let database = Database::open_as_it_is(server).await?;
         let last = audit::last(&mut *database.read().await?).await?;
+        database.close().await;
         Ok(last.is_some_and(|entry| {
             entry.action == Action::Restore.as_str() && entry.detail["backup_sha256"] == self.sha256
         }))
