@@ -102,7 +102,7 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(120),
             body: Duration::from_secs(30),
             answer: Duration::from_secs(30),
             connections: 12_288,

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,11 +31,15 @@ pub struct Run {
 
 impl Run {
     /// Runs a command to its end; a signal counts as code -1. It writes to files: a pipe would end with the last program
-    /// that holds it, and some start others that stay, as Wine its services.
+    /// that holds it, and some start others that stay, as Wine its services. One that hangs is killed, which is a code -1 too.
     pub fn of(command: &mut Command) -> Self {
         let mut files = [(); 2].map(|()| tempfile::tempfile().unwrap());
         let [stdout, stderr] = files.each_ref().map(|file| file.try_clone().unwrap());
-        let status = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).status().unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
+        if !ends_in_time(&child) {
+            child.kill().unwrap();
+        }
+        let status = child.wait().unwrap();
         let [stdout, stderr] = files.each_mut().map(|file| {
             let mut written = Vec::new();
             file.rewind().unwrap();
@@ -60,6 +66,13 @@ impl Run {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
+}
+
+/// Waits for the end of a program, for far longer than any here takes.
+fn ends_in_time(child: &Child) -> bool {
+    let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
+    let limit = Timespec { tv_sec: 300, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).unwrap() == 1
 }
 
 /// How a site is set up.
