@@ -276,9 +276,8 @@ impl Connection {
         let mut patience = Patience::new(waiting.clone(), limits.head, limits.idle, crowded);
         let service = service_fn(move |request: Request<Incoming>| {
             waiting.head_is_complete();
-            let deadline = Instant::now() + limits.body;
-            let mut request =
-                request.map(|body| Body::new(TimedBody { body, deadline: Box::pin(sleep_until(deadline)) }));
+            let deadline = Box::pin(sleep_until(Instant::now() + limits.body));
+            let mut request = request.map(|body| Body::new(TimedBody { body, deadline, waiting: waiting.clone() }));
             request.extensions_mut().insert(PeerAddress(address));
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(certificate.clone());
@@ -286,11 +285,7 @@ impl Connection {
             // A router is always ready.
             let answer = router.clone().call(request);
             let waiting = waiting.clone();
-            async move {
-                let answer = answer.await;
-                waiting.answer_is_made();
-                answer
-            }
+            async move { answer.await.map(|answer| answer.map(|body| waiting.answer(body))) }
         });
         let mut http = http1::Builder::new();
         http.header_read_timeout(None);
@@ -307,7 +302,7 @@ impl Connection {
                         return;
                     }
                     connection.as_mut().graceful_shutdown();
-                    let Ok(served) = timeout(limits.head, connection).await else { return };
+                    let Ok(served) = timeout(limits.answer + limits.linger, connection).await else { return };
                     break served;
                 }
                 _ = stopped(&mut stop), if !stopping => {
@@ -326,6 +321,15 @@ impl Connection {
 struct TimedBody {
     body: Incoming,
     deadline: Pin<Box<Sleep>>,
+    waiting: Waiting,
+}
+
+impl Drop for TimedBody {
+    fn drop(&mut self) {
+        if !body::Body::is_end_stream(&self.body) {
+            self.waiting.body_is_left();
+        }
+    }
 }
 
 impl body::Body for TimedBody {

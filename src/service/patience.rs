@@ -3,13 +3,18 @@
 //! hyper's `header_read_timeout` is one limit for both. Here a head must be complete soon after its first byte, however
 //! steadily it drips, while whoever says nothing keeps the connection longer, as long as there are places for others: a
 //! TLS handshake costs both sides more than a place (RFC 9112 §9.5 leaves the limit to the server).
+//!
+//! What counts is what comes out of TLS: a record that drips is silence. So is the beginning of a head that came in one
+//! piece with the request before.
 
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -24,14 +29,31 @@ pub(super) enum Awaited {
     Answer,
 }
 
-/// What is waited for, and since when. The parts of a connection share it.
+/// What is waited for. The parts of a connection share it.
 #[derive(Debug, Clone)]
-pub(super) struct Waiting(Arc<Mutex<(Awaited, Instant)>>);
+pub(super) struct Waiting(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    awaited: Awaited,
+    since: Instant,
+    /// Whether some of an answer waits until the client takes it.
+    blocked: bool,
+    /// Whether a request's body was left unread: hyper reads once more after it, and keeps the connection where that was all.
+    body_left: bool,
+}
+
+impl State {
+    fn await_now(&mut self, awaited: Awaited) {
+        (self.awaited, self.since) = (awaited, Instant::now());
+    }
+}
 
 impl Waiting {
     /// For a first request.
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new((Awaited::Request, Instant::now()))))
+        let state = State { awaited: Awaited::Request, since: Instant::now(), blocked: false, body_left: false };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// A stream that notices when a request begins, and how far its answer has gone.
@@ -41,16 +63,53 @@ impl Waiting {
 
     /// A request's head is complete.
     pub(super) fn head_is_complete(&self) {
-        *self.lock() = (Awaited::Answer, Instant::now());
+        self.lock().await_now(Awaited::Answer);
     }
 
-    /// An answer is made; from when its last byte has gone, the next request is waited for.
-    pub(super) fn answer_is_made(&self) {
-        *self.lock() = (Awaited::Request, Instant::now());
+    /// Nobody reads the rest of a request's body.
+    pub(super) fn body_is_left(&self) {
+        self.lock().body_left = true;
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Awaited, Instant)> {
+    /// A body of an answer which notices when all of it is on its way: from then on the next request is waited for.
+    pub(super) fn answer<B>(&self, body: B) -> Answer<B> {
+        Answer { body, waiting: self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body of an answer.
+pub(super) struct Answer<B> {
+    body: B,
+    waiting: Waiting,
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for Answer<B> {
+    fn drop(&mut self) {
+        self.waiting.lock().await_now(Awaited::Request);
     }
 }
 
@@ -61,10 +120,12 @@ pub(super) struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    /// What was written is part of an answer: while it goes, nothing is waited for in vain.
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Notes whether the client takes what is sent.
+    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+        let mut state = self.waiting.lock();
+        state.blocked = result.is_pending();
         if result.is_ready() {
-            self.waiting.lock().1 = Instant::now();
+            state.since = Instant::now();
         }
         result
     }
@@ -79,9 +140,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         if buffer.filled().len() > before {
-            let mut waiting = self.waiting.lock();
-            if waiting.0 == Awaited::Request {
-                *waiting = (Awaited::Head, Instant::now());
+            let mut state = self.waiting.lock();
+            let begins = !mem::take(&mut state.body_left);
+            if state.awaited == Awaited::Request {
+                state.await_now(if begins { Awaited::Head } else { Awaited::Request });
             }
         }
         Poll::Ready(Ok(()))
@@ -108,7 +170,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let result = Pin::new(&mut self.stream).poll_flush(context);
+        // hyper flushes at each of its turns, most often nothing.
+        let counts = result.is_pending() || self.waiting.lock().blocked;
+        if counts { self.wrote(result) } else { result }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,7 +202,10 @@ impl<C: Fn() -> bool> Patience<C> {
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Awaited> {
         loop {
             ready!(self.alarm.as_mut().poll(context));
-            let (awaited, since) = *self.waiting.lock();
+            let (awaited, since) = {
+                let state = self.waiting.lock();
+                (if state.blocked { Awaited::Answer } else { state.awaited }, state.since)
+            };
             let now = Instant::now();
             let end = match awaited {
                 Awaited::Answer => now + self.head,

@@ -26,7 +26,7 @@ SLOW = 1_000
 RATE = 50
 SECONDS = 30
 CONNECTIONS = 16
-# Seconds until the crowd is complete, at most. Whoever is idle is cut off after ten: not every computer opens so many so fast.
+# Seconds until the crowd is complete, at most: not every computer opens so many so fast.
 PATIENCE = 60
 BODY = 10 * 1000 ** 3
 

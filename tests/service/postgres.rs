@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -38,6 +39,9 @@ fn password_file(folder: &TempDir) -> PathBuf {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
 }
+
+/// Far above what a program takes until it migrates.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who dies in the middle of a migration.
 enum Killed {
@@ -76,8 +80,12 @@ fn a_migration_that_was_killed_is_made_by_the_next_one() {
         program.arg("--home").arg(folder.path().join("home")).args(["org", "list"]).stderr(Stdio::null());
         let mut program = program.spawn().unwrap();
         let waits = format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass");
+        let begin = Instant::now();
         while psql(&url, &waits) == "0" {
-            assert!(program.try_wait().unwrap().is_none(), "{table}: ended");
+            if begin.elapsed() > PATIENCE {
+                program.kill().unwrap();
+            }
+            assert!(program.try_wait().unwrap().is_none(), "{table}: nobody waits for it");
         }
         match killed {
             Killed::Program => program.kill().unwrap(),
@@ -192,8 +200,10 @@ fn what_is_no_database_for_an_installation_is_refused() {
         assert!(!refused.stderr.contains("secret-word"), "{}", refused.stderr);
         assert!(!folder.path().join("refused").exists(), "{database}");
     }
-    let restored = run(folder.path(), "refused", &["restore", &copy, &at("used")]).exits(3);
-    assert!(restored.stderr.contains("holds something already"), "{}", restored.stderr);
+    for database in ["used", "others"] {
+        let restored = run(folder.path(), "refused", &["restore", &copy, &at(database)]).exits(3);
+        assert!(restored.stderr.contains("holds something already"), "{database}: {}", restored.stderr);
+    }
     let newer = run(folder.path(), "newer", &["org", "list"]).exits(3);
     assert!(newer.stderr.contains("later version"), "{}", newer.stderr);
     // An installation does not start on a database that is not its own.

@@ -31,12 +31,16 @@ pub struct Run {
 
 impl Run {
     /// Runs a command to its end; a signal counts as code -1. It writes to files: a pipe would end with the last program
-    /// that holds it, and some start others that stay, as Wine its services. One that hangs is killed, which is a code -1 too.
+    /// that holds it, and some start others that stay, as Wine its services.
+    ///
+    /// # Panics
+    /// Where it does not end.
     pub fn of(command: &mut Command) -> Self {
         let mut files = [(); 2].map(|()| tempfile::tempfile().unwrap());
         let [stdout, stderr] = files.each_ref().map(|file| file.try_clone().unwrap());
         let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap();
-        if !ends_in_time(&child) {
+        let ended = ends_in_time(&child);
+        if !ended {
             child.kill().unwrap();
         }
         let status = child.wait().unwrap();
@@ -47,11 +51,9 @@ impl Run {
             written
         });
         output::keep_of(command.get_program(), &[&stdout, &stderr]);
-        Self {
-            code: status.code().unwrap_or(-1),
-            stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
-        }
+        let [stdout, stderr] = [stdout, stderr].map(|written| String::from_utf8(written).unwrap());
+        assert!(ended, "{command:?} hangs:\n{stdout}\n{stderr}");
+        Self { code: status.code().unwrap_or(-1), stdout, stderr }
     }
 
     /// Insists on an exit code.

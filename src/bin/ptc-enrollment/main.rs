@@ -79,6 +79,15 @@ fn thread() -> Result<Runtime, CommandError> {
 
 /// For many clients at once. The work is waiting and short signatures; more threads only take memory.
 fn threads() -> Result<Runtime, CommandError> {
+    keep_off_huge_pages();
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Ok(Builder::new_multi_thread().worker_threads(cores.clamp(2, 8)).enable_all().build()?)
+}
+
+/// Of a huge page a connection touches a few KiB, and takes 2 MiB: memory would swing by tens of MiB for nothing.
+fn keep_off_huge_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        log::debug!(cause:% = error; "huge pages stay on");
+    }
 }

@@ -22,7 +22,7 @@ const BLOCKS_AT_ONCE: usize = 16;
 const MORE_AT_ONCE: usize = 4;
 
 /// How many parts a block is asked for first, the rarest ones: most often they leave nothing of it.
-const FIRST_PARTS: usize = 2;
+const FIRST_PARTS: usize = 3;
 
 /// So few requests of a block are looked at faster than the other parts' lists.
 const FEW: u32 = 4;
