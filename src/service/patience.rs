@@ -39,7 +39,8 @@ struct State {
     since: Instant,
     /// Whether some of an answer waits until the client takes it.
     blocked: bool,
-    /// Whether a request's body was left unread: hyper reads once more after it, and keeps the connection where that was all.
+    /// Whether a request's body was left unread, or may have been: hyper reads once more after it, and keeps the connection
+    /// where that was all.
     body_left: bool,
 }
 

@@ -94,9 +94,12 @@ impl Database {
     }
 
     /// Opens the database on a server and leaves its schema as it is: to read what is the same in every version, where it
-    /// may be somebody else's.
-    pub async fn open_as_it_is(server: &Server) -> Result<Self, DatabaseError> {
-        postgres::connect_as_it_is(server).await.map(Self::Postgres)
+    /// may be somebody else's. `None` where there is nothing of this service.
+    pub async fn open_as_it_is(server: &Server) -> Result<Option<Self>, DatabaseError> {
+        match postgres::connect_as_it_is(server).await {
+            Err(DatabaseError::Empty { .. }) => Ok(None),
+            pools => Ok(Some(Self::Postgres(pools?))),
+        }
     }
 
     /// Makes sure that [`Database::create`] would make one on this server, and makes nothing.

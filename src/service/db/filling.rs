@@ -187,10 +187,7 @@ pub async fn unmark(place: &Place) -> Result<(), DatabaseError> {
 /// Whether a database was marked as being filled in this way.
 pub async fn is_marked(place: &Place, unfinished: Unfinished) -> Result<bool, DatabaseError> {
     let Place::Server(server) = place else { return Ok(false) };
-    let database = match Database::open_as_it_is(server).await {
-        Err(DatabaseError::Empty { .. }) => return Ok(false),
-        database => database?,
-    };
+    let Some(database) = Database::open_as_it_is(server).await? else { return Ok(false) };
     let mark = find_mark(&mut *database.read().await?).await?;
     database.close().await;
     Ok(mark.as_deref() == Some(unfinished.mark()))

@@ -179,10 +179,7 @@ impl Source<'_> {
 
     /// Whether an interrupted run has filled a database from this backup, and nothing happened there since.
     async fn is_in(&self, server: &Server) -> Result<bool, TransferError> {
-        let database = match Database::open_as_it_is(server).await {
-            Err(DatabaseError::Empty { .. }) => return Ok(false),
-            database => database?,
-        };
+        let Some(database) = Database::open_as_it_is(server).await? else { return Ok(false) };
         let last = audit::last(&mut *database.read().await?).await?;
         database.close().await;
         Ok(last.is_some_and(|entry| {
