@@ -354,7 +354,7 @@ fn push_search<'a>(
 ) -> Result<(), DatabaseError> {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND ");
     // Of a few characters, a number above all, every subject has some.
-    query.push_contains("search", if search.chars().count() < PART { "\n" } else { search });
+    query.push_contains(engine, "search", if search.chars().count() < PART { "\n" } else { search });
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         query.push(" UNION SELECT id FROM certificates WHERE serial >= ").push_bind(digits.clone());

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sqlx::FromRow;
+use sqlx::{FromRow, Row as _};
 
 use super::postings::{self, BLOCK, Block, Chosen, Part};
 use super::statement::{Statement, json_text, read_array};
@@ -36,7 +36,7 @@ const MOVED_AFTER: u64 = 1_024;
 const SLICES: i64 = 64;
 
 /// What two requests can have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trait {
     /// The public key.
     Key,
@@ -267,7 +267,7 @@ impl<'a> Question<'a> {
             query.push(" AND organisation = ").push_bind(organisation);
         }
         for word in self.words {
-            query.push(" AND ").push_contains("search", word);
+            query.push(" AND ").push_contains(connection.engine(), "search", word);
         }
         query.push(if descending { " ORDER BY number DESC LIMIT " } else { " ORDER BY number LIMIT " });
         query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
@@ -363,13 +363,8 @@ async fn narrow(
     let row_of = |chosen: &Chosen, part: Part| chosen.block().row_of(part);
     let wanted: BTreeSet<i64> =
         chosen.iter().flat_map(|chosen| parts.iter().map(|asked| row_of(chosen, asked.part))).collect();
-    if wanted.is_empty() {
-        return Ok(true);
-    }
-    let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
-    query.push_ids(connection.engine(), &wanted)?;
-    let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
-    let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
+    let wanted: Vec<i64> = wanted.into_iter().collect();
+    let found = lists_of(connection, &wanted).await?;
     for chosen in &mut chosen {
         for asked in parts.iter_mut() {
             if let Some(row) = found.get(&row_of(chosen, asked.part)) {
@@ -381,8 +376,36 @@ async fn narrow(
     Ok(found.len() == wanted.len())
 }
 
-/// The numbers of the newest other requests that have a value in common with these, at most so many of each; by a wonder
-/// another one's too.
+/// The lists of those of these rows that are there.
+async fn lists_of(connection: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, DatabaseError> {
+    if connection.engine() == Engine::Postgres {
+        let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
+        query.push_ids(Engine::Postgres, &ids)?;
+        let rows: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
+        return Ok(rows.into_iter().collect());
+    }
+    // As the columns of one row: for each row that SQLite finds, sqlx wakes who waits for it.
+    let mut found = HashMap::with_capacity(ids.len());
+    for ids in row_groups(ids) {
+        let mut query = Statement::new("SELECT ");
+        for (position, id) in ids.iter().enumerate() {
+            query.push(if position == 0 { "" } else { ", " });
+            query.push("(SELECT lists FROM request_parts WHERE id = ").push_bind(*id).push(")");
+        }
+        on!(connection, {
+            let row = query.query().fetch_one(connection).await?;
+            for (position, id) in ids.iter().enumerate() {
+                if let Some(lists) = row.try_get(position)? {
+                    found.insert(*id, lists);
+                }
+            }
+        });
+    }
+    Ok(found)
+}
+
+/// The numbers of the newest other requests that have a value in common with these, for each at most so many from the index
+/// and as many of those that it does not have yet; by a wonder another one's too.
 pub(super) async fn alike(
     connection: &mut Connection,
     these: &[(&Traits, Trait)],
@@ -426,19 +449,22 @@ pub(super) async fn alike(
         }
     }
     if indexed < last {
-        for other in unindexed(connection, these, indexed).await? {
-            for ((this, of), alike) in these.iter().zip(&mut alike) {
-                let value = this.value(*of);
-                if this.number != other.number && !value.is_empty() && other.value(*of) == value {
-                    alike.push(other.number);
-                }
-            }
+        // A thousand machines may be copies of one: nothing is looked at once for each two of them.
+        let others = unindexed(connection, these, indexed).await?;
+        let mut having: HashMap<(Trait, &str), Vec<RequestNumber>> = HashMap::new();
+        for (other, of) in others.iter().flat_map(|other| Trait::ALL.map(|of| (other, of))) {
+            having.entry((of, other.value(of))).or_default().push(other.number);
+        }
+        for ((this, of), alike) in these.iter().zip(&mut alike) {
+            let value = this.value(*of);
+            let having = having.get(&(*of, value)).filter(|_| !value.is_empty());
+            alike.extend(having.into_iter().flatten().filter(|other| **other != this.number).take(limit as usize));
         }
     }
     Ok(alike)
 }
 
-/// Those requests after a number that have a value in common with one of these.
+/// Those requests after a number that have a value in common with one of these, newest first.
 async fn unindexed(
     connection: &mut Connection,
     these: &[(&Traits, Trait)],
@@ -451,6 +477,6 @@ async fn unindexed(
         let values: BTreeSet<&str> = values.filter(|value| !value.is_empty()).collect();
         query.push(" OR ").push(of.column()).push(" IN ").push_texts(connection.engine(), &values)?;
     }
-    query.push(")");
+    query.push(") ORDER BY number DESC");
     Ok(on!(connection, query.query_as().fetch_all(connection).await?))
 }

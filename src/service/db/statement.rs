@@ -49,10 +49,14 @@ impl<'a> Statement<'a> {
         self
     }
 
-    /// Adds the condition that a text holds another one; both are in lower case.
-    pub(super) fn push_contains(&mut self, column: &str, part: &str) -> &mut Self {
-        let pattern = format!("%{}%", part.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_"));
-        self.push(column).push(" LIKE ").push_bind(pattern).push(r" ESCAPE '\'")
+    /// Adds the condition that a text holds another one; both are in lower case. Not by `LIKE`, for whose sake SQLite
+    /// prepares a statement anew with each pattern (sqlite.org/c3ref/prepare.html).
+    pub(super) fn push_contains(&mut self, engine: Engine, column: &str, part: &'a str) -> &mut Self {
+        let position = match engine {
+            Engine::Sqlite => "instr",
+            Engine::Postgres => "strpos",
+        };
+        self.push(format_args!("{position}({column}, ")).push_bind(part).push(") > 0")
     }
 
     /// Adds a query for many requests' numbers, as one parameter whose text does not depend on how many they are.
@@ -148,7 +152,8 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// The most rows of one statement. The parameters of the widest stay within what both databases take (32,766).
+/// The most rows of one statement. The parameters of the widest stay within what both databases take (32,766), and as many
+/// columns within what SQLite does (2,000).
 const ROWS_LIMIT: usize = 256;
 
 /// How many prepared statements a connection keeps: those that [`row_groups`] make, of every size, and all others.
