@@ -10,7 +10,8 @@ use serde_json::Value;
 /// Escaped are control characters (C0, DEL, C1: ECMA-48), line and paragraph separators, bidirectional controls
 /// (UAX #9 §2) and zero-width or invisible format characters. All else, accents and other scripts, stays as it is.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(acts_or_hides) {
+    let plain = |byte| matches!(byte, b' '..=b'~');
+    if text.bytes().all(plain) || !text.contains(acts_or_hides) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
