@@ -1,6 +1,6 @@
 //! Writes submissions for a load: one a line, or as many in a batch a line; `tests/bench/run` sends them.
 //!
-//! All have one key, since what is measured is the other side; each has a name of its own.
+//! Each has a name of its own, and with EC a key of its own; RSA keys take too long to make, so that all have one.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
 
 use std::fs::File;
@@ -25,7 +25,7 @@ fn main() {
     let algorithm: KeyAlgorithm = KeyAlgorithm::ALL.into_iter().find(|known| known.to_string() == *algorithm).unwrap();
     let kind: Kind = kind.parse().unwrap();
     let (count, batch): (usize, usize) = (count.parse().unwrap(), batch.parse().unwrap());
-    let key = algorithm.start_search().finish().unwrap();
+    let key = new_key(algorithm);
     let processors = thread::available_parallelism().unwrap().get();
     let share = count.div_ceil(processors).next_multiple_of(batch);
     let lines: Vec<Vec<u8>> = thread::scope(|scope| {
@@ -46,6 +46,10 @@ fn main() {
     file.flush().unwrap();
 }
 
+fn new_key(algorithm: KeyAlgorithm) -> PrivateKey {
+    algorithm.start_search().finish().unwrap()
+}
+
 fn lines(
     kind: Kind,
     algorithm: KeyAlgorithm,
@@ -57,8 +61,13 @@ fn lines(
     let mut lines = Vec::new();
     let numbers: Vec<usize> = numbers.collect();
     for numbers in numbers.chunks(batch) {
-        let mut submissions =
-            numbers.iter().map(|number| submission(kind, algorithm, key, &format!("{prefix}-{number}.poste.example")));
+        let mut submissions = numbers.iter().map(|number| {
+            let name = format!("{prefix}-{number}.poste.example");
+            match algorithm {
+                KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 => submission(kind, algorithm, &new_key(algorithm), &name),
+                _ => submission(kind, algorithm, key, &name),
+            }
+        });
         let line: Value = match batch {
             1 => submissions.next().unwrap(),
             _ => json!({ "submissions": submissions.collect::<Vec<_>>() }),
