@@ -3,13 +3,13 @@
 //!
 //! A process takes a bulk decision for a while, and no other one works on it then. That only spares work twice: what makes
 //! it happen once is that a part is written only where the bulk decision is as far as its worker knows it to be. While one
-//! part is written, the one before it is signed and the ones after it are made ready; what was signed is added to the record
+//! part is written, the one before it is signed and the one after it made ready; what was signed is added to the record
 //! with the decisions of a later part.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::bulk::{counted, kept, maker_of, object};
@@ -29,38 +29,12 @@ use crate::service::error::{Failure, Refusal};
 /// waits long for what a process left that died.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// How many parts are ready while one is written, at most: the processors have work while that waits for the disk.
-const READY: usize = 2;
-
 /// Requests whose turn it is, looked at before the right to write is taken.
 struct Part {
     items: Vec<ItemRow>,
     asked: Vec<Asked>,
     /// What was seen of each; a refusal where their maker may decide on nothing any more.
     weighed: Result<Vec<Result<Weighed, Failure>>, Refusal>,
-}
-
-impl Part {
-    /// The positions of its first and last request; none where no request is left.
-    fn ends(&self) -> Option<(i64, i64)> {
-        Some((self.items.first()?.position, self.items.last()?.position))
-    }
-}
-
-/// Looks at the requests after a position. What their maker may not reach is on record from then on, whether or not its turn
-/// comes.
-async fn look(app: &App, row: &BulkRow, verdict: &Verdict, after: i64, limit: usize) -> Result<Part, Failure> {
-    let (items, maker) = {
-        let mut connection = app.database.read().await?;
-        let items = bulk::next_items(&mut connection, row.id, after, limit).await?;
-        (items, maker_of(&mut connection, row).await?)
-    };
-    let asked: Vec<Asked> = items.iter().map(|item| (item.request, Some(item.csr_sha256.clone()))).collect();
-    let weighed = match maker {
-        Ok(actor) => Ok(app.weigh(&actor, verdict, &asked).await?),
-        Err(refusal) => Err(refusal),
-    };
-    Ok(Part { items, asked, weighed })
 }
 
 /// What is being signed, kept from others until it is in the record.
@@ -121,12 +95,15 @@ impl App {
 impl<'a> Work<'a> {
     /// Decides part by part until nothing is left, somebody ends it, or the service stops.
     async fn go_on(&mut self, stopped: &watch::Receiver<bool>) -> Result<(), Failure> {
-        let mut parts = self.look_ahead(0, 0);
+        let part_size = self.app.bulk_part;
+        let mut next = self.look_ahead(0, part_size);
+        // Up to which position each request is a part of its own, because one of them cannot be written.
+        let mut one_by_one = 0;
         while !*stopped.borrow() {
-            // Who looks ahead ends with a part without requests, and only a panic ends them before that.
-            let part =
-                parts.recv().await.unwrap_or(Err(Failure::Inconsistent { what: "a part of a bulk decision" }))?;
-            let Some((first, last)) = part.ends() else { return self.finish().await };
+            let part = next.await.unwrap_or(Err(Failure::Inconsistent { what: "a part of a bulk decision" }))?;
+            let ends = part.items.first().zip(part.items.last()).map(|(first, last)| (first.position, last.position));
+            let Some((first, last)) = ends else { return self.finish().await };
+            next = self.look_ahead(last, if last < one_by_one { 1 } else { part_size });
             match self.decide(part).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
@@ -134,35 +111,35 @@ impl<'a> Work<'a> {
                 Err(failure) if first == last => self.refuse(first, &failure).await?,
                 Err(failure) => {
                     log::error!(bulk = self.row.id, cause:% = failure; "part not decided, trying one by one");
-                    parts = self.look_ahead(first - 1, last);
+                    one_by_one = last;
+                    next = self.look_ahead(first - 1, 1);
                 }
             }
         }
         Ok(())
     }
 
-    /// Looks at the requests after a position part by part, in a task of its own, until nobody takes one any more. Up to
-    /// `one_by_one` each request is a part of its own, because one of them cannot be written.
-    fn look_ahead(&self, mut after: i64, one_by_one: i64) -> mpsc::Receiver<Result<Part, Failure>> {
-        let (parts, ready) = mpsc::channel(READY);
+    /// Looks at the requests after a position, in a task of its own.
+    fn look_ahead(&self, after: i64, limit: usize) -> JoinHandle<Result<Part, Failure>> {
         let (app, row, verdict) = (self.app.clone(), self.row.clone(), self.verdict.clone());
         tokio::spawn(async move {
-            while let Ok(place) = parts.reserve().await {
-                let limit = if after < one_by_one { 1 } else { app.bulk_part };
-                let part = look(&app, &row, &verdict, after, limit).await;
-                let end = part.as_ref().ok().and_then(Part::ends);
-                place.send(part);
-                let Some((_, last)) = end else { return };
-                after = last;
-            }
-        });
-        ready
+            let (items, maker) = {
+                let mut connection = app.database.read().await?;
+                let items = bulk::next_items(&mut connection, row.id, after, limit).await?;
+                (items, maker_of(&mut connection, &row).await?)
+            };
+            let asked: Vec<Asked> = items.iter().map(|item| (item.request, Some(item.csr_sha256.clone()))).collect();
+            let weighed = match maker {
+                Ok(actor) => Ok(app.weigh(&actor, &verdict, &asked).await?),
+                Err(refusal) => Err(refusal),
+            };
+            Ok(Part { items, asked, weighed })
+        })
     }
 
     /// Decides on a part, and signs what was approved; `false` where it ended meanwhile.
     async fn decide(&mut self, part: Part) -> Result<bool, Failure> {
         let app = self.app;
-        let ends = part.ends();
         let Part { items, asked, weighed } = part;
         let mut transaction = app.database.write().await?;
         let Some(actor) = self.resume(&mut transaction).await? else {
@@ -178,7 +155,8 @@ impl<'a> Work<'a> {
                 refused.push((item.position, kept(&failure.refusal())?));
             }
         }
-        if let Some(range) = ends {
+        if let (Some(first), Some(last)) = (items.first(), items.last()) {
+            let range = (first.position, last.position);
             bulk::note(&mut transaction, self.row.id, range, self.verdict.word(), &refused).await?;
         }
         let held = app.hold(&decided.recorded());
