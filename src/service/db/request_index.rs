@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sqlx::{FromRow, Row as _};
+use sqlx::FromRow;
 
 use super::postings::{self, BLOCK, Block, Chosen, Part};
 use super::statement::{Statement, json_text, read_array};
@@ -363,8 +363,13 @@ async fn narrow(
     let row_of = |chosen: &Chosen, part: Part| chosen.block().row_of(part);
     let wanted: BTreeSet<i64> =
         chosen.iter().flat_map(|chosen| parts.iter().map(|asked| row_of(chosen, asked.part))).collect();
-    let wanted: Vec<i64> = wanted.into_iter().collect();
-    let found = lists_of(connection, &wanted).await?;
+    if wanted.is_empty() {
+        return Ok(true);
+    }
+    let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
+    query.push_ids(connection.engine(), &wanted)?;
+    let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
     for chosen in &mut chosen {
         for asked in parts.iter_mut() {
             if let Some(row) = found.get(&row_of(chosen, asked.part)) {
@@ -374,34 +379,6 @@ async fn narrow(
         }
     }
     Ok(found.len() == wanted.len())
-}
-
-/// The lists of those of these rows that are there.
-async fn lists_of(connection: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, DatabaseError> {
-    if connection.engine() == Engine::Postgres {
-        let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
-        query.push_ids(Engine::Postgres, &ids)?;
-        let rows: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
-        return Ok(rows.into_iter().collect());
-    }
-    // As the columns of one row: for each row that SQLite finds, sqlx wakes who waits for it.
-    let mut found = HashMap::with_capacity(ids.len());
-    for ids in row_groups(ids) {
-        let mut query = Statement::new("SELECT ");
-        for (position, id) in ids.iter().enumerate() {
-            query.push(if position == 0 { "" } else { ", " });
-            query.push("(SELECT lists FROM request_parts WHERE id = ").push_bind(*id).push(")");
-        }
-        on!(connection, {
-            let row = query.query().fetch_one(connection).await?;
-            for (position, id) in ids.iter().enumerate() {
-                if let Some(lists) = row.try_get(position)? {
-                    found.insert(*id, lists);
-                }
-            }
-        });
-    }
-    Ok(found)
 }
 
 /// The numbers of the newest other requests that have a value in common with these, for each at most so many from the index
@@ -449,7 +426,7 @@ pub(super) async fn alike(
         }
     }
     if indexed < last {
-        // A thousand machines may be copies of one: nothing is looked at once for each two of them.
+        // Thousands may be copies of one machine: no two of them are compared with each other.
         let others = unindexed(connection, these, indexed).await?;
         let mut having: HashMap<(Trait, &str), Vec<RequestNumber>> = HashMap::new();
         for (other, of) in others.iter().flat_map(|other| Trait::ALL.map(|of| (other, of))) {

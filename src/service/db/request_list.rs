@@ -74,21 +74,9 @@ pub async fn list(
         limit += chosen.len();
     }
     let mut next = filter.after;
-    let mut hits = match Question::new(&words, filter.organisation) {
-        Some(question) => Some(search(connection, &question, filter).await?),
-        None => None,
-    };
     for most in looks(filter, &words) {
-        let looked = match &mut hits {
-            Some(hits) => {
-                let first: Vec<RequestNumber> = hits.by_ref().take(most).collect();
-                look(connection, numbers(connection.engine(), &first)?, filter, &words).await?
-            }
-            None => {
-                let (query, left) = candidates(&Filter { after: next, ..*filter }, connection.engine(), most);
-                look(connection, query, &left, &words).await?
-            }
-        };
+        let filter = Filter { after: next, ..*filter };
+        let looked = look_on(connection, &filter, &words, most).await?;
         let ended = looked.len() < most;
         for row in looked {
             if chosen.len() == limit {
@@ -104,16 +92,6 @@ pub async fn list(
         }
     }
     page(connection, &chosen, next).await
-}
-
-/// The requests that the index has for a search, in the filter's order.
-async fn search(
-    connection: &mut Connection,
-    question: &Question<'_>,
-    filter: &Filter<'_>,
-) -> Result<impl Iterator<Item = RequestNumber> + use<>, DatabaseError> {
-    let (newest, after) = (filter.order == Order::Newest, filter.after.map(RequestNumber));
-    Ok(request_index::hits(connection, question, newest, after, LOOK_LIMIT).await?.into_iter())
 }
 
 /// The newest requests that a search finds, among the [`LOOK_LIMIT`] that the index has for it.
@@ -150,6 +128,23 @@ struct Looked {
     number: RequestNumber,
     /// Whether it is one that the filter asks for.
     passes: bool,
+}
+
+/// Looks at the next rows among which those that the filter lets through are, in its order.
+async fn look_on(
+    connection: &mut Connection,
+    filter: &Filter<'_>,
+    words: &[&str],
+    most: usize,
+) -> Result<Vec<Looked>, DatabaseError> {
+    let engine = connection.engine();
+    let Some(question) = Question::new(words, filter.organisation) else {
+        let (query, left) = candidates(filter, engine, most);
+        return look(connection, query, &left, words).await;
+    };
+    let after = filter.after.map(RequestNumber);
+    let hits = request_index::hits(connection, &question, filter.order == Order::Newest, after, most).await?;
+    look(connection, numbers(engine, &hits)?, filter, words).await
 }
 
 /// What [`look`] looks at, where the numbers are known.

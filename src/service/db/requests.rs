@@ -395,14 +395,16 @@ pub struct Count {
 
 /// How many requests of an organisation, or of all, there are of each kind and state.
 pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> Result<Vec<Count>, DatabaseError> {
-    let mut query = Statement::new("SELECT kind, state, CAST(sum(requests) AS BIGINT) AS requests FROM request_counts");
-    if let Some(organisation) = organisation {
-        query.push(" WHERE organisation = ").push_bind(organisation);
-    }
-    query.push(" GROUP BY kind, state");
-    let mut counts: Vec<Count> = on!(connection, query.query_as().fetch_all(connection).await?);
-    counts.retain(|count| count.requests > 0);
-    Ok(counts)
+    Ok(on!(
+        connection,
+        sqlx::query_as(
+            "SELECT kind, state, CAST(sum(requests) AS BIGINT) AS requests FROM request_counts
+             WHERE $1 IS NULL OR organisation = $1 GROUP BY kind, state HAVING sum(requests) > 0",
+        )
+        .bind(organisation)
+        .fetch_all(connection)
+        .await?
+    ))
 }
 
 /// A change of state and who made it.

@@ -152,8 +152,7 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// The most rows of one statement. The parameters of the widest stay within what both databases take (32,766), and as many
-/// columns within what SQLite does (2,000).
+/// The most rows of one statement. The parameters of the widest stay within what both databases take (32,766).
 const ROWS_LIMIT: usize = 256;
 
 /// How many prepared statements a connection keeps: those that [`row_groups`] make, of every size, and all others.
