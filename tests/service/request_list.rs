@@ -90,6 +90,10 @@ fn what_is_found_does_not_depend_on_the_index() {
             copies().filter(waits).rev().collect(),
         ),
         (search("nirgendwo"), vec![]),
+        // Nothing stands for anything else.
+        (search("pc_7004"), vec![]),
+        (search("pc-7%4"), vec![]),
+        (search("pc-7004\\"), vec![]),
     ];
     for (query, expected) in &cases {
         let (items, pages) = all(&service, query);
