@@ -25,7 +25,7 @@ fn main() {
     let algorithm: KeyAlgorithm = KeyAlgorithm::ALL.into_iter().find(|known| known.to_string() == *algorithm).unwrap();
     let kind: Kind = kind.parse().unwrap();
     let (count, batch): (usize, usize) = (count.parse().unwrap(), batch.parse().unwrap());
-    let key = new_key(algorithm);
+    let shared = (!matches!(algorithm, KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384)).then(|| new_key(algorithm));
     let processors = thread::available_parallelism().unwrap().get();
     let share = count.div_ceil(processors).next_multiple_of(batch);
     let lines: Vec<Vec<u8>> = thread::scope(|scope| {
@@ -33,8 +33,8 @@ fn main() {
             .step_by(share)
             .map(|first| {
                 let numbers = first..count.min(first + share);
-                let key = &key;
-                scope.spawn(move || lines(kind, algorithm, key, prefix, numbers, batch))
+                let shared = shared.as_ref();
+                scope.spawn(move || lines(kind, algorithm, shared, prefix, numbers, batch))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -53,7 +53,7 @@ fn new_key(algorithm: KeyAlgorithm) -> PrivateKey {
 fn lines(
     kind: Kind,
     algorithm: KeyAlgorithm,
-    key: &PrivateKey,
+    shared: Option<&PrivateKey>,
     prefix: &str,
     numbers: std::ops::Range<usize>,
     batch: usize,
@@ -63,9 +63,9 @@ fn lines(
     for numbers in numbers.chunks(batch) {
         let mut submissions = numbers.iter().map(|number| {
             let name = format!("{prefix}-{number}.poste.example");
-            match algorithm {
-                KeyAlgorithm::EcP256 | KeyAlgorithm::EcP384 => submission(kind, algorithm, &new_key(algorithm), &name),
-                _ => submission(kind, algorithm, key, &name),
+            match shared {
+                Some(key) => submission(kind, algorithm, key, &name),
+                None => submission(kind, algorithm, &new_key(algorithm), &name),
             }
         });
         let line: Value = match batch {
