@@ -104,7 +104,7 @@ pub(in crate::service) async fn report(
     check_count("outcomes", batch.outcomes.len(), REQUESTS_LIMIT)?;
     let mut results = Vec::with_capacity(batch.outcomes.len());
     for reported in address.judge_tokens(app.report_all(&batch.outcomes).await?)? {
-        results.push(frame.result(reported.map(|status| RequestStatus { issued: None, ..status }))?);
+        results.push(frame.result(reported)?);
     }
     Ok(Json(StatusResults { results, chain: Vec::new() }))
 }

@@ -67,10 +67,12 @@ impl App {
         outcome: &Outcome,
     ) -> Result<RequestStatus, Failure> {
         let held = HeldRequest { number, token: token.clone() };
-        only(self.report_all(&[HeldOutcome { held, state: outcome.state }]).await?)
+        only(self.report_all(&[HeldOutcome { held, state: outcome.state }]).await?)?;
+        self.follow(number, token).await
     }
 
-    /// The same for many requests, in one commit. What is refused is an outcome; an error is for all of them.
+    /// The same for many requests, in one commit; their certificates are not given back to those who have them. What is
+    /// refused is an outcome; an error is for all of them.
     pub async fn report_all(&self, reported: &[HeldOutcome]) -> Result<Vec<Result<RequestStatus, Failure>>, Failure> {
         let numbers = || reported.iter().map(|it| it.held.number);
         let rows = self.rows_of(numbers()).await?;
@@ -116,15 +118,13 @@ impl App {
             detail: json!({ "state": row.state }),
         });
         record_all(self, &mut transaction, events.collect()).await?;
-        let issued: Vec<RequestNumber> = rows.keys().copied().collect();
-        let certificates = certificates::of_requests(&mut transaction, &issued).await?;
         kill_point::pass("outcome.before-commit");
         transaction.commit().await?;
         kill_point::pass("outcome.after-commit");
         let statuses = reported.iter().zip(outcomes).map(|(HeldOutcome { held, .. }, outcome)| {
             outcome.and_then(|()| {
                 let row = found(rows.get(&held.number))?;
-                Ok(self.status_with(row, certificates.get(&row.number)))
+                Ok(self.status_with(row, None))
             })
         });
         Ok(statuses.collect())
