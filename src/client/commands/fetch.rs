@@ -2,19 +2,19 @@
 //!
 //! For each request: ask, note the answer, deliver the certificate, note that, tell the service, note that. Every step
 //! may be repeated, so a run that was cut off is simply run again. Many are asked about in one call; this machine's own
-//! go on from there one by one, those of servers elsewhere together.
+//! go on from there one by one, those of servers elsewhere together, over several connections.
 
 mod elsewhere;
 mod report;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use self::elsewhere::Elsewhere;
 use self::report::{FetchReport, Line};
 use super::pending;
 use crate::client::api::{Answers, Api, ApiError};
@@ -28,7 +28,7 @@ use crate::client::report::Progress;
 use crate::client::store::{Delivery, Replaced};
 use crate::kill_point;
 use crate::locales::Text;
-use crate::protocol::batch::{HeldRequest, REQUESTS_LIMIT, SUBMISSIONS_LIMIT};
+use crate::protocol::batch::{HeldRequest, REQUESTS_LIMIT};
 use crate::protocol::messages::{Issued, RequestStatus};
 use crate::protocol::request::{RequestNumber, State, StoreScope};
 
@@ -69,24 +69,19 @@ fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Op
     let mut lines: Vec<Line> = records.iter().map(|record| Line::new(record, newest.contains(&record.id))).collect();
     // Also what was revoked and closed since: it still lies in the store.
     let holders = records.iter().filter_map(Holder::of).collect();
-    // Oldest first, so that the newest certificate is the last that becomes the current one.
-    let mut open: Vec<Open<'_>> = records
-        .iter_mut()
-        .zip(&mut lines)
-        .filter(|(record, _)| record.step != Step::Closed)
-        .map(|(record, line)| Open { record, line })
-        .collect();
-    let progress = Progress::of(open.len(), &Text::new("fetching"), config.language);
-    let mut work =
-        Work { config, journal: &journal, api, replaced, holders, progress, unanswered: None, retry_after: None };
-    for part in open.chunks_mut(SUBMISSIONS_LIMIT) {
-        work.submit(part);
-    }
-    for part in open.chunks_mut(REQUESTS_LIMIT) {
-        work.follow(part);
-    }
-    let retry_after = work.retry_after;
-    Ok((lines, retry_after))
+    let open = records.iter_mut().zip(&mut lines).filter(|(record, _)| record.step != Step::Closed);
+    let (mut own, mut elsewhere): (Vec<Open<'_>>, Vec<Open<'_>>) =
+        open.map(|(record, line)| Open { record, line }).partition(|open| open.record.store.is_some());
+    let progress = Progress::of(own.len() + elsewhere.len(), &Text::new("fetching"), config.language);
+    let work = Work { config, journal: &journal, api, replaced, progress, unanswered: OnceLock::new() };
+    let own = work.own(&mut own, holders);
+    let elsewhere = work.elsewhere(&mut elsewhere);
+    Ok((lines, sooner(own, elsewhere)))
+}
+
+/// The shorter of two pauses.
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }
 
 /// The ids of the records that count for their identities: no newer one asks for the same.
@@ -102,13 +97,9 @@ struct Work<'a> {
     journal: &'a LockedJournal,
     api: &'a Api,
     replaced: Replaced,
-    /// The certificates that are installed so far.
-    holders: Vec<Holder>,
     progress: Progress,
     /// Why nobody answers: asking for a thousand more requests would only take long.
-    unanswered: Option<Fault>,
-    /// How soon what is pending wants to be asked about again.
-    retry_after: Option<Duration>,
+    unanswered: OnceLock<Fault>,
 }
 
 /// A request to which something can still happen, and what will be said of it.
@@ -128,10 +119,21 @@ impl Open<'_> {
     }
 }
 
+/// A request whose status is noted.
+struct Found<'a, 'b> {
+    open: &'a mut Open<'b>,
+    number: RequestNumber,
+    next: Next,
+    /// The record is worth writing.
+    changed: bool,
+}
+
 /// What is left to do about a request once its status is noted.
 enum Next {
-    /// Nothing, or to wait.
+    /// Nothing.
     Nothing,
+    /// To ask again later.
+    Wait,
     /// To bring its certificate home.
     Deliver(Issued),
     /// To tell the service that the certificate is here.
@@ -153,66 +155,71 @@ impl Holder {
 }
 
 impl Work<'_> {
-    /// Sends what is prepared and may not have arrived.
-    fn submit(&mut self, open: &mut [Open<'_>]) {
+    /// Brings this machine's requests up to date, one after the other. Says how soon what is pending wants to be asked
+    /// about again.
+    ///
+    /// Oldest first, so that the newest certificate is the last that becomes the current one; `holders` are the
+    /// certificates that are installed so far.
+    fn own(&self, open: &mut [Open<'_>], mut holders: Vec<Holder>) -> Option<Duration> {
         let Self { config, journal, api, .. } = *self;
-        let mut together = Vec::new();
         for open in open.iter_mut().filter(|open| open.record.step == Step::Prepared) {
-            if let Some(fault) = &self.unanswered {
+            if let Some(fault) = self.unanswered.get() {
                 open.line.fail(fault.clone());
-            } else if open.record.store.is_none() {
-                together.push(open);
-            } else {
-                let sent = pending::still_whole(config, journal, open.record).and_then(|whole| match whole {
-                    true => pending::send(config, journal, api, open.record).map(drop),
-                    false => Ok(()),
-                });
-                if let Err(error) = sent {
+                continue;
+            }
+            let sent = pending::still_whole(config, journal, open.record).and_then(|whole| match whole {
+                true => pending::send(config, journal, api, open.record).map(drop),
+                false => Ok(()),
+            });
+            if let Err(error) = sent {
+                self.remember(&error);
+                self.fail(open, &error);
+            }
+        }
+        let mut retry_after = None;
+        for part in open.chunks_mut(REQUESTS_LIMIT) {
+            let (found, pause) = self.ask(part);
+            retry_after = sooner(retry_after, pause);
+            for found in found {
+                if let Err(error) =
+                    self.finish(found.open.record, found.number, found.next, found.changed, &mut holders)
+                {
                     self.remember(&error);
-                    self.fail(open, &error);
+                    self.fail(found.open, &error);
                 }
             }
+            self.done(part);
         }
-        let mut records: Vec<Record> = together.iter().map(|open| open.record.clone()).collect();
-        if records.is_empty() {
-            return;
-        }
-        let outcomes = pending::send_all(config, journal, api, &mut records);
-        for ((open, record), outcome) in together.into_iter().zip(records).zip(outcomes) {
-            *open.record = record;
-            if let Err(fault) = outcome {
-                self.unanswered = self.unanswered.take().or_else(|| fault.no_answer.then(|| fault.clone()));
-                open.line.fail(fault);
-            }
-        }
+        retry_after
     }
 
-    /// Brings requests up to date that the service has.
-    fn follow(&mut self, open: &mut [Open<'_>]) {
-        let count = open.len();
-        let mut asked: Vec<(&mut Open<'_>, HeldRequest)> = open
+    /// Asks for the statuses of requests that the service has, and notes them; and says how soon what is pending wants
+    /// to be asked about again.
+    fn ask<'a, 'b>(&self, open: &'a mut [Open<'b>]) -> (Vec<Found<'a, 'b>>, Option<Duration>) {
+        let asked: Vec<(&mut Open<'_>, HeldRequest)> = open
             .iter_mut()
             .filter(|open| !open.failed())
             .filter_map(|open| open.record.number().map(|number| open.held(number)).map(|held| (open, held)))
             .collect();
-        let answers = match (&self.unanswered, asked.is_empty()) {
+        let answers = match (self.unanswered.get(), asked.is_empty()) {
             (None, false) => {
                 let held: Vec<HeldRequest> = asked.iter().map(|(_, held)| held.clone()).collect();
                 self.api.follow_all(&held)
             }
             _ => Answers::default(),
         };
-        let pause = answers.retry_after.unwrap_or(PAUSE);
-        let mut elsewhere = Vec::new();
+        let mut found = Vec::with_capacity(asked.len());
         let mut results = answers.results.into_iter();
-        for (open, held) in asked.drain(..) {
-            let status = match (results.next(), &self.unanswered) {
+        for (open, HeldRequest { number, .. }) in asked {
+            let noted = match (results.next(), self.unanswered.get()) {
                 // What one is told in its place, such as to wait with a wrong token, tells nothing of the others.
                 (Some(Err(error)), _) if !answers.unanswered => {
                     self.fail(open, &error.into());
                     continue;
                 }
-                (Some(answer), _) => answer.map_err(Error::from),
+                (Some(answer), _) => {
+                    answer.map_err(Error::from).and_then(|status| self.note(open.record, number, status))
+                }
                 (None, Some(fault)) => {
                     open.line.fail(fault.clone());
                     continue;
@@ -220,25 +227,22 @@ impl Work<'_> {
                 // There are fewer answers only where nobody answers.
                 (None, None) => continue,
             };
-            let noted = status.and_then(|status| self.note(open.record, held.number, status, pause));
-            let finished = match (noted, open.record.store) {
-                (Ok((next, changed)), None) => {
-                    elsewhere.push(Elsewhere { open, number: held.number, next, changed });
-                    continue;
+            match noted {
+                Ok((next, changed)) => found.push(Found { open, number, next, changed }),
+                Err(error) => {
+                    self.remember(&error);
+                    self.fail(open, &error);
                 }
-                (Ok((next, changed)), Some(scope)) => self.finish(open.record, scope, held.number, next, changed),
-                (Err(error), _) => Err(error),
-            };
-            if let Err(error) = finished {
-                self.remember(&error);
-                self.fail(open, &error);
             }
         }
-        self.finish_elsewhere(&mut elsewhere);
-        for open in open.iter_mut() {
-            open.line.update(open.record);
-        }
-        self.progress.advance(count);
+        let waiting = found.iter().any(|found| matches!(found.next, Next::Wait));
+        (found, waiting.then(|| answers.retry_after.unwrap_or(PAUSE)))
+    }
+
+    /// Takes what became of requests into what will be said of them.
+    fn done(&self, open: &mut [Open<'_>]) {
+        open.iter_mut().for_each(|open| open.line.update(open.record));
+        self.progress.advance(open.len());
     }
 
     /// Says of one request what went wrong with it.
@@ -252,19 +256,19 @@ impl Work<'_> {
     }
 
     /// Keeps why nobody answers, for those that are not asked about any more.
-    fn remember(&mut self, error: &Error) {
-        if error.is_no_answer() && self.unanswered.is_none() {
-            self.unanswered = Some(self.fault(error));
+    fn remember(&self, error: &Error) {
+        if error.is_no_answer() {
+            // The first one says why.
+            self.unanswered.get_or_init(|| self.fault(error));
         }
     }
 
     /// Takes a status into the record. Says what is left to do, and whether the record is worth writing.
     fn note(
-        &mut self,
+        &self,
         record: &mut Record,
         number: RequestNumber,
         mut status: RequestStatus,
-        pause: Duration,
     ) -> Result<(Next, bool), Error> {
         let config = self.config;
         if status.number != number || status.kind != record.submission.kind {
@@ -278,18 +282,14 @@ impl Work<'_> {
         let state = status.state;
         let changed = record.status.as_ref() != Some(&status);
         record.status = Some(status);
-        let mut wait = || self.retry_after = Some(self.retry_after.map_or(pause, |known| known.min(pause)));
-        match (state, record.step) {
-            (State::Pending, _) => wait(),
-            (State::Approved | State::Installed | State::Downloaded, Step::Accepted) => match issued {
-                Some(issued) => return Ok((Next::Deliver(issued), changed)),
-                // Approved a moment ago, and not signed yet.
-                None => wait(),
-            },
-            (State::Approved | State::Installed | State::Downloaded, Step::Delivered) => {
-                return Ok((Next::Report, changed));
+        let next = match (state, record.step) {
+            (State::Pending, _) => Next::Wait,
+            // Approved a moment ago, and not signed yet, where there is no certificate.
+            (State::Approved | State::Installed | State::Downloaded, Step::Accepted) => {
+                issued.map_or(Next::Wait, Next::Deliver)
             }
-            (State::Approved | State::Installed | State::Downloaded, _) => {}
+            (State::Approved | State::Installed | State::Downloaded, Step::Delivered) => Next::Report,
+            (State::Approved | State::Installed | State::Downloaded, _) => Next::Nothing,
             (State::Rejected | State::Cancelled | State::Expired, _) => {
                 if let Some(scope) = record.store {
                     pending::store_of(config, scope).discard(&record.id)?;
@@ -304,30 +304,30 @@ impl Work<'_> {
                 record.step = Step::Closed;
                 return Ok((Next::Nothing, true));
             }
-        }
-        Ok((Next::Nothing, changed))
+        };
+        Ok((next, changed))
     }
 
     /// Does what is left to do about a request of this machine, each step on record before the next.
     fn finish(
-        &mut self,
+        &self,
         record: &mut Record,
-        scope: StoreScope,
         number: RequestNumber,
         next: Next,
         changed: bool,
+        holders: &mut Vec<Holder>,
     ) -> Result<(), Error> {
         let Self { config, journal, api, .. } = *self;
-        match next {
-            Next::Nothing if changed => journal.write(record)?,
-            Next::Nothing | Next::Report => {}
-            Next::Deliver(issued) => {
-                let location = self.install(record, scope, &issued)?;
+        match (next, record.store) {
+            (Next::Deliver(issued), Some(scope)) => {
+                let location = self.install(record, scope, &issued, holders)?;
                 delivered(config, record, number, &issued, &location);
                 kill_point::pass("fetch.before-delivered");
                 journal.write(record)?;
-                self.holders.extend(Holder::of(record));
+                holders.extend(Holder::of(record));
             }
+            (Next::Nothing | Next::Wait, _) if changed => journal.write(record)?,
+            _ => {}
         }
         if record.step == Step::Delivered {
             kill_point::pass("fetch.before-report");
@@ -342,14 +342,20 @@ impl Work<'_> {
     }
 
     /// Checks the certificate, puts it into its store and retires the one that it replaces.
-    fn install(&self, record: &Record, scope: StoreScope, issued: &Issued) -> Result<PathBuf, Error> {
+    fn install(
+        &self,
+        record: &Record,
+        scope: StoreScope,
+        issued: &Issued,
+        holders: &[Holder],
+    ) -> Result<PathBuf, Error> {
         let config = self.config;
         let chain = chain(issued);
         let delivery = check(config, record, issued, &chain)?;
         kill_point::pass("fetch.before-delivery");
         let location = pending::store_of(config, scope).install(&record.id, &delivery, &record.readers)?;
         let ours = Identity::of(record);
-        for older in self.holders.iter().filter(|holder| holder.identity == ours && holder.id < record.id) {
+        for older in holders.iter().filter(|holder| holder.identity == ours && holder.id < record.id) {
             kill_point::pass("fetch.before-retired");
             // The certificate that came is what counts: an older one that stays is no reason to do without.
             match pending::store_of(config, older.scope).retire(&older.id, self.replaced) {

@@ -1,46 +1,98 @@
-//! Servers elsewhere: their certificates are checked on all processors, and written, noted and reported many at a time.
+//! Servers elsewhere: their certificates are checked on all processors, and written, noted and reported many at a time,
+//! while the service answers about others.
 
-use super::{Next, Open, Work, chain, check, delivered};
+use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::{Found, Next, Open, Work, chain, check, delivered, sooner};
+use crate::client::commands::pending;
 use crate::client::error::Error;
 use crate::client::external::{self, Download};
-use crate::client::journal::Step;
+use crate::client::journal::{Record, Step};
 use crate::kill_point;
 use crate::parallel;
-use crate::protocol::batch::HeldOutcome;
+use crate::protocol::batch::{HeldOutcome, REQUESTS_LIMIT, SUBMISSIONS_LIMIT};
 use crate::protocol::messages::Issued;
-use crate::protocol::request::RequestNumber;
 
 /// Fewer certificates than this are checked faster than a thread starts.
 const LEAST: usize = 16;
 
-/// A request of a server elsewhere whose status is noted.
-pub(super) struct Elsewhere<'a, 'b> {
-    pub(super) open: &'a mut Open<'b>,
-    pub(super) number: RequestNumber,
-    pub(super) next: Next,
-    /// The record is worth writing.
-    pub(super) changed: bool,
-}
+/// While one waits for the service or the disk, others check.
+const CONNECTIONS: usize = 4;
 
-impl Elsewhere<'_, '_> {
+impl Found<'_, '_> {
     const fn issued(&self) -> Option<&Issued> {
         match &self.next {
             Next::Deliver(issued) => Some(issued),
-            Next::Nothing | Next::Report => None,
+            Next::Nothing | Next::Wait | Next::Report => None,
         }
     }
 }
 
 impl Work<'_> {
-    /// Does what is left to do about requests of servers elsewhere, each step on record before the next.
-    pub(super) fn finish_elsewhere(&mut self, found: &mut [Elsewhere<'_, '_>]) {
-        self.download(found);
-        self.write(found);
-        self.report(found);
+    /// Brings requests of servers elsewhere up to date. Says how soon what is pending wants to be asked about again.
+    pub(super) fn elsewhere(&self, open: &mut [Open<'_>]) -> Option<Duration> {
+        for part in open.chunks_mut(SUBMISSIONS_LIMIT) {
+            self.submit(part);
+        }
+        let connections = open.len().div_ceil(REQUESTS_LIMIT).min(CONNECTIONS);
+        let parts = Mutex::new(open.chunks_mut(REQUESTS_LIMIT));
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let follow = || {
+            let mut retry_after = None;
+            while let Some(part) = next() {
+                retry_after = sooner(retry_after, self.follow(part));
+            }
+            retry_after
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..connections).map(|_| scope.spawn(follow)).collect();
+            let first = follow();
+            // A panic over there is one here.
+            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            others.fold(first, sooner)
+        })
+    }
+
+    /// Sends what is prepared and may not have arrived.
+    fn submit(&self, open: &mut [Open<'_>]) {
+        let prepared = open.iter_mut().filter(|open| open.record.step == Step::Prepared);
+        if let Some(fault) = self.unanswered.get() {
+            prepared.for_each(|open| open.line.fail(fault.clone()));
+            return;
+        }
+        let prepared: Vec<&mut Open<'_>> = prepared.collect();
+        if prepared.is_empty() {
+            return;
+        }
+        let mut records: Vec<Record> = prepared.iter().map(|open| open.record.clone()).collect();
+        let outcomes = pending::send_all(self.config, self.journal, self.api, &mut records);
+        for ((open, record), outcome) in prepared.into_iter().zip(records).zip(outcomes) {
+            *open.record = record;
+            if let Err(fault) = outcome {
+                if fault.no_answer {
+                    self.unanswered.get_or_init(|| fault.clone());
+                }
+                open.line.fail(fault);
+            }
+        }
+    }
+
+    /// Brings requests up to date that the service has, each step on record before the next.
+    fn follow(&self, open: &mut [Open<'_>]) -> Option<Duration> {
+        let (mut found, retry_after) = self.ask(open);
+        self.download(&mut found);
+        self.write(&mut found);
+        self.report(&mut found);
+        drop(found);
+        self.done(open);
+        retry_after
     }
 
     /// Checks certificates and writes them to their files.
-    fn download(&self, found: &mut [Elsewhere<'_, '_>]) {
+    fn download(&self, found: &mut [Found<'_, '_>]) {
         let config = self.config;
         let chains: Vec<Vec<Vec<u8>>> = found.iter().map(|item| item.issued().map(chain).unwrap_or_default()).collect();
         let jobs: Vec<_> = found
@@ -71,13 +123,13 @@ impl Work<'_> {
         let written = external::write(&config.package.folder, &downloads);
         drop(downloads);
         for (index, location) in places.into_iter().zip(written) {
-            let Elsewhere { open, number, next, changed } = &mut found[index];
+            let Found { open, number, next, changed } = &mut found[index];
             match (location, next) {
                 (Ok(location), Next::Deliver(issued)) => {
                     delivered(config, open.record, *number, issued, &location);
                     *changed = true;
                 }
-                (Ok(_), Next::Nothing | Next::Report) => {}
+                (Ok(_), _) => {}
                 (Err(error), _) => failed.push((index, error)),
             }
         }
@@ -88,7 +140,7 @@ impl Work<'_> {
     }
 
     /// Writes the records that changed.
-    fn write(&self, found: &mut [Elsewhere<'_, '_>]) {
+    fn write(&self, found: &mut [Found<'_, '_>]) {
         if found.iter().any(|item| item.open.record.step == Step::Delivered) {
             kill_point::pass("fetch.before-delivered");
         }
@@ -102,8 +154,8 @@ impl Work<'_> {
     }
 
     /// Tells the service which certificates are here.
-    fn report(&mut self, found: &mut [Elsewhere<'_, '_>]) {
-        let mut here: Vec<&mut Elsewhere<'_, '_>> =
+    fn report(&self, found: &mut [Found<'_, '_>]) {
+        let mut here: Vec<&mut Found<'_, '_>> =
             found.iter_mut().filter(|item| item.open.record.step == Step::Delivered && !item.open.failed()).collect();
         if here.is_empty() {
             return;
@@ -116,7 +168,7 @@ impl Work<'_> {
             })
             .collect();
         kill_point::pass("fetch.before-report");
-        let answers = match &self.unanswered {
+        let answers = match self.unanswered.get() {
             None => self.api.report_all(&outcomes),
             Some(_) => Default::default(),
         };
@@ -124,7 +176,7 @@ impl Work<'_> {
         let mut results = answers.results.into_iter();
         for item in &mut here {
             item.changed = false;
-            match (results.next(), &self.unanswered) {
+            match (results.next(), self.unanswered.get()) {
                 (Some(Ok(mut status)), _) => {
                     status.issued = None;
                     item.open.record.status = Some(status);
