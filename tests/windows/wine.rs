@@ -118,6 +118,8 @@ impl Windows {
     #[track_caller]
     pub fn probe<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Value {
         let mut command = self.program(probe());
+        // What Wine says where it does not even start it.
+        command.env("WINEDEBUG", "fixme-all");
         Run::of(command.args(arguments)).exits(0).json()
     }
 
