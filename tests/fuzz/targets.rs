@@ -10,9 +10,10 @@ use ptc_enroll::client::config::{Config, ConfigError, ExternalFields, MachineFie
 use ptc_enroll::client::error::Error;
 use ptc_enroll::client::event_log::EventLog;
 use ptc_enroll::client::home::Home;
+use ptc_enroll::client::installation::Checker;
 use ptc_enroll::client::journal::{Journal, Record};
+use ptc_enroll::client::manifest;
 use ptc_enroll::client::package::InstalledPackage;
-use ptc_enroll::client::{installation, manifest};
 use ptc_enroll::locales::Language;
 use ptc_enroll::protocol::batch::{OutcomeBatch, StatusQuery, StatusResults, SubmissionBatch, SubmissionResults};
 use ptc_enroll::protocol::messages::{
@@ -285,7 +286,8 @@ fn replies(input: &[u8], _: &Path) -> bool {
         let chain: Vec<Vec<u8>> = issued.chain.iter().map(|der| der.0.clone()).collect();
         let anchor = chain.last().cloned().unwrap_or_default();
         let csr = include_bytes!("../data/fuzz/enrolled.csr");
-        if let Err(error) = installation::check(issued, &chain, csr, status.kind, &status.common_name, &anchor, THEN) {
+        let checker = Checker::new(&anchor);
+        if let Err(error) = checker.check(issued, &chain, csr, status.kind, &status.common_name, THEN) {
             assert_shown(&error.text().in_language(Language::French));
         }
     }

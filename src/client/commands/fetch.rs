@@ -22,7 +22,7 @@ use crate::client::cli::FetchArguments;
 use crate::client::config::{self, Config};
 use crate::client::error::{Error, Fault};
 use crate::client::exit::Exit;
-use crate::client::installation::{self, InstallationError};
+use crate::client::installation::{Checker, InstallationError};
 use crate::client::journal::{Identity, LockedJournal, Record, Step};
 use crate::client::report::Progress;
 use crate::client::store::{Delivery, Replaced};
@@ -73,7 +73,8 @@ fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Op
     let (mut own, mut elsewhere): (Vec<Open<'_>>, Vec<Open<'_>>) =
         open.map(|(record, line)| Open { record, line }).partition(|open| open.record.store.is_some());
     let progress = Progress::of(own.len() + elsewhere.len(), &Text::new("fetching"), config.language);
-    let work = Work { config, journal: &journal, api, replaced, progress, unanswered: OnceLock::new() };
+    let checker = Checker::new(&config.package.trust_anchor);
+    let work = Work { config, journal: &journal, api, replaced, checker, progress, unanswered: OnceLock::new() };
     let own = work.own(&mut own, holders);
     let elsewhere = work.elsewhere(&mut elsewhere);
     Ok((lines, sooner(own, elsewhere)))
@@ -97,6 +98,7 @@ struct Work<'a> {
     journal: &'a LockedJournal,
     api: &'a Api,
     replaced: Replaced,
+    checker: Checker<'a>,
     progress: Progress,
     /// Why nobody answers: asking for a thousand more requests would only take long.
     unanswered: OnceLock<Fault>,
@@ -308,6 +310,18 @@ impl Work<'_> {
         Ok((next, changed))
     }
 
+    /// Whether a certificate is the one that a record asks for.
+    fn check<'b>(
+        &self,
+        record: &Record,
+        issued: &'b Issued,
+        chain: &'b [Vec<u8>],
+    ) -> Result<Delivery<'b>, InstallationError> {
+        let submission = &record.submission;
+        let now = OffsetDateTime::now_utc();
+        self.checker.check(issued, chain, &submission.csr.0, submission.kind, &record.common_name, now)
+    }
+
     /// Does what is left to do about a request of this machine, each step on record before the next.
     fn finish(
         &self,
@@ -351,7 +365,7 @@ impl Work<'_> {
     ) -> Result<PathBuf, Error> {
         let config = self.config;
         let chain = chain(issued);
-        let delivery = check(config, record, issued, &chain)?;
+        let delivery = self.check(record, issued, &chain)?;
         kill_point::pass("fetch.before-delivery");
         let location = pending::store_of(config, scope).install(&record.id, &delivery, &record.readers)?;
         let ours = Identity::of(record);
@@ -373,24 +387,6 @@ impl Work<'_> {
 /// The issuers above a certificate, DER.
 fn chain(issued: &Issued) -> Vec<Vec<u8>> {
     issued.chain.iter().map(|issuer| issuer.0.clone()).collect()
-}
-
-/// Whether a certificate is the one that a record asks for.
-fn check<'a>(
-    config: &Config,
-    record: &Record,
-    issued: &'a Issued,
-    chain: &'a [Vec<u8>],
-) -> Result<Delivery<'a>, InstallationError> {
-    installation::check(
-        issued,
-        chain,
-        &record.submission.csr.0,
-        record.submission.kind,
-        &record.common_name,
-        &config.package.trust_anchor,
-        OffsetDateTime::now_utc(),
-    )
 }
 
 /// Takes the place of a certificate into its record.

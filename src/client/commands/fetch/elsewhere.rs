@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Found, Next, Open, Work, chain, check, delivered, sooner};
+use super::{Found, Next, Open, Work, chain, delivered, sooner};
 use crate::client::commands::pending;
 use crate::client::error::Error;
 use crate::client::external::{self, Download};
@@ -105,7 +105,7 @@ impl Work<'_> {
             return;
         }
         let checked =
-            parallel::map(&jobs, LEAST, |(_, item, issued, chain)| check(config, item.open.record, issued, chain));
+            parallel::map(&jobs, LEAST, |(_, item, issued, chain)| self.check(item.open.record, issued, chain));
         kill_point::pass("fetch.before-delivery");
         let mut failed = Vec::new();
         let mut places = Vec::with_capacity(jobs.len());
