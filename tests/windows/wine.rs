@@ -118,9 +118,15 @@ impl Windows {
     #[track_caller]
     pub fn probe<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Value {
         let mut command = self.program(probe());
-        // What Wine says where it does not even start it.
-        command.env("WINEDEBUG", "fixme-all");
-        Run::of(command.args(arguments)).exits(0).json()
+        command.args(arguments).env("WINEDEBUG", "fixme-all");
+        let mut run = Run::of(&mut command);
+        // The probe always says something. Wine failed without a word once, on a busy machine, and did not start it.
+        for _ in 0..2 {
+            if run.code != 0 && run.stdout.is_empty() && run.stderr.is_empty() {
+                run = Run::of(&mut command);
+            }
+        }
+        run.exits(0).json()
     }
 
     /// The certificates that the product left in a store: those with its friendly names, or of its CA.
