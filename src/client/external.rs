@@ -103,6 +103,8 @@ pub struct Download<'a> {
 pub fn write(folder: &Path, downloads: &[Download<'_>]) -> Vec<Result<PathBuf, InstallationError>> {
     let failed = |path: PathBuf| move |source| InstallationError::File { path, source };
     let together = downloads.len() >= SYNCED_TOGETHER;
+    // Opened before anything is written: an error is told to whoever had the file system open when it came.
+    let file_system = together.then(|| fs::File::open(folder));
     let prepared: Vec<_> = downloads
         .iter()
         .map(|download| {
@@ -111,7 +113,7 @@ pub fn write(folder: &Path, downloads: &[Download<'_>]) -> Vec<Result<PathBuf, I
             Ok((content, file))
         })
         .collect();
-    let synced = if together { sync_file_system(folder) } else { Ok(()) };
+    let synced = file_system.map_or(Ok(()), |folder| sync_file_system(&folder?));
     crate::kill_point::pass("download.before-file");
     let mut placed: Vec<Result<PathBuf, InstallationError>> = Vec::with_capacity(downloads.len());
     for (download, prepared) in downloads.iter().zip(prepared) {
@@ -187,15 +189,16 @@ fn place(folder: &Path, name: &str, content: &str, file: TempPath) -> Result<Pat
 /// From this many files on, one sync of the whole file system costs less than one each (0.3 ms and more).
 const SYNCED_TOGETHER: usize = if cfg!(target_os = "linux") { 16 } else { usize::MAX };
 
-/// Makes everything that was written to the folder's file system durable, and tells of errors on the way (syncfs(2)).
+/// Makes everything that was written to the folder's file system durable, and tells of errors on the way since the folder
+/// was opened (syncfs(2)).
 #[cfg(target_os = "linux")]
-fn sync_file_system(folder: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(fs::File::open(folder)?)?)
+fn sync_file_system(folder: &fs::File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(folder)?)
 }
 
 /// Elsewhere each file was synced as it was written.
 #[cfg(not(target_os = "linux"))]
-fn sync_file_system(_folder: &Path) -> io::Result<()> {
+fn sync_file_system(_folder: &fs::File) -> io::Result<()> {
     Ok(())
 }
 

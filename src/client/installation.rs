@@ -170,7 +170,7 @@ impl SignatureVerificationAlgorithm for Remembering<'_> {
         }
         self.algorithm.verify_signature(public_key, message, signature)?;
         let mut issuers = issuers();
-        if message != self.once && issuers.len() < ISSUERS {
+        if message != self.once && issuers.len() < ISSUERS && !issuers.iter().any(is_this) {
             let [public_key, message, signature] = [public_key, message, signature].map(<[u8]>::to_vec);
             issuers.push(Verified { algorithms, public_key, message, signature });
         }

@@ -75,9 +75,9 @@ fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Op
     let progress = Progress::of(own.len() + elsewhere.len(), &Text::new("fetching"), config.language);
     let checker = Checker::new(&config.package.trust_anchor);
     let work = Work { config, journal: &journal, api, replaced, checker, progress, unanswered: OnceLock::new() };
-    let own = work.own(&mut own, holders);
-    let elsewhere = work.elsewhere(&mut elsewhere);
-    Ok((lines, sooner(own, elsewhere)))
+    // These first: where one of this machine's own is not answered, nothing more is asked.
+    let retry_after = sooner(work.elsewhere(&mut elsewhere), work.own(&mut own, holders));
+    Ok((lines, retry_after))
 }
 
 /// The shorter of two pauses.
