@@ -120,9 +120,9 @@ impl Windows {
         let mut command = self.program(probe());
         command.args(arguments).env("WINEDEBUG", "fixme-all");
         let mut run = Run::of(&mut command);
-        // The probe always says something. Wine failed without a word once, on a busy machine, and did not start it.
+        // Wine failed once on a busy machine, and did not start it.
         for _ in 0..2 {
-            if run.code != 0 && run.stdout.is_empty() && run.stderr.is_empty() {
+            if run.code != 0 && !run.stderr.contains("windows-probe: ") {
                 run = Run::of(&mut command);
             }
         }
