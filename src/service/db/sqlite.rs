@@ -40,15 +40,20 @@ const WAL_PAGES: &str = "16384";
 /// Opens the file, or makes it, and brings its schema up to date.
 pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlite>, DatabaseError> {
     let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
+    // By one connection, in one transaction, before anybody else knows the file.
+    let restored = matches!(purpose, Purpose::Create { schema: Some(_) });
+    // The write-ahead log would hold all that is restored once more, and in memory an index of it (sqlite.org/walformat.html).
+    // A rollback journal holds what was there before, which is next to nothing.
+    let journal = if restored { SqliteJournalMode::Delete } else { SqliteJournalMode::Wal };
     // FULL, because with NORMAL a power cut may take back what was acknowledged (sqlite.org/pragma.html).
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(purpose != Purpose::Open)
-        .journal_mode(SqliteJournalMode::Wal)
+        .journal_mode(journal)
         .synchronous(SqliteSynchronous::Full)
         // What is restored comes in any order, and is checked at the end (`Filling::finish`): while one check waits, SQLite
         // searches all tables for every record that comes.
-        .foreign_keys(!matches!(purpose, Purpose::Create { schema: Some(_) }))
+        .foreign_keys(!restored)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
