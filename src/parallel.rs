@@ -1,7 +1,7 @@
 //! The same work on many things, on all processors.
 
 use std::panic;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// More threads than this gain nothing: the disk and the network are shared.
@@ -15,15 +15,20 @@ pub fn map<T: Sync, R: Send>(items: &[T], least: usize, work: impl Fn(&T) -> R +
     let processors = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     let threads = items.len().div_ceil(least.max(1)).clamp(1, processors);
     let share = items.len().div_ceil(threads * SHARES).max(1);
-    let shares: Vec<&[T]> = items.chunks(share).collect();
-    let next = AtomicUsize::new(0);
+    let shares = on(threads, items.chunks(share), |share| share.iter().map(&work).collect::<Vec<R>>());
+    shares.into_iter().flatten().collect()
+}
+
+/// What `work` makes of each item, in the order of the items, on so many threads; each that is free takes the next item.
+pub fn on<T, R: Send>(threads: usize, items: impl Iterator<Item = T> + Send, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let items = Mutex::new(items.enumerate());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let take = || {
         let mut done = Vec::new();
-        loop {
-            let position = next.fetch_add(1, Ordering::Relaxed);
-            let Some(share) = shares.get(position) else { return done };
-            done.push((position, share.iter().map(&work).collect::<Vec<R>>()));
+        while let Some((position, item)) = next() {
+            done.push((position, work(item)));
         }
+        done
     };
     let mut done = thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
@@ -35,7 +40,7 @@ pub fn map<T: Sync, R: Send>(items: &[T], least: usize, work: impl Fn(&T) -> R +
         done
     });
     done.sort_unstable_by_key(|(position, _)| *position);
-    done.into_iter().flat_map(|(_, results)| results).collect()
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

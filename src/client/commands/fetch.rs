@@ -76,13 +76,8 @@ fn pass(config: &Config, api: &Api, replaced: Replaced) -> Result<(Vec<Line>, Op
     let checker = Checker::new(&config.package.trust_anchor);
     let work = Work { config, journal: &journal, api, replaced, checker, progress, unanswered: OnceLock::new() };
     // These first: where one of this machine's own is not answered, nothing more is asked.
-    let retry_after = sooner(work.elsewhere(&mut elsewhere), work.own(&mut own, holders));
-    Ok((lines, retry_after))
-}
-
-/// The shorter of two pauses.
-fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    one.into_iter().chain(other).min()
+    let pauses = [work.elsewhere(&mut elsewhere), work.own(&mut own, holders)];
+    Ok((lines, pauses.into_iter().flatten().min()))
 }
 
 /// The ids of the records that count for their identities: no newer one asks for the same.
@@ -178,10 +173,10 @@ impl Work<'_> {
                 self.fail(open, &error);
             }
         }
-        let mut retry_after = None;
+        let mut pauses = Vec::new();
         for part in open.chunks_mut(REQUESTS_LIMIT) {
             let (found, pause) = self.ask(part);
-            retry_after = sooner(retry_after, pause);
+            pauses.extend(pause);
             for found in found {
                 if let Err(error) =
                     self.finish(found.open.record, found.number, found.next, found.changed, &mut holders)
@@ -192,7 +187,7 @@ impl Work<'_> {
             }
             self.done(part);
         }
-        retry_after
+        pauses.into_iter().min()
     }
 
     /// Asks for the statuses of requests that the service has, and notes them; and says how soon what is pending wants

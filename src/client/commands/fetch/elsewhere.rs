@@ -1,12 +1,9 @@
 //! Servers elsewhere: their certificates are checked on all processors, and written, noted and reported many at a time,
 //! while the service answers about others.
 
-use std::panic::resume_unwind;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use super::{Found, Next, Open, Work, chain, delivered, sooner};
+use super::{Found, Next, Open, Work, chain, delivered};
 use crate::client::commands::pending;
 use crate::client::error::Error;
 use crate::client::external::{self, Download};
@@ -38,22 +35,8 @@ impl Work<'_> {
             self.submit(part);
         }
         let connections = open.len().div_ceil(REQUESTS_LIMIT).min(CONNECTIONS);
-        let parts = Mutex::new(open.chunks_mut(REQUESTS_LIMIT));
-        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let follow = || {
-            let mut retry_after = None;
-            while let Some(part) = next() {
-                retry_after = sooner(retry_after, self.follow(part));
-            }
-            retry_after
-        };
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..connections).map(|_| scope.spawn(follow)).collect();
-            let first = follow();
-            // A panic over there is one here.
-            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            others.fold(first, sooner)
-        })
+        let pauses = parallel::on(connections, open.chunks_mut(REQUESTS_LIMIT), |part| self.follow(part));
+        pauses.into_iter().flatten().min()
     }
 
     /// Sends what is prepared and may not have arrived.
