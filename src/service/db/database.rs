@@ -157,9 +157,7 @@ impl Database {
                 Connection::Sqlite(Hold::Transaction(transaction))
             }
             Self::Postgres(pools) => {
-                let mut transaction = pools.writer.begin().await?;
-                sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
-                Connection::Postgres(Hold::Transaction(transaction))
+                Connection::Postgres(Hold::Transaction(pools.writer.begin_with(postgres::BEGIN_WRITING).await?))
             }
         })
     }

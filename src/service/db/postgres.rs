@@ -17,10 +17,10 @@ use crate::service::config::is_loopback;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/postgres");
 
-/// Takes the right to write, for which the writers of all processes queue: what is read from then on stays true until
-/// the transaction ends, and all that was committed before is seen (READ COMMITTED: each statement looks anew). The
-/// number says nothing; it is the one that every version takes.
-pub(super) const TAKE_THE_RIGHT_TO_WRITE: &str = "SELECT pg_advisory_xact_lock(5928239741)";
+/// Begins a transaction and takes the right to write, for which the writers of all processes queue: what is read from then on
+/// stays true until the transaction ends, and all that was committed before is seen (READ COMMITTED: each statement looks
+/// anew). The number says nothing; it is the one that every version takes.
+pub(super) const BEGIN_WRITING: &str = "BEGIN; SELECT pg_advisory_xact_lock(5928239741)";
 
 /// Begins a transaction that sees the database as it is at its first statement.
 pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -132,6 +132,9 @@ fn pools(server: &Server) -> Pools<Postgres> {
         ("idle_in_transaction_session_timeout", milliseconds(IDLE_TIMEOUT)),
         // Compiling a query is for those that take seconds.
         ("jit", "off".to_owned()),
+        // All that is asked for has an index. A plan that was made when a table was nearly empty would read all of it, until
+        // the server has counted its rows anew.
+        ("enable_seqscan", "off".to_owned()),
     ]);
     let pool = |connections| {
         PgPoolOptions::new()
