@@ -62,7 +62,7 @@ fn a_migration_that_was_killed_is_made_by_the_next_one() {
     let settings = folder.path().join("home/enrollment.toml");
     let made = fs::read_to_string(&settings).unwrap();
     let newest = psql(&server.url("made"), "SELECT count(*) FROM _sqlx_migrations");
-    // In the middle of the first one that is missing, and of the last one.
+    // In the middle of the first one that is missing, and of a later one.
     for (number, (table, killed)) in [
         ("managers", Killed::Program),
         ("request_counts", Killed::Program),
