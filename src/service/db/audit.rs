@@ -40,7 +40,7 @@ pub async fn last(connection: &mut Connection) -> Result<Option<(i64, String)>, 
 
 /// Adds entries, in order.
 pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<(), DatabaseError> {
-    for rows in row_groups(rows) {
+    for rows in row_groups(connection.engine(), rows) {
         let mut statement = Statement::new(
             "INSERT INTO audit (sequence, time, actor, action, object, organisation, detail, previous, hash) ",
         );
@@ -57,7 +57,7 @@ pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<()
                 (&row.hash).into(),
             ]
         }));
-        on!(connection, statement.query().execute(connection).await?.rows_affected());
+        on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ pub async fn search(
         query.push(" AND object = ").push_bind(object);
     }
     query.push(" ORDER BY sequence DESC LIMIT ").push_bind(LOOK_LIMIT);
-    let mut rows = on!(connection, query.query_as::<_, AuditRow>().fetch(connection));
+    let mut rows = on!(connection, query.query_as::<_, AuditRow>()?.fetch(connection));
     let mut found = Vec::new();
     let (mut looked, mut last) = (0, None);
     while let Some(row) = rows.try_next().await? {

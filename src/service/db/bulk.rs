@@ -149,12 +149,12 @@ pub async fn insert(transaction: &mut Connection, bulk: &NewBulk<'_>, items: &[N
         .await?
     );
     let mut positions = 1_i64..;
-    for items in row_groups(items) {
+    for items in row_groups(transaction.engine(), items) {
         let mut statement = Statement::new("INSERT INTO bulk_items (bulk, position, request, csr_sha256, warnings) ");
         statement.push_rows(items.iter().zip(&mut positions).map(|(item, position)| {
             [id.into(), position.into(), item.request.into(), (&item.csr_sha256).into(), (&item.warnings).into()]
         }));
-        on!(transaction, statement.query().execute(transaction).await?.rows_affected());
+        on!(transaction, statement.query()?.execute(transaction).await?.rows_affected());
     }
     Ok(id)
 }
@@ -401,7 +401,7 @@ pub async fn note(
     verdict: BulkVerdict,
     refused: &[(i64, String)],
 ) -> Result<(), DatabaseError> {
-    for refused in row_groups(refused) {
+    for refused in row_groups(transaction.engine(), refused) {
         let mut statement = Statement::new("UPDATE bulk_items SET outcome = ");
         statement.push_bind(BulkOutcome::Refused.as_str()).push(
             ", problem = refused.problem
@@ -409,7 +409,7 @@ pub async fn note(
         );
         statement.push_rows(refused.iter().map(|(position, problem)| [(*position).into(), problem.into()]));
         statement.push(") AS pairs) AS refused WHERE bulk_items.position = refused.position AND bulk = ").push_bind(id);
-        on!(transaction, statement.query().execute(transaction).await?.rows_affected());
+        on!(transaction, statement.query()?.execute(transaction).await?.rows_affected());
     }
     let outcome = match verdict {
         BulkVerdict::Approve => BulkOutcome::Approved,
@@ -472,7 +472,7 @@ pub async fn results(
         );
         query.push_bind(id).push(" AND position > ").push_bind(row_number(position)).push(" AND ").push(condition);
         query.push(" ORDER BY position LIMIT ").push_bind(left);
-        let rows: Vec<ResultRow> = on!(connection, query.query_as().fetch_all(connection).await?);
+        let rows: Vec<ResultRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
         results.extend(rows);
         position = 0;
         if results.len() >= limit as usize {

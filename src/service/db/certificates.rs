@@ -121,7 +121,7 @@ pub struct NewCertificate<'a> {
 
 /// Records certificates before they are signed.
 pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<'_>]) -> Result<(), DatabaseError> {
-    for certificates in row_groups(certificates) {
+    for certificates in row_groups(connection.engine(), certificates) {
         let mut statement = Statement::new(
             "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
                                        not_before, not_after) ",
@@ -146,7 +146,7 @@ pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<
                 certificate.not_after.into(),
             ]
         }));
-        on!(connection, statement.query().execute(connection).await?.rows_affected());
+        on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     }
     Ok(())
 }
@@ -158,10 +158,10 @@ pub async fn taken<'a>(
 ) -> Result<Vec<String>, DatabaseError> {
     let serials: Vec<&str> = serials.into_iter().collect();
     let mut taken = Vec::new();
-    for serials in row_groups(&serials) {
+    for serials in row_groups(connection.engine(), &serials) {
         let mut statement = Statement::new("SELECT serial FROM certificates WHERE serial IN (");
         statement.push_rows(serials.iter().map(|serial| [(*serial).into()])).push(")");
-        let rows: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        let rows: Vec<(String,)> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
         taken.extend(rows.into_iter().map(|(serial,)| serial));
     }
     Ok(taken)
@@ -209,7 +209,7 @@ pub async fn unsigned_count(connection: &mut Connection) -> Result<i64, Database
 /// as they are.
 pub async fn complete(connection: &mut Connection, signed: &[(&str, &[u8])]) -> Result<HashSet<String>, DatabaseError> {
     let mut completed = HashSet::new();
-    for signed in row_groups(signed) {
+    for signed in row_groups(connection.engine(), signed) {
         let mut statement = Statement::new(
             "UPDATE certificates SET der = signed.der
              FROM (SELECT column1 AS serial, column2 AS der FROM (",
@@ -217,7 +217,7 @@ pub async fn complete(connection: &mut Connection, signed: &[(&str, &[u8])]) -> 
         statement.push_rows(signed.iter().map(|(serial, der)| [(*serial).into(), (*der).into()]));
         statement.push(") AS pairs) AS signed WHERE certificates.serial = signed.serial AND certificates.der IS NULL");
         statement.push(" RETURNING certificates.serial");
-        let rows: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        let rows: Vec<(String,)> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
         completed.extend(rows.into_iter().map(|(serial,)| serial));
     }
     Ok(completed)
@@ -249,7 +249,7 @@ pub async fn of_requests(
 ) -> Result<HashMap<RequestNumber, CertificateRow>, DatabaseError> {
     let mut query = Statement::new("SELECT * FROM certificates WHERE request IN ");
     query.push_numbers(connection.engine(), numbers)?;
-    let rows: Vec<CertificateRow> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let rows: Vec<CertificateRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().filter_map(|row| Some((row.request?, row))).collect())
 }
 
@@ -342,7 +342,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
         (false, false) => " ORDER BY id LIMIT ",
     });
     query.push_bind(filter.limit);
-    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.

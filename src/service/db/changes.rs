@@ -68,7 +68,7 @@ pub async fn stop(connection: &mut Connection) -> Result<(), DatabaseError> {
     // Triggers go before the tables that they write to.
     let mut statement = Statement::new("SELECT type, name FROM sqlite_schema WHERE name GLOB ");
     statement.push_bind(format!("{PREFIX}*")).push(" AND type IN ('trigger', 'table') ORDER BY type DESC");
-    let found: Vec<(String, String)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+    let found: Vec<(String, String)> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
     for (kind, name) in found {
         run(connection, &format!(r#"DROP {kind} "{name}""#)).await?;
     }
@@ -79,7 +79,7 @@ impl Changes {
     /// Up to which change there are some.
     pub async fn last(&self, connection: &mut Connection) -> Result<i64, DatabaseError> {
         let statement = Statement::new(format!(r#"SELECT coalesce(max(change), 0) FROM "{}""#, self.log.name));
-        let (last,): (i64,) = on!(connection, statement.query_as().fetch_one(connection).await?);
+        let (last,): (i64,) = on!(connection, statement.query_as()?.fetch_one(connection).await?);
         Ok(last)
     }
 
@@ -96,7 +96,7 @@ impl Changes {
             self.log.push_key(&mut statement, ">", key);
         }
         self.log.push_page(&mut statement);
-        Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+        Ok(on!(connection, statement.query_as()?.fetch_all(connection).await?))
     }
 
     /// What was changed up to here was read.

@@ -100,23 +100,28 @@ impl Filling {
             .filter(|at| !table.key.contains(at))
             .map(|at| format!(r#""{0}" = excluded."{0}""#, table.columns[at].name))
             .collect();
-        for records in row_groups(records) {
-            let mut statement =
-                Statement::new(format!(r#"INSERT INTO "{}" ({}) VALUES "#, table.name, table.column_list()));
-            let mut before = "(";
-            for record in records {
-                for (field, column) in record.0.iter().zip(&table.columns) {
-                    statement.push(before).push_bind(field.bound(column.content));
-                    if column.content == Content::Flag {
-                        statement.push(" <> 0");
-                    }
-                    before = ", ";
-                }
-                before = "), (";
-            }
+        let columns = table.columns.len();
+        let selected: Vec<String> = (1..)
+            .zip(&table.columns)
+            .map(|(number, column)| match column.content {
+                Content::Flag => format!("column{number} <> 0"),
+                _ => format!("column{number}"),
+            })
+            .collect();
+        for records in row_groups(connection.engine(), records) {
+            let mut statement = Statement::new(format!(
+                r#"INSERT INTO "{}" ({}) SELECT {} FROM ("#,
+                table.name,
+                table.column_list(),
+                selected.join(", "),
+            ));
+            let fields = records.iter().flat_map(|record| record.0.iter().zip(&table.columns));
+            statement.push_rows_of(columns, fields.map(|(field, column)| field.bound(column.content)));
+            // Without a condition, SQLite would read what follows as one of a join (sqlite.org/lang_upsert.html §2.1).
             let replaced = replaced.join(", ");
-            statement.push(format_args!(") ON CONFLICT ({}) DO UPDATE SET {replaced}", table.key_list()));
-            on!(connection, statement.query().execute(connection).await?.rows_affected());
+            statement
+                .push(format_args!(") AS rows WHERE true ON CONFLICT ({}) DO UPDATE SET {replaced}", table.key_list()));
+            on!(connection, statement.query()?.execute(connection).await?.rows_affected());
         }
         Ok(())
     }
@@ -127,7 +132,7 @@ impl Filling {
         for record in records {
             let mut statement = Statement::new(format!(r#"DELETE FROM "{}" WHERE "#, table.name));
             table.push_key(&mut statement, "=", record);
-            on!(connection, statement.query().execute(connection).await?.rows_affected());
+            on!(connection, statement.query()?.execute(connection).await?.rows_affected());
         }
         Ok(())
     }
@@ -156,7 +161,7 @@ impl Filling {
 /// Refuses a record of a database file that points to one that is not there.
 async fn check_between_records(connection: &mut Connection) -> Result<(), DatabaseError> {
     let statement = Statement::new(r#"SELECT "table" FROM pragma_foreign_key_check LIMIT 1"#);
-    let found: Option<(String,)> = on!(connection, statement.query_as().fetch_optional(connection).await?);
+    let found: Option<(String,)> = on!(connection, statement.query_as()?.fetch_optional(connection).await?);
     match found {
         None => Ok(()),
         Some((table,)) => {
@@ -195,7 +200,7 @@ pub async fn is_marked(place: &Place, unfinished: Unfinished) -> Result<bool, Da
 
 async fn find_mark(connection: &mut Connection) -> Result<Option<String>, DatabaseError> {
     let statement = Statement::new("SELECT obj_description(to_regclass('audit'), 'pg_class')");
-    let (mark,) = on!(connection, statement.query_as().fetch_one(connection).await?);
+    let (mark,) = on!(connection, statement.query_as()?.fetch_one(connection).await?);
     Ok(mark)
 }
 
@@ -218,7 +223,7 @@ async fn checks_between_tables(connection: &mut Connection) -> Result<Vec<Check>
         "SELECT conrelid::regclass::text AS table, quote_ident(conname) AS name, pg_get_constraintdef(oid) AS meaning
          FROM pg_constraint WHERE contype = 'f' AND connamespace = current_schema()::regnamespace ORDER BY conname",
     );
-    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, statement.query_as()?.fetch_all(connection).await?))
 }
 
 async fn tables_with_triggers(connection: &mut Connection) -> Result<Vec<String>, DatabaseError> {
@@ -226,7 +231,7 @@ async fn tables_with_triggers(connection: &mut Connection) -> Result<Vec<String>
         "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
          WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace",
     );
-    let tables: Vec<(String,)> = on!(connection, statement.query_as().fetch_all(connection).await?);
+    let tables: Vec<(String,)> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
     Ok(tables.into_iter().map(|(table,)| table).collect())
 }
 

@@ -49,7 +49,7 @@ pub async fn all(connection: &mut Connection) -> Result<Vec<Organisation>, Datab
 pub async fn codes(connection: &mut Connection) -> Result<Vec<String>, DatabaseError> {
     let array = connection.engine().array_of("code");
     let query = Statement::new(format!("SELECT {array} FROM (SELECT code FROM organisations ORDER BY code) AS codes"));
-    on!(connection, read_array(query.query_as().fetch_one(connection).await?))
+    on!(connection, read_array(query.query_as()?.fetch_one(connection).await?))
 }
 
 fn organisation((code, name, country): (String, String, String)) -> Organisation {

@@ -195,7 +195,7 @@ pub async fn give_up_others(
         query.push(" AND receiver <> ").push_bind(*webhook);
     }
     query.push(if email { ")" } else { " OR channel = 'email')" });
-    on!(connection, query.query().execute(connection).await?.rows_affected());
+    on!(connection, query.query()?.execute(connection).await?.rows_affected());
     Ok(())
 }
 

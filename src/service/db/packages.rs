@@ -120,10 +120,10 @@ pub async fn find(connection: &mut Connection, id: i64) -> Result<Option<Package
 /// The packages with these numbers.
 pub async fn find_all(connection: &mut Connection, ids: &[i64]) -> Result<Vec<PackageRow>, DatabaseError> {
     let mut found = Vec::with_capacity(ids.len());
-    for ids in row_groups(ids) {
+    for ids in row_groups(connection.engine(), ids) {
         let mut statement = Statement::new("SELECT * FROM packages WHERE id IN (");
         statement.push_rows(ids.iter().map(|id| [(*id).into()])).push(")");
-        let rows: Vec<PackageRow> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        let rows: Vec<PackageRow> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
         found.extend(rows);
     }
     Ok(found)

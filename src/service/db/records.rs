@@ -124,7 +124,7 @@ pub async fn schema(connection: &mut Connection) -> Result<i64, DatabaseError> {
 /// How many records a table has.
 pub async fn count(connection: &mut Connection, table: &Table) -> Result<u64, DatabaseError> {
     let statement = Statement::new(format!(r#"SELECT count(*) FROM "{}""#, table.name));
-    let (count,): (i64,) = on!(connection, statement.query_as().fetch_one(connection).await?);
+    let (count,): (i64,) = on!(connection, statement.query_as()?.fetch_one(connection).await?);
     Ok(count.unsigned_abs())
 }
 
@@ -156,7 +156,7 @@ pub async fn page(
         table.push_key(&mut statement, ">", record);
     }
     table.push_page(&mut statement);
-    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, statement.query_as()?.fetch_all(connection).await?))
 }
 
 /// The records of a table after one, up to another one or the last, in the order of its key.
@@ -176,7 +176,7 @@ pub async fn between(
         }
     }
     table.push_order(&mut statement);
-    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, statement.query_as()?.fetch_all(connection).await?))
 }
 
 /// The records of a table with these keys, in the order of the key.
@@ -197,7 +197,7 @@ pub async fn with_keys(
     }
     statement.push("))");
     table.push_order(&mut statement);
-    Ok(on!(connection, statement.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, statement.query_as()?.fetch_all(connection).await?))
 }
 
 impl Table {

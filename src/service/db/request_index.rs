@@ -153,7 +153,7 @@ pub async fn extend(transaction: &mut Connection, limit: u64) -> Result<u64, Dat
     }
     let mut query = Statement::new(format!("SELECT {}, search FROM requests WHERE number > ", Traits::COLUMNS));
     query.push_bind(row_number(start)).push(" AND number <= ").push_bind(row_number(end)).push(" ORDER BY number");
-    let rows: Vec<Row> = on!(transaction, query.query_as().fetch_all(transaction).await?);
+    let rows: Vec<Row> = on!(transaction, query.query_as()?.fetch_all(transaction).await?);
     add_traits(transaction, rows.iter().map(|row| &row.traits).filter(|traits| traits.number > indexed)).await?;
     for moment in start / MOVED_AFTER..end / MOVED_AFTER {
         move_traits(transaction, row_number(moment) % SLICES).await?;
@@ -167,7 +167,7 @@ pub async fn extend(transaction: &mut Connection, limit: u64) -> Result<u64, Dat
     }
     let mut update = Statement::new("UPDATE request_index SET parts_indexed = ");
     update.push_bind(row_number(end)).push(", indexed = ").push_bind(indexed.max(RequestNumber(end)));
-    on!(transaction, update.query().execute(transaction).await?.rows_affected());
+    on!(transaction, update.query()?.execute(transaction).await?.rows_affected());
     Ok(end - start)
 }
 
@@ -209,10 +209,10 @@ async fn add_block(
     mut rows: Vec<(i64, Vec<u8>)>,
 ) -> Result<(), DatabaseError> {
     loop {
-        for rows in row_groups(&rows) {
+        for rows in row_groups(transaction.engine(), &rows) {
             let mut insert = Statement::new("INSERT INTO request_parts (id, lists) ");
             insert.push_rows(rows.iter().map(|(id, lists)| [(*id).into(), lists.as_slice().into()]));
-            on!(transaction, insert.query().execute(transaction).await?.rows_affected());
+            on!(transaction, insert.query()?.execute(transaction).await?.rows_affected());
         }
         let Some(larger) = block.completes() else { return Ok(()) };
         let (first, last) = larger.rows_of_children().into_inner();
@@ -271,7 +271,7 @@ impl<'a> Question<'a> {
         }
         query.push(if descending { " ORDER BY number DESC LIMIT " } else { " ORDER BY number LIMIT " });
         query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let found: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
+        let found: Vec<(RequestNumber,)> = on!(connection, query.query_as()?.fetch_all(connection).await?);
         Ok(found.into_iter().map(|(number,)| number).collect())
     }
 }
@@ -368,7 +368,7 @@ async fn narrow(
     }
     let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
     query.push_ids(connection.engine(), &wanted)?;
-    let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
     for chosen in &mut chosen {
         for asked in parts.iter_mut() {
@@ -455,5 +455,5 @@ async fn unindexed(
         query.push(" OR ").push(of.column()).push(" IN ").push_texts(connection.engine(), &values)?;
     }
     query.push(") ORDER BY number DESC");
-    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }

@@ -108,7 +108,7 @@ pub(super) async fn newest(
     for word in words {
         query.push(" AND ").push_contains(connection.engine(), "search", word);
     }
-    let found: Vec<(RequestNumber,)> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let found: Vec<(RequestNumber,)> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(found.into_iter().map(|(number,)| number).collect())
 }
 
@@ -178,7 +178,7 @@ async fn look(
         query.push(") THEN number ELSE -number END");
     }
     query.push(" AS shown FROM looked) AS rows");
-    let looked: Vec<i64> = on!(connection, read_array(query.query_as().fetch_one(connection).await?)?);
+    let looked: Vec<i64> = on!(connection, read_array(query.query_as()?.fetch_one(connection).await?)?);
     let looked = looked.into_iter();
     Ok(looked.map(|number| Looked { number: RequestNumber(number.unsigned_abs()), passes: number > 0 }).collect())
 }
@@ -193,7 +193,7 @@ async fn page(
     let mut query =
         Statement::new(format!("SELECT {}, kind, state, common_name, contact, submitted_at", Traits::COLUMNS));
     query.push(" FROM requests WHERE number IN ").push_numbers(connection.engine(), &numbers)?;
-    let rows: Vec<Row> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let rows: Vec<Row> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     let mut rows: HashMap<RequestNumber, Row> = rows.into_iter().map(|row| (row.traits.number, row)).collect();
     let items = numbers.iter().filter_map(|number| rows.remove(number)).map(Row::item).collect();
     Ok(Page { items, next })

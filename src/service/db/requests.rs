@@ -107,7 +107,7 @@ pub async fn insert(
     connection: &mut Connection,
     requests: &[(RequestNumber, NewRequest<'_>)],
 ) -> Result<(), DatabaseError> {
-    for requests in row_groups(requests) {
+    for requests in row_groups(connection.engine(), requests) {
         let mut statement = Statement::new(
             "INSERT INTO requests (number, organisation, package, kind, common_name, identity, state, csr, csr_sha256,
                                    key_sha256, token_sha256, idempotency_key, body_sha256, machine, contact,
@@ -138,7 +138,7 @@ pub async fn insert(
                 request.decision.as_ref().map(|decision| decision.by).into(),
             ]
         }));
-        on!(connection, statement.query().execute(connection).await?.rows_affected());
+        on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     }
     Ok(())
 }
@@ -158,7 +158,7 @@ pub async fn find_all(
 ) -> Result<HashMap<RequestNumber, RequestRow>, DatabaseError> {
     let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
     query.push_numbers(connection.engine(), numbers)?;
-    let rows: Vec<RequestRow> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let rows: Vec<RequestRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().map(|row| (row.number, row)).collect())
 }
 
@@ -205,7 +205,7 @@ pub async fn standings(
         "SELECT number, state, csr_sha256, decided_at, decided_by, replaced_by FROM requests WHERE number IN ",
     );
     query.push_numbers(connection.engine(), numbers)?;
-    let rows: Vec<Row> = on!(connection, query.query_as().fetch_all(connection).await?);
+    let rows: Vec<Row> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().map(|row| (row.number, row.standing)).collect())
 }
 
@@ -232,10 +232,10 @@ pub async fn find_by_idempotency_keys<'a>(
     }
     let keys: Vec<(i64, &str)> = keys.into_iter().collect();
     let mut found = HashMap::new();
-    for keys in row_groups(&keys) {
+    for keys in row_groups(connection.engine(), &keys) {
         let mut statement = Statement::new("SELECT * FROM requests WHERE (package, idempotency_key) IN (");
         statement.push_rows(keys.iter().map(|(package, key)| [(*package).into(), (*key).into()])).push(")");
-        let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        let rows: Vec<Row> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
         found.extend(rows.into_iter().map(|row| ((row.package, row.idempotency_key), row.request)));
     }
     Ok(found)
@@ -264,14 +264,14 @@ pub async fn find_pending(
         waiting: Waiting,
     }
     let mut found = HashMap::new();
-    for waiting in row_groups(waiting) {
+    for waiting in row_groups(connection.engine(), waiting) {
         let mut statement = Statement::new(
             "SELECT number, organisation, kind, identity FROM requests
              WHERE state = 'pending' AND (organisation, kind, identity) IN (",
         );
         let rows = waiting.iter().map(|it| [(&it.organisation).into(), it.kind.as_str().into(), (&it.identity).into()]);
         statement.push_rows(rows).push(")");
-        let rows: Vec<Row> = on!(connection, statement.query_as().fetch_all(connection).await?);
+        let rows: Vec<Row> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
         found.extend(rows.into_iter().map(|row| (row.waiting, row.number)));
     }
     Ok(found)
@@ -360,7 +360,7 @@ pub async fn find_sharing(
 pub async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
     let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number IN ", Traits::COLUMNS));
     query.push_numbers(connection.engine(), numbers)?;
-    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
 /// The request before this one of the same machine that was approved.
@@ -379,7 +379,7 @@ pub async fn find_predecessor(
     query.push(" AND organisation = ").push_bind(request.organisation.as_str());
     query.push(" AND kind = ").push_bind(request.kind.as_str());
     query.push(" AND state IN ('approved', 'installed', 'downloaded', 'revoked') ORDER BY number DESC LIMIT 1");
-    Ok(on!(connection, query.query_as().fetch_optional(connection).await?))
+    Ok(on!(connection, query.query_as()?.fetch_optional(connection).await?))
 }
 
 /// How many requests there are of a kind in a state.
@@ -443,7 +443,7 @@ pub async fn decide(
     statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
     statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
     statement.push(" WHERE number IN ").push_numbers(connection.engine(), numbers)?;
-    on!(connection, statement.query().execute(connection).await?.rows_affected());
+    on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     Ok(())
 }
 
@@ -451,7 +451,7 @@ pub async fn decide(
 pub async fn report(connection: &mut Connection, numbers: &[RequestNumber], state: State) -> Result<(), DatabaseError> {
     let mut statement = Statement::new("UPDATE requests SET state = ");
     statement.push_bind(state.as_str()).push(" WHERE number IN ").push_numbers(connection.engine(), numbers)?;
-    on!(connection, statement.query().execute(connection).await?.rows_affected());
+    on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     Ok(())
 }
 
@@ -482,7 +482,7 @@ pub async fn unattended(connection: &mut Connection, before: Moment) -> Result<V
     query.push(connection.engine().indexed_by(PENDING_BY_TIME));
     query.push(" WHERE state = 'pending' AND submitted_at < ").push_bind(before);
     query.push(" AND coalesce(reminded_at, submitted_at) < ").push_bind(before).push(" ORDER BY number");
-    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
 /// Notes that the managers concerned were reminded of a request.
@@ -507,5 +507,5 @@ pub async fn overdue(
     let mut query = Statement::new("SELECT number, organisation, kind FROM requests ");
     query.push(connection.engine().indexed_by(PENDING_BY_TIME));
     query.push(" WHERE state = 'pending' AND submitted_at < ").push_bind(before).push(" ORDER BY number");
-    Ok(on!(connection, query.query_as().fetch_all(connection).await?))
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }

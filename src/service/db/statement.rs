@@ -6,8 +6,9 @@ use std::iter;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::postgres::PgArguments;
 use sqlx::query::{Query, QueryAs};
-use sqlx::{AssertSqlSafe, Database, Encode, FromRow, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Database, Encode, FromRow, IntoArguments, Postgres, Sqlite, Type};
 
 use super::columns::row_number;
 use super::{DatabaseError, Engine, Moment};
@@ -15,10 +16,17 @@ use crate::protocol::request::RequestNumber;
 
 /// A statement that is put together, for either database. Whatever comes from outside is bound, never part of the text.
 #[derive(Debug)]
-pub(super) struct Statement<'a> {
-    /// With `?` for each parameter, and nowhere else.
-    text: String,
-    values: Vec<Value<'a>>,
+pub(super) struct Statement<'a>(Vec<Piece<'a>>);
+
+/// What a statement is put together from.
+#[derive(Debug)]
+enum Piece<'a> {
+    /// Text of our own.
+    Text(String),
+    /// A parameter.
+    Value(Value<'a>),
+    /// Rows of so many values each.
+    Rows(usize, Vec<Value<'a>>),
 }
 
 /// A bound value; what may be absent is absent as the type that its column has.
@@ -32,20 +40,23 @@ pub(super) enum Value<'a> {
 impl<'a> Statement<'a> {
     /// A statement that starts like this.
     pub(super) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), values: Vec::new() }
+        Self(vec![Piece::Text(text.into())])
     }
 
     /// Adds text of our own.
     pub(super) fn push(&mut self, text: impl Display) -> &mut Self {
-        // Writing to a string does not fail.
-        let _ = write!(self.text, "{text}");
+        if let Some(Piece::Text(before)) = self.0.last_mut() {
+            // Writing to a string does not fail.
+            let _ = write!(before, "{text}");
+        } else {
+            self.0.push(Piece::Text(text.to_string()));
+        }
         self
     }
 
     /// Adds a parameter and its value.
     pub(super) fn push_bind(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
-        self.values.push(value.into());
-        self.text.push('?');
+        self.0.push(Piece::Value(value.into()));
         self
     }
 
@@ -89,82 +100,153 @@ impl<'a> Statement<'a> {
         Ok(self.push(before).push_bind(json_text(texts)?).push(after))
     }
 
-    /// Adds rows of values, at least one: `VALUES (?, ?), (?, ?)`.
+    /// Adds a query for rows of values, at least one; its columns are `column1`, `column2`, ….
     pub(super) fn push_rows<const COLUMNS: usize>(
         &mut self,
         rows: impl IntoIterator<Item = [Value<'a>; COLUMNS]>,
     ) -> &mut Self {
-        let mut before = "VALUES (";
-        for row in rows {
-            for value in row {
-                self.push(before).push_bind(value);
-                before = ", ";
-            }
-            before = "), (";
-        }
-        self.push(")")
+        self.push_rows_of(COLUMNS, rows.into_iter().flatten())
+    }
+
+    /// The same for rows of so many values, one behind the other.
+    pub(super) fn push_rows_of(&mut self, columns: usize, values: impl IntoIterator<Item = Value<'a>>) -> &mut Self {
+        self.0.push(Piece::Rows(columns, values.into_iter().collect()));
+        self
     }
 
     /// The statement, to be run on the database that `on!` leads to.
-    pub(super) fn query<'q, DB>(&'q self) -> Query<'q, DB, DB::Arguments>
+    pub(super) fn query<DB: Dialect>(&self) -> Result<Query<'_, DB, DB::Arguments>, sqlx::Error>
     where
-        DB: Database,
-        Option<i64>: Type<DB> + Encode<'q, DB>,
-        Option<&'q str>: Type<DB> + Encode<'q, DB>,
-        Option<&'q [u8]>: Type<DB> + Encode<'q, DB>,
+        DB::Arguments: IntoArguments<DB>,
     {
-        self.values.iter().fold(sqlx::query(AssertSqlSafe(self.text_for::<DB>())), |query, value| match value {
-            Value::Number(number) => query.bind(*number),
-            Value::Text(text) => query.bind(text.as_deref()),
-            Value::Bytes(bytes) => query.bind(*bytes),
-        })
+        let (text, arguments) = DB::put(self)?;
+        Ok(sqlx::query_with(AssertSqlSafe(text), arguments))
     }
 
     /// The same for a statement that answers with rows.
-    pub(super) fn query_as<'q, DB, O>(&'q self) -> QueryAs<'q, DB, O, DB::Arguments>
+    pub(super) fn query_as<DB: Dialect, O>(&self) -> Result<QueryAs<'_, DB, O, DB::Arguments>, sqlx::Error>
     where
-        DB: Database,
+        DB::Arguments: IntoArguments<DB>,
         O: for<'r> FromRow<'r, DB::Row>,
-        Option<i64>: Type<DB> + Encode<'q, DB>,
-        Option<&'q str>: Type<DB> + Encode<'q, DB>,
-        Option<&'q [u8]>: Type<DB> + Encode<'q, DB>,
     {
-        self.values.iter().fold(sqlx::query_as(AssertSqlSafe(self.text_for::<DB>())), |query, value| match value {
-            Value::Number(number) => query.bind(*number),
-            Value::Text(text) => query.bind(text.as_deref()),
-            Value::Bytes(bytes) => query.bind(*bytes),
-        })
-    }
-
-    /// The text as a database reads it. SQLite is slow to find many parameters that have names, and `$1` is one
-    /// (sqlite.org/c3ref/bind_parameter_name.html); PostgreSQL knows no others.
-    fn text_for<DB: Database>(&self) -> String {
-        if DB::NAME == Sqlite::NAME {
-            return self.text.clone();
-        }
-        let mut parts = self.text.split('?');
-        let mut text = parts.next().unwrap_or_default().to_owned();
-        for (part, position) in parts.zip(1..) {
-            // Writing to a string does not fail.
-            let _ = write!(text, "${position}{part}");
-        }
-        text
+        let (text, arguments) = DB::put(self)?;
+        Ok(sqlx::query_as_with(AssertSqlSafe(text), arguments))
     }
 }
 
-/// The most rows of one statement. The parameters of the widest stay within what both databases take (32,766).
+/// How a database takes a statement.
+pub(super) trait Dialect: Database {
+    /// The text, and the values of its parameters.
+    fn put(statement: &Statement<'_>) -> Result<(String, Self::Arguments), sqlx::Error>;
+}
+
+/// Parameters without names: SQLite is slow to find many that have one, and `$1` is one
+/// (sqlite.org/c3ref/bind_parameter_name.html).
+impl Dialect for Sqlite {
+    fn put(statement: &Statement<'_>) -> Result<(String, Self::Arguments), sqlx::Error> {
+        let (mut text, mut arguments) = (String::new(), Self::Arguments::default());
+        for piece in &statement.0 {
+            match piece {
+                Piece::Text(part) => text.push_str(part),
+                Piece::Value(value) => {
+                    text.push('?');
+                    add(&mut arguments, value)?;
+                }
+                Piece::Rows(columns, values) => {
+                    let row = format!("({})", vec!["?"; *columns].join(", "));
+                    text.push_str("VALUES ");
+                    text.push_str(&vec![row.as_str(); values.len() / columns].join(", "));
+                    values.iter().try_for_each(|value| add(&mut arguments, value))?;
+                }
+            }
+        }
+        Ok((text, arguments))
+    }
+}
+
+/// Rows as one array for each column: the text does not depend on how many they are.
+impl Dialect for Postgres {
+    fn put(statement: &Statement<'_>) -> Result<(String, Self::Arguments), sqlx::Error> {
+        let (mut text, mut arguments) = (String::new(), Self::Arguments::default());
+        for piece in &statement.0 {
+            match piece {
+                Piece::Text(part) => text.push_str(part),
+                Piece::Value(value) => {
+                    add(&mut arguments, value)?;
+                    text.push_str(&format!("${}", arguments.len()));
+                }
+                Piece::Rows(columns, values) => {
+                    let (mut arrays, mut names) = (Vec::new(), Vec::new());
+                    for column in 0..*columns {
+                        let of = add_array(&mut arguments, values.iter().skip(column).step_by(*columns))?;
+                        arrays.push(format!("${}::{of}[]", arguments.len()));
+                        names.push(format!("column{}", column + 1));
+                    }
+                    let (arrays, names) = (arrays.join(", "), names.join(", "));
+                    text.push_str(&format!("SELECT * FROM unnest({arrays}) AS rows ({names})"));
+                }
+            }
+        }
+        Ok((text, arguments))
+    }
+}
+
+fn add<'q, A: Arguments>(arguments: &mut A, value: &'q Value<'_>) -> Result<(), sqlx::Error>
+where
+    Option<i64>: Type<A::Database> + Encode<'q, A::Database>,
+    Option<&'q str>: Type<A::Database> + Encode<'q, A::Database>,
+    Option<&'q [u8]>: Type<A::Database> + Encode<'q, A::Database>,
+{
+    match value {
+        Value::Number(number) => arguments.add(*number),
+        Value::Text(text) => arguments.add(text.as_deref()),
+        Value::Bytes(bytes) => arguments.add(*bytes),
+    }
+    .map_err(sqlx::Error::Encode)
+}
+
+/// Adds the values of a column, which are all of one type, as an array; returns the type's name.
+fn add_array<'q>(
+    arguments: &mut PgArguments,
+    values: impl Iterator<Item = &'q Value<'q>>,
+) -> Result<&'static str, sqlx::Error> {
+    let (mut numbers, mut texts, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            Value::Number(number) => numbers.push(*number),
+            Value::Text(text) => texts.push(text.as_deref()),
+            Value::Bytes(content) => bytes.push(*content),
+        }
+    }
+    let (added, name) = if !numbers.is_empty() {
+        (arguments.add(numbers), "bigint")
+    } else if !texts.is_empty() {
+        (arguments.add(texts), "text")
+    } else {
+        (arguments.add(bytes), "bytea")
+    };
+    added.map_err(sqlx::Error::Encode)?;
+    Ok(name)
+}
+
+/// The most rows of one statement. The parameters of the widest stay within what SQLite takes (32,766,
+/// sqlite.org/limits.html).
 const ROWS_LIMIT: usize = 256;
 
 /// How many prepared statements a connection keeps: those that [`row_groups`] make, of every size, and all others.
 pub(super) const STATEMENTS: usize = 256;
 
-/// Rows in groups of 256, 128, 64 … rows: statements of few different texts, each of which is prepared once.
-pub(super) fn row_groups<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+/// Rows in groups: of 256, 128, 64 … rows for SQLite, in statements of few different texts, each of which is prepared once.
+/// For PostgreSQL the text is always the same.
+pub(super) fn row_groups<T>(engine: Engine, mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     iter::from_fn(move || {
-        let length = 1 << rows.len().min(ROWS_LIMIT).checked_ilog2()?;
+        let length = match engine {
+            Engine::Sqlite => 1 << rows.len().min(ROWS_LIMIT).checked_ilog2()?,
+            Engine::Postgres => rows.len().min(4 * ROWS_LIMIT),
+        };
         let (group, rest) = rows.split_at(length);
         rows = rest;
-        Some(group)
+        (!group.is_empty()).then_some(group)
     })
 }
 
