@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::auth::{Action, Actor, Object};
 pub use super::db::audit::AuditFilter;
 use super::db::audit::{self as rows, AuditRow};
-use super::db::{Connection, Database, DatabaseError, Moment};
+use super::db::{Connection, Database, DatabaseError, Moment, Transaction};
 use crate::protocol::messages::{AuditEntry, Page};
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::secret::sha256_hex;
@@ -35,7 +35,7 @@ pub struct Event<'a> {
 
 /// Adds an entry.
 pub async fn record(
-    transaction: &mut Connection,
+    transaction: &mut Transaction,
     now: Moment,
     actor: &Actor,
     action: Action,
@@ -47,11 +47,15 @@ pub async fn record(
 
 /// Adds entries, in order.
 pub async fn record_all(
-    transaction: &mut Connection,
+    transaction: &mut Transaction,
     now: Moment,
     events: impl IntoIterator<Item = Event<'_>>,
 ) -> Result<(), DatabaseError> {
-    let (mut sequence, mut previous) = rows::last(transaction).await?.unwrap_or((0, GENESIS.to_owned()));
+    let last = match transaction.last_entry.take() {
+        None => rows::last(transaction).await?,
+        last => last,
+    };
+    let (mut sequence, mut previous) = last.unwrap_or((0, GENESIS.to_owned()));
     let chained = events.into_iter().map(|event| {
         sequence += 1;
         let mut row = AuditRow {
@@ -69,7 +73,10 @@ pub async fn record_all(
         previous.clone_from(&row.hash);
         row
     });
-    rows::insert(transaction, &chained.collect::<Vec<_>>()).await
+    let chained: Vec<AuditRow> = chained.collect();
+    rows::insert(transaction, &chained).await?;
+    transaction.last_entry = Some((sequence, previous));
+    Ok(())
 }
 
 /// What the installation's own entry, the first one, tells of.

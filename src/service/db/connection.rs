@@ -129,6 +129,8 @@ pub struct Reading(pub(super) Connection);
 pub struct Transaction {
     connection: Connection,
     counted: Vec<Counter>,
+    /// Position and hash of the last entry of the audit record, once it was asked for: nobody else adds one meanwhile.
+    pub(in crate::service) last_entry: Option<(i64, String)>,
     _held: Held,
 }
 
@@ -148,7 +150,7 @@ impl Drop for Held {
 impl Transaction {
     /// A transaction that just began; how long it takes is measured.
     pub(super) fn new(connection: Connection, seconds: Histogram) -> Self {
-        Self { connection, counted: Vec::new(), _held: Held { since: Instant::now(), seconds } }
+        Self { connection, counted: Vec::new(), last_entry: None, _held: Held { since: Instant::now(), seconds } }
     }
 
     /// Has each of these count one more once everything done in it lasts.
