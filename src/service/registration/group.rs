@@ -2,9 +2,11 @@
 //!
 //! Whoever wants a change waits until the commit that holds it. While one group is being written, the next one gathers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{iter, mem};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use super::intake::{Accepted, Arrival};
@@ -22,7 +24,10 @@ const WAITING_LIMIT: usize = 10_000;
 
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]
-pub struct Group(Mutex<State>);
+pub struct Group {
+    state: Mutex<State>,
+    thread: Thread,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -57,7 +62,34 @@ impl<T, R> Wanted<T, R> {
 impl Group {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic happens while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where changes are written, begun with the first one. Everybody waits for who writes: what the database answers is not to
+/// lie behind the signatures that the other threads are busy with.
+#[derive(Debug, Default)]
+struct Thread(OnceLock<Option<Runtime>>);
+
+impl Thread {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let begun = || Builder::new_multi_thread().worker_threads(1).thread_name("writer").enable_all().build();
+        let own = self.0.get_or_init(|| {
+            begun().inspect_err(|error| log::error!(cause:% = error; "no thread of its own to write with")).ok()
+        });
+        match own {
+            Some(own) => own.spawn(task),
+            None => tokio::spawn(task),
+        };
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(Some(own)) = self.0.take() {
+            // Whoever waited for a change is gone, too.
+            own.shutdown_background();
+        }
     }
 }
 
@@ -123,7 +155,7 @@ impl App {
             changes.push(Wanted { change, waiting });
             if !mem::replace(&mut state.writing, true) {
                 // A task of its own: who waits may leave, and takes nobody's change along.
-                tokio::spawn(write(Writer { app: self.clone(), idle: false }));
+                self.group.thread.spawn(write(Writer { app: self.clone(), idle: false }));
             }
         }
         outcome.await.unwrap_or_else(|_| Err(Failure::Inconsistent { what: "the outcome of a change" }))
