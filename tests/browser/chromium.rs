@@ -45,6 +45,7 @@ impl Browser {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .env("HOME", home.path())
+            .env("TMPDIR", home.path())
             .env_remove("XDG_DATA_HOME")
             .env_remove("XDG_CONFIG_HOME")
             .process_group(0)
