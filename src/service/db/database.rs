@@ -157,7 +157,10 @@ impl Database {
                 Connection::Sqlite(Hold::Transaction(transaction))
             }
             Self::Postgres(pools) => {
-                Connection::Postgres(Hold::Transaction(pools.writer.begin_with(postgres::BEGIN_WRITING).await?))
+                // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back.
+                let mut transaction = pools.writer.begin().await?;
+                sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
+                Connection::Postgres(Hold::Transaction(transaction))
             }
         })
     }

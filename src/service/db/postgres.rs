@@ -17,10 +17,10 @@ use crate::service::config::is_loopback;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/postgres");
 
-/// Begins a transaction and takes the right to write, for which the writers of all processes queue: what is read from then on
-/// stays true until the transaction ends, and all that was committed before is seen (READ COMMITTED: each statement looks
-/// anew). The number says nothing; it is the one that every version takes.
-pub(super) const BEGIN_WRITING: &str = "BEGIN; SELECT pg_advisory_xact_lock(5928239741)";
+/// Takes the right to write, for which the writers of all processes queue: what is read from then on stays true until
+/// the transaction ends, and all that was committed before is seen (READ COMMITTED: each statement looks anew). The
+/// number says nothing; it is the one that every version takes.
+pub(super) const TAKE_THE_RIGHT_TO_WRITE: &str = "SELECT pg_advisory_xact_lock(5928239741)";
 
 /// Begins a transaction that sees the database as it is at its first statement.
 pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
