@@ -2,11 +2,12 @@
 //!
 //! Whoever wants a change waits until the commit that holds it. While one group is being written, the next one gathers.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::{iter, mem};
+use std::{io, iter, mem, thread};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::intake::{Accepted, Arrival};
@@ -69,27 +70,34 @@ impl Group {
 /// Where changes are written, begun with the first one. Everybody waits for who writes: what the database answers is not to
 /// lie behind the signatures that the other threads are busy with.
 #[derive(Debug, Default)]
-struct Thread(OnceLock<Option<Runtime>>);
+struct Thread(OnceLock<Option<Begun>>);
+
+/// A thread that ends with this value.
+#[derive(Debug)]
+struct Begun {
+    handle: Handle,
+    _end: oneshot::Sender<Infallible>,
+}
 
 impl Thread {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let begun = || Builder::new_multi_thread().worker_threads(1).thread_name("writer").enable_all().build();
-        let own = self.0.get_or_init(|| {
-            begun().inspect_err(|error| log::error!(cause:% = error; "no thread of its own to write with")).ok()
+        let begun = self.0.get_or_init(|| {
+            Begun::new().inspect_err(|error| log::error!(cause:% = error; "no thread of its own to write with")).ok()
         });
-        match own {
-            Some(own) => own.spawn(task),
+        match begun {
+            Some(begun) => begun.handle.spawn(task),
             None => tokio::spawn(task),
         };
     }
 }
 
-impl Drop for Thread {
-    fn drop(&mut self) {
-        if let Some(Some(own)) = self.0.take() {
-            // Whoever waited for a change is gone, too.
-            own.shutdown_background();
-        }
+impl Begun {
+    fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (_end, ended) = oneshot::channel();
+        thread::Builder::new().name("writer".to_owned()).spawn(move || runtime.block_on(ended))?;
+        Ok(Self { handle, _end })
     }
 }
 
@@ -146,17 +154,18 @@ impl App {
         kind: impl FnOnce(&mut Changes) -> &mut Vec<Wanted<T, R>>,
     ) -> Result<R, Failure> {
         let (waiting, outcome) = oneshot::channel();
-        {
+        let others_write = {
             let mut state = self.group.lock();
             let changes = kind(&mut state.waiting);
             if changes.len() >= WAITING_LIMIT {
                 return Err(Refusal::unavailable().into());
             }
             changes.push(Wanted { change, waiting });
-            if !mem::replace(&mut state.writing, true) {
-                // A task of its own: who waits may leave, and takes nobody's change along.
-                self.group.thread.spawn(write(Writer { app: self.clone(), idle: false }));
-            }
+            mem::replace(&mut state.writing, true)
+        };
+        if !others_write {
+            // A task of its own: who waits may leave, and takes nobody's change along.
+            self.group.thread.spawn(write(Writer { app: self.clone(), idle: false }));
         }
         outcome.await.unwrap_or_else(|_| Err(Failure::Inconsistent { what: "the outcome of a change" }))
     }
