@@ -245,3 +245,31 @@ fn an_ended_package_submits_nothing_new_in_a_batch_either() {
     assert_eq!(problem(&results[1]).code(), Some(ProblemCode::Forbidden));
     submit(&service, &Secret::random().unwrap(), &[("1", &before)]).is_problem(ProblemCode::Unauthenticated);
 }
+
+/// PostgreSQL plans by what it knows of a table, and of one that was just made it knows nothing.
+#[test]
+fn a_new_database_on_a_server_is_read_by_its_indexes() {
+    let service = Service::with(|app| app.with_auto_approval().unwrap());
+    if !service.on_a_server() {
+        return;
+    }
+    let secret = service.package(A);
+    let mut rounds = 0;
+    // What a connection did is told about once a second.
+    while service.number("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'certificates'") < 100 {
+        rounds += 1;
+        assert!(rounds < 1_000, "the server does not tell");
+        let drafts: Vec<Draft> = (0..8).map(|number| Draft::workstation(A, &format!("PC-{rounds}-{number}"))).collect();
+        let keys: Vec<String> = (0..8).map(|number| format!("{rounds}-{number}")).collect();
+        let keyed: Vec<(&str, &Draft)> = keys.iter().map(String::as_str).zip(&drafts).collect();
+        for result in results(&submit(&service, &secret, &keyed)) {
+            assert_eq!(request(&result).state, State::Approved);
+        }
+    }
+    for scans in [
+        "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'certificates'",
+        "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'requests'",
+    ] {
+        assert_eq!(service.number(scans), 0, "{scans}");
+    }
+}

@@ -62,12 +62,14 @@ fn a_migration_that_was_killed_is_made_by_the_next_one() {
     let settings = folder.path().join("home/enrollment.toml");
     let made = fs::read_to_string(&settings).unwrap();
     let newest = psql(&server.url("made"), "SELECT count(*) FROM _sqlx_migrations");
-    // In the middle of the first one that is missing, and of a later one.
+    // In the middle of the first one that is missing, of a later one, and of the last one.
     for (number, (table, killed)) in [
         ("managers", Killed::Program),
         ("request_counts", Killed::Program),
+        ("requests", Killed::Program),
         ("managers", Killed::Server),
         ("request_counts", Killed::Server),
+        ("requests", Killed::Server),
     ]
     .into_iter()
     .enumerate()

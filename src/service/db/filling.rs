@@ -204,9 +204,10 @@ async fn find_mark(connection: &mut Connection) -> Result<Option<String>, Databa
     Ok(mark)
 }
 
-/// It takes what it takes, and nobody else uses this database.
+/// It takes what it takes, and nobody else uses this database. Whole tables are read at the end.
 async fn without_limits(connection: &mut Connection) -> Result<(), DatabaseError> {
     run(connection, "SET LOCAL statement_timeout = 0").await?;
+    run(connection, "SET LOCAL enable_seqscan = on").await?;
     run(connection, "SET LOCAL idle_in_transaction_session_timeout = 0").await
 }
 

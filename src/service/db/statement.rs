@@ -71,6 +71,9 @@ impl<'a> Statement<'a> {
     }
 
     /// Adds a query for many requests' numbers, as one parameter whose text does not depend on how many they are.
+    ///
+    /// PostgreSQL takes an array for ten values, whatever is in it, and JSON for a hundred: for these it would walk through
+    /// the index of a small table, and go on so when it has grown.
     pub(super) fn push_numbers(
         &mut self,
         engine: Engine,
@@ -85,7 +88,7 @@ impl<'a> Statement<'a> {
         let (before, after) = match engine {
             Engine::Sqlite => ("(SELECT value AS number FROM json_each(", "))"),
             Engine::Postgres => {
-                ("(SELECT value::bigint AS number FROM json_array_elements_text(", "::json) AS item (value))")
+                ("(SELECT unnest(ARRAY(SELECT json_array_elements_text(", "::json)::bigint)) AS number)")
             }
         };
         Ok(self.push(before).push_bind(json_text(ids)?).push(after))
@@ -95,7 +98,7 @@ impl<'a> Statement<'a> {
     pub(super) fn push_texts(&mut self, engine: Engine, texts: &impl Serialize) -> Result<&mut Self, DatabaseError> {
         let (before, after) = match engine {
             Engine::Sqlite => ("(SELECT value FROM json_each(", "))"),
-            Engine::Postgres => ("(SELECT value FROM json_array_elements_text(", "::json) AS item (value))"),
+            Engine::Postgres => ("(SELECT unnest(ARRAY(SELECT json_array_elements_text(", "::json))))"),
         };
         Ok(self.push(before).push_bind(json_text(texts)?).push(after))
     }
