@@ -14,6 +14,7 @@ use ptc_enroll::service::config::Settings;
 use ptc_enroll::service::db::DatabaseError;
 use ptc_enroll::service::notices::{Mail, Security};
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use time::Duration;
 
 use super::bulk;
@@ -256,6 +257,26 @@ fn a_server_that_is_gone_is_said_at_once_and_found_again() {
     assert!(matches!(&list, Err(ptc_enroll::service::error::Failure::Database(DatabaseError::Unavailable { .. }))));
     cluster.server.start_again();
     assert_eq!(submit().status, 201);
+}
+
+#[test]
+fn who_waited_in_vain_for_the_right_to_write_has_it_the_next_time() {
+    let cluster = Cluster::start(0, |_| {});
+    let service = &cluster.service;
+    let secret = service.package(A);
+    let submit = || service.public().submit(&secret, None, &Draft::workstation(A, &service.fresh("PC-")));
+    // As a process that hangs while it writes.
+    let hung = service.run(async {
+        let mut connection = PgConnection::connect(&cluster.server.url("enroll")).await.unwrap();
+        sqlx::raw_sql("BEGIN; SELECT pg_advisory_xact_lock(5928239741)").execute(&mut connection).await.unwrap();
+        connection
+    });
+    // Given up halfway by one, and by the server for the other.
+    assert_eq!(service.operations().send_to("GET", "/readyz", &[], None).status, 503);
+    submit().is_problem(ProblemCode::Unavailable);
+    service.run(hung.close()).unwrap();
+    assert_eq!(submit().status, 201);
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
 }
 
 #[test]
