@@ -14,7 +14,7 @@ use super::intake::{Accepted, Arrival};
 use super::issuing::Signed;
 use crate::kill_point;
 use crate::service::app::App;
-use crate::service::db::DatabaseError;
+use crate::service::db::{Database, DatabaseError};
 use crate::service::error::{Failure, Refusal};
 
 /// The most changes of a kind in one transaction: nobody waits for more than these.
@@ -67,8 +67,9 @@ impl Group {
     }
 }
 
-/// Where changes are written, begun with the first one. Everybody waits for who writes: what the database answers is not to
-/// lie behind the signatures that the other threads are busy with.
+/// Where changes are written to a server, begun with the first one. Everybody waits for who writes: what the server answers
+/// is not to lie behind the signatures that the other threads are busy with. A file is written by a thread of its own anyway,
+/// and who begins sooner writes smaller groups.
 #[derive(Debug, Default)]
 struct Thread(OnceLock<Option<Begun>>);
 
@@ -165,7 +166,11 @@ impl App {
         };
         if !others_write {
             // A task of its own: who waits may leave, and takes nobody's change along.
-            self.group.thread.spawn(write(Writer { app: self.clone(), idle: false }));
+            let task = write(Writer { app: self.clone(), idle: false });
+            match self.database {
+                Database::Sqlite(_) => _ = tokio::spawn(task),
+                Database::Postgres(_) => self.group.thread.spawn(task),
+            }
         }
         outcome.await.unwrap_or_else(|_| Err(Failure::Inconsistent { what: "the outcome of a change" }))
     }
