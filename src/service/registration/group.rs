@@ -2,16 +2,14 @@
 //!
 //! Whoever wants a change waits until the commit that holds it. While one group is being written, the next one gathers.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::{io, iter, mem, thread};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{iter, mem};
 
-use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::intake::{Accepted, Arrival};
 use super::issuing::Signed;
+use super::writer_thread::WriterThread;
 use crate::kill_point;
 use crate::service::app::App;
 use crate::service::db::{Database, DatabaseError};
@@ -27,7 +25,8 @@ const WAITING_LIMIT: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Group {
     state: Mutex<State>,
-    thread: Thread,
+    /// Where changes are written to a server.
+    thread: WriterThread,
 }
 
 #[derive(Debug, Default)]
@@ -64,41 +63,6 @@ impl Group {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic happens while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Where changes are written to a server, begun with the first one. Everybody waits for who writes: what the server answers
-/// is not to lie behind the signatures that the other threads are busy with. A file is written by a thread of its own anyway,
-/// and who begins sooner writes smaller groups.
-#[derive(Debug, Default)]
-struct Thread(OnceLock<Option<Begun>>);
-
-/// A thread that ends with this value.
-#[derive(Debug)]
-struct Begun {
-    handle: Handle,
-    _end: oneshot::Sender<Infallible>,
-}
-
-impl Thread {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let begun = self.0.get_or_init(|| {
-            Begun::new().inspect_err(|error| log::error!(cause:% = error; "no thread of its own to write with")).ok()
-        });
-        match begun {
-            Some(begun) => begun.handle.spawn(task),
-            None => tokio::spawn(task),
-        };
-    }
-}
-
-impl Begun {
-    fn new() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
-        let (_end, ended) = oneshot::channel();
-        thread::Builder::new().name("writer".to_owned()).spawn(move || runtime.block_on(ended))?;
-        Ok(Self { handle, _end })
     }
 }
 
@@ -168,6 +132,7 @@ impl App {
             // A task of its own: who waits may leave, and takes nobody's change along.
             let task = write(Writer { app: self.clone(), idle: false });
             match self.database {
+                // A file is written by a thread of sqlx's; who begins sooner would write smaller groups.
                 Database::Sqlite(_) => _ = tokio::spawn(task),
                 Database::Postgres(_) => self.group.thread.spawn(task),
             }

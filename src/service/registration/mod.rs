@@ -23,6 +23,7 @@ mod revocation_list;
 mod submission;
 mod submitters;
 mod watchers;
+mod writer_thread;
 
 use serde::Serialize;
 use serde_json::Value;
