@@ -248,7 +248,7 @@ pub async fn of_requests(
     numbers: &[RequestNumber],
 ) -> Result<HashMap<RequestNumber, CertificateRow>, DatabaseError> {
     let mut query = Statement::new("SELECT * FROM certificates WHERE request IN ");
-    query.push_numbers(connection.engine(), numbers)?;
+    query.push_numbers(numbers);
     let rows: Vec<CertificateRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().filter_map(|row| Some((row.request?, row))).collect())
 }
@@ -308,7 +308,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
     query.push(" WHERE true");
     if let Some(search) = filter.search {
         let requests = request_list::newest(connection, search, filter.organisation).await?;
-        push_search(&mut query, search, &requests, connection.engine())?;
+        push_search(&mut query, search, &requests, connection.engine());
     }
     if let Some(organisation) = filter.organisation {
         query.push(" AND organisation = ").push_bind(organisation);
@@ -346,12 +346,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
 }
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
-fn push_search<'a>(
-    query: &mut Statement<'a>,
-    search: &'a str,
-    requests: &[RequestNumber],
-    engine: Engine,
-) -> Result<(), DatabaseError> {
+fn push_search<'a>(query: &mut Statement<'a>, search: &'a str, requests: &[RequestNumber], engine: Engine) {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND ");
     // Of a few characters, a number above all, every subject has some.
     query.push_contains(engine, "search", if search.chars().count() < PART { "\n" } else { search });
@@ -363,8 +358,7 @@ fn push_search<'a>(
     if let Ok(number) = search.parse::<u64>() {
         query.push(" UNION SELECT id FROM certificates WHERE request = ").push_bind(row_number(number));
     }
-    query.push(" UNION SELECT id FROM certificates WHERE request IN ").push_numbers(engine, requests)?.push(")");
-    Ok(())
+    query.push(" UNION SELECT id FROM certificates WHERE request IN ").push_numbers(requests).push(")");
 }
 
 /// Marks a certificate as revoked; one that is stays as it is.

@@ -367,7 +367,7 @@ async fn narrow(
         return Ok(true);
     }
     let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
-    query.push_ids(connection.engine(), &wanted)?;
+    query.push_ids(wanted.iter().copied());
     let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
     for chosen in &mut chosen {
@@ -452,7 +452,7 @@ async fn unindexed(
     for of in Trait::ALL {
         let values = these.iter().filter(|(_, it)| *it == of).map(|(this, _)| this.value(of));
         let values: BTreeSet<&str> = values.filter(|value| !value.is_empty()).collect();
-        query.push(" OR ").push(of.column()).push(" IN ").push_texts(connection.engine(), &values)?;
+        query.push(" OR ").push(of.column()).push(" IN ").push_texts(values);
     }
     query.push(") ORDER BY number DESC");
     Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))

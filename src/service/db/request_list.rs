@@ -68,7 +68,7 @@ pub async fn list(
     let mut limit = filter.limit as usize;
     let numbered = filter.search.and_then(|search| search.trim().parse().ok()).map(RequestNumber);
     if let Some(number) = numbered.filter(|_| filter.after.is_none()) {
-        let looked = look(connection, numbers(connection.engine(), &[number])?, filter, &[]).await?;
+        let looked = look(connection, numbers(&[number]), filter, &[]).await?;
         chosen.extend(looked.into_iter().filter(|row| row.passes));
         // The one with that number comes beside the others.
         limit += chosen.len();
@@ -104,7 +104,7 @@ pub(super) async fn newest(
     let Some(question) = Question::new(&words, organisation) else { return Ok(Vec::new()) };
     let hits = request_index::hits(connection, &question, true, None, LOOK_LIMIT).await?;
     let mut query = Statement::new("SELECT number FROM requests WHERE number IN ");
-    query.push_numbers(connection.engine(), &hits)?;
+    query.push_numbers(&hits);
     for word in words {
         query.push(" AND ").push_contains(connection.engine(), "search", word);
     }
@@ -137,21 +137,20 @@ async fn look_on(
     words: &[&str],
     most: usize,
 ) -> Result<Vec<Looked>, DatabaseError> {
-    let engine = connection.engine();
     let Some(question) = Question::new(words, filter.organisation) else {
-        let (query, left) = candidates(filter, engine, most);
+        let (query, left) = candidates(filter, connection.engine(), most);
         return look(connection, query, &left, words).await;
     };
     let after = filter.after.map(RequestNumber);
     let hits = request_index::hits(connection, &question, filter.order == Order::Newest, after, most).await?;
-    look(connection, numbers(engine, &hits)?, filter, words).await
+    look(connection, numbers(&hits), filter, words).await
 }
 
 /// What [`look`] looks at, where the numbers are known.
-fn numbers<'a>(engine: Engine, numbers: &[RequestNumber]) -> Result<Statement<'a>, DatabaseError> {
+fn numbers<'a>(numbers: &[RequestNumber]) -> Statement<'a> {
     let mut query = Statement::new(LOOKED);
-    query.push_numbers(engine, numbers)?;
-    Ok(query)
+    query.push_numbers(numbers);
+    query
 }
 
 /// How a statement begins that [`look`] goes on with: a query for numbers in parentheses.
@@ -192,7 +191,7 @@ async fn page(
     let numbers: Vec<RequestNumber> = chosen.iter().map(|row| row.number).collect();
     let mut query =
         Statement::new(format!("SELECT {}, kind, state, common_name, contact, submitted_at", Traits::COLUMNS));
-    query.push(" FROM requests WHERE number IN ").push_numbers(connection.engine(), &numbers)?;
+    query.push(" FROM requests WHERE number IN ").push_numbers(&numbers);
     let rows: Vec<Row> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     let mut rows: HashMap<RequestNumber, Row> = rows.into_iter().map(|row| (row.traits.number, row)).collect();
     let items = numbers.iter().filter_map(|number| rows.remove(number)).map(Row::item).collect();

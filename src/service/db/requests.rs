@@ -157,7 +157,7 @@ pub async fn find_all(
     numbers: &[RequestNumber],
 ) -> Result<HashMap<RequestNumber, RequestRow>, DatabaseError> {
     let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
-    query.push_numbers(connection.engine(), numbers)?;
+    query.push_numbers(numbers);
     let rows: Vec<RequestRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().map(|row| (row.number, row)).collect())
 }
@@ -204,7 +204,7 @@ pub async fn standings(
     let mut query = Statement::new(
         "SELECT number, state, csr_sha256, decided_at, decided_by, replaced_by FROM requests WHERE number IN ",
     );
-    query.push_numbers(connection.engine(), numbers)?;
+    query.push_numbers(numbers);
     let rows: Vec<Row> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().map(|row| (row.number, row.standing)).collect())
 }
@@ -359,7 +359,7 @@ pub async fn find_sharing(
 /// What requests may have in common with others.
 pub async fn traits(connection: &mut Connection, numbers: &[RequestNumber]) -> Result<Vec<Traits>, DatabaseError> {
     let mut query = Statement::new(format!("SELECT {} FROM requests WHERE number IN ", Traits::COLUMNS));
-    query.push_numbers(connection.engine(), numbers)?;
+    query.push_numbers(numbers);
     Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
@@ -373,7 +373,7 @@ pub async fn find_predecessor(
     let asked: Vec<(&Traits, Trait)> = these.iter().map(|this| (this, Trait::Identity)).collect();
     let alike = request_index::alike(connection, &asked, SHARING_LIMIT).await?.concat();
     let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
-    query.push_numbers(connection.engine(), &alike)?;
+    query.push_numbers(&alike);
     query.push(" AND number < ").push_bind(row_number(request.number.0));
     query.push(" AND identity = ").push_bind(identity);
     query.push(" AND organisation = ").push_bind(request.organisation.as_str());
@@ -442,7 +442,7 @@ pub async fn decide(
     let mut statement = Statement::new("UPDATE requests SET state = ");
     statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
     statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
-    statement.push(" WHERE number IN ").push_numbers(connection.engine(), numbers)?;
+    statement.push(" WHERE number IN ").push_numbers(numbers);
     on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     Ok(())
 }
@@ -450,7 +450,7 @@ pub async fn decide(
 /// Writes the clients' reports into requests; the decisions stay as they are.
 pub async fn report(connection: &mut Connection, numbers: &[RequestNumber], state: State) -> Result<(), DatabaseError> {
     let mut statement = Statement::new("UPDATE requests SET state = ");
-    statement.push_bind(state.as_str()).push(" WHERE number IN ").push_numbers(connection.engine(), numbers)?;
+    statement.push_bind(state.as_str()).push(" WHERE number IN ").push_numbers(numbers);
     on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     Ok(())
 }

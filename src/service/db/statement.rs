@@ -6,6 +6,7 @@ use std::iter;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::error::BoxDynError;
 use sqlx::postgres::PgArguments;
 use sqlx::query::{Query, QueryAs};
 use sqlx::{Arguments, AssertSqlSafe, Database, Encode, FromRow, IntoArguments, Postgres, Sqlite, Type};
@@ -20,13 +21,17 @@ pub(super) struct Statement<'a>(Vec<Piece<'a>>);
 
 /// What a statement is put together from.
 #[derive(Debug)]
-enum Piece<'a> {
+pub(super) enum Piece<'a> {
     /// Text of our own.
     Text(String),
     /// A parameter.
     Value(Value<'a>),
-    /// Rows of so many values each.
+    /// A query for rows of so many values each.
     Rows(usize, Vec<Value<'a>>),
+    /// A query for numbers.
+    Numbers(Vec<i64>),
+    /// A query for texts.
+    Texts(Vec<Cow<'a, str>>),
 }
 
 /// A bound value; what may be absent is absent as the type that its column has.
@@ -71,36 +76,20 @@ impl<'a> Statement<'a> {
     }
 
     /// Adds a query for many requests' numbers, as one parameter whose text does not depend on how many they are.
-    ///
-    /// PostgreSQL takes an array for ten values, whatever is in it, and JSON for a hundred: for these it would walk through
-    /// the index of a small table, and go on so when it has grown.
-    pub(super) fn push_numbers(
-        &mut self,
-        engine: Engine,
-        numbers: &[RequestNumber],
-    ) -> Result<&mut Self, DatabaseError> {
-        let numbers: Vec<i64> = numbers.iter().map(|number| row_number(number.0)).collect();
-        self.push_ids(engine, &numbers)
+    pub(super) fn push_numbers(&mut self, numbers: &[RequestNumber]) -> &mut Self {
+        self.push_ids(numbers.iter().map(|number| row_number(number.0)))
     }
 
     /// The same for rows' numbers of any kind.
-    pub(super) fn push_ids(&mut self, engine: Engine, ids: &impl Serialize) -> Result<&mut Self, DatabaseError> {
-        let (before, after) = match engine {
-            Engine::Sqlite => ("(SELECT value AS number FROM json_each(", "))"),
-            Engine::Postgres => {
-                ("(SELECT unnest(ARRAY(SELECT json_array_elements_text(", "::json)::bigint)) AS number)")
-            }
-        };
-        Ok(self.push(before).push_bind(json_text(ids)?).push(after))
+    pub(super) fn push_ids(&mut self, ids: impl IntoIterator<Item = i64>) -> &mut Self {
+        self.0.push(Piece::Numbers(ids.into_iter().collect()));
+        self
     }
 
     /// The same for texts.
-    pub(super) fn push_texts(&mut self, engine: Engine, texts: &impl Serialize) -> Result<&mut Self, DatabaseError> {
-        let (before, after) = match engine {
-            Engine::Sqlite => ("(SELECT value FROM json_each(", "))"),
-            Engine::Postgres => ("(SELECT unnest(ARRAY(SELECT json_array_elements_text(", "::json))))"),
-        };
-        Ok(self.push(before).push_bind(json_text(texts)?).push(after))
+    pub(super) fn push_texts(&mut self, texts: impl IntoIterator<Item = &'a str>) -> &mut Self {
+        self.0.push(Piece::Texts(texts.into_iter().map(|text| storable(text.into())).collect()));
+        self
     }
 
     /// Adds a query for rows of values, at least one; its columns are `column1`, `column2`, ….
@@ -122,7 +111,7 @@ impl<'a> Statement<'a> {
     where
         DB::Arguments: IntoArguments<DB>,
     {
-        let (text, arguments) = DB::put(self)?;
+        let (text, arguments) = self.put::<DB>()?;
         Ok(sqlx::query_with(AssertSqlSafe(text), arguments))
     }
 
@@ -132,69 +121,88 @@ impl<'a> Statement<'a> {
         DB::Arguments: IntoArguments<DB>,
         O: for<'r> FromRow<'r, DB::Row>,
     {
-        let (text, arguments) = DB::put(self)?;
+        let (text, arguments) = self.put::<DB>()?;
         Ok(sqlx::query_as_with(AssertSqlSafe(text), arguments))
+    }
+
+    /// The text, and the values of its parameters.
+    fn put<DB: Dialect>(&self) -> Result<(String, DB::Arguments), sqlx::Error> {
+        let (mut text, mut arguments) = (String::new(), DB::Arguments::default());
+        for piece in &self.0 {
+            text.push_str(&DB::put(piece, &mut arguments).map_err(sqlx::Error::Encode)?);
+        }
+        Ok((text, arguments))
     }
 }
 
 /// How a database takes a statement.
 pub(super) trait Dialect: Database {
-    /// The text, and the values of its parameters.
-    fn put(statement: &Statement<'_>) -> Result<(String, Self::Arguments), sqlx::Error>;
+    /// The text of a piece, whose values are added to those before.
+    fn put<'p>(piece: &'p Piece<'_>, arguments: &mut Self::Arguments) -> Result<Cow<'p, str>, BoxDynError>;
 }
 
 /// Parameters without names: SQLite is slow to find many that have one, and `$1` is one
 /// (sqlite.org/c3ref/bind_parameter_name.html).
 impl Dialect for Sqlite {
-    fn put(statement: &Statement<'_>) -> Result<(String, Self::Arguments), sqlx::Error> {
-        let (mut text, mut arguments) = (String::new(), Self::Arguments::default());
-        for piece in &statement.0 {
-            match piece {
-                Piece::Text(part) => text.push_str(part),
-                Piece::Value(value) => {
-                    text.push('?');
-                    add(&mut arguments, value)?;
-                }
-                Piece::Rows(columns, values) => {
-                    let row = format!("({})", vec!["?"; *columns].join(", "));
-                    text.push_str("VALUES ");
-                    text.push_str(&vec![row.as_str(); values.len() / columns].join(", "));
-                    values.iter().try_for_each(|value| add(&mut arguments, value))?;
-                }
+    fn put<'p>(piece: &'p Piece<'_>, arguments: &mut Self::Arguments) -> Result<Cow<'p, str>, BoxDynError> {
+        const LIST: &str = "(SELECT value AS number FROM json_each(?))";
+        Ok(match piece {
+            Piece::Text(text) => text.into(),
+            Piece::Value(value) => {
+                add(arguments, value)?;
+                "?".into()
             }
-        }
-        Ok((text, arguments))
+            Piece::Rows(columns, values) => {
+                values.iter().try_for_each(|value| add(arguments, value))?;
+                let row = format!("({})", vec!["?"; *columns].join(", "));
+                format!("VALUES {}", vec![row; values.len() / columns].join(", ")).into()
+            }
+            Piece::Numbers(numbers) => {
+                arguments.add(serde_json::to_string(numbers)?)?;
+                LIST.into()
+            }
+            Piece::Texts(texts) => {
+                arguments.add(serde_json::to_string(texts)?)?;
+                LIST.into()
+            }
+        })
     }
 }
 
-/// Rows as one array for each column: the text does not depend on how many they are.
+/// Rows as one array for each column: the text does not depend on how many they are. A plan takes an array for ten values,
+/// whatever is in it; JSON, for a hundred, would have it walk through the index of a small table, and go on so when it has
+/// grown.
 impl Dialect for Postgres {
-    fn put(statement: &Statement<'_>) -> Result<(String, Self::Arguments), sqlx::Error> {
-        let (mut text, mut arguments) = (String::new(), Self::Arguments::default());
-        for piece in &statement.0 {
-            match piece {
-                Piece::Text(part) => text.push_str(part),
-                Piece::Value(value) => {
-                    add(&mut arguments, value)?;
-                    text.push_str(&format!("${}", arguments.len()));
-                }
-                Piece::Rows(columns, values) => {
-                    let (mut arrays, mut names) = (Vec::new(), Vec::new());
-                    for column in 0..*columns {
-                        let of = add_array(&mut arguments, values.iter().skip(column).step_by(*columns))?;
-                        arrays.push(format!("${}::{of}[]", arguments.len()));
-                        names.push(format!("column{}", column + 1));
-                    }
-                    let (arrays, names) = (arrays.join(", "), names.join(", "));
-                    text.push_str(&format!("SELECT * FROM unnest({arrays}) AS rows ({names})"));
-                }
+    fn put<'p>(piece: &'p Piece<'_>, arguments: &mut Self::Arguments) -> Result<Cow<'p, str>, BoxDynError> {
+        Ok(match piece {
+            Piece::Text(text) => text.into(),
+            Piece::Value(value) => {
+                add(arguments, value)?;
+                format!("${}", arguments.len()).into()
             }
-        }
-        Ok((text, arguments))
+            Piece::Rows(columns, values) => {
+                let (mut arrays, mut names) = (Vec::new(), Vec::new());
+                for column in 0..*columns {
+                    let of = add_array(arguments, values.iter().skip(column).step_by(*columns))?;
+                    arrays.push(format!("${}::{of}[]", arguments.len()));
+                    names.push(format!("column{}", column + 1));
+                }
+                let (arrays, names) = (arrays.join(", "), names.join(", "));
+                format!("SELECT * FROM unnest({arrays}) AS rows ({names})").into()
+            }
+            Piece::Numbers(numbers) => {
+                arguments.add(numbers)?;
+                format!("(SELECT unnest(${}::bigint[]) AS number)", arguments.len()).into()
+            }
+            Piece::Texts(texts) => {
+                arguments.add(texts)?;
+                format!("(SELECT unnest(${}::text[]))", arguments.len()).into()
+            }
+        })
     }
 }
 
-fn add<'q, A: Arguments>(arguments: &mut A, value: &'q Value<'_>) -> Result<(), sqlx::Error>
+fn add<'q, A: Arguments>(arguments: &mut A, value: &'q Value<'_>) -> Result<(), BoxDynError>
 where
     Option<i64>: Type<A::Database> + Encode<'q, A::Database>,
     Option<&'q str>: Type<A::Database> + Encode<'q, A::Database>,
@@ -205,14 +213,13 @@ where
         Value::Text(text) => arguments.add(text.as_deref()),
         Value::Bytes(bytes) => arguments.add(*bytes),
     }
-    .map_err(sqlx::Error::Encode)
 }
 
 /// Adds the values of a column, which are all of one type, as an array; returns the type's name.
 fn add_array<'q>(
     arguments: &mut PgArguments,
     values: impl Iterator<Item = &'q Value<'q>>,
-) -> Result<&'static str, sqlx::Error> {
+) -> Result<&'static str, BoxDynError> {
     let (mut numbers, mut texts, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for value in values {
         match value {
@@ -228,8 +235,7 @@ fn add_array<'q>(
     } else {
         (arguments.add(bytes), "bytea")
     };
-    added.map_err(sqlx::Error::Encode)?;
-    Ok(name)
+    added.map(|()| name)
 }
 
 /// The most rows of one statement. The parameters of the widest stay within what SQLite takes (32,766,
