@@ -1,4 +1,6 @@
 //! RSA moduli that can be factored without effort. What else a key must be stands in [`super::rules`].
+//!
+//! The service asks this of each submission: what can be told from words is, without long division.
 
 use num_bigint::BigUint;
 
@@ -7,7 +9,7 @@ pub(super) fn weakness(modulus: &BigUint) -> Option<&'static str> {
     if !modulus.bit(0) {
         return Some("n ≡ 0 (mod 2)");
     }
-    if PRODUCTS.into_iter().any(|product| shares_a_factor(product, modulus)) {
+    if has_small_factor(modulus) {
         return Some("n ≡ 0 (mod p), p < 752");
     }
     if falls_to_fermat(modulus) {
@@ -16,29 +18,68 @@ pub(super) fn weakness(modulus: &BigUint) -> Option<&'static str> {
     None
 }
 
-/// The odd primes below 752 (CA/Browser Forum, Baseline Requirements §6.1.6), multiplied into as few words as hold
-/// them: the long division by a word costs the same for one prime as for seven.
-const PRODUCTS: [u64; 18] = products();
+/// An odd number to divide by with multiplications alone (Granlund and Montgomery, Division by Invariant Integers using
+/// Multiplication, §9).
+#[derive(Clone, Copy)]
+struct Divisor {
+    value: u64,
+    /// Modulo 2^64.
+    inverse: u64,
+    /// The largest quotient.
+    most: u64,
+}
 
-const fn products() -> [u64; 18] {
-    let mut products = [1_u64; 18];
-    let mut word = 0;
-    let mut candidate = 3;
+impl Divisor {
+    const fn new(value: u64) -> Self {
+        // Newton's method: three bits are right from the start, and each step doubles them.
+        let (mut inverse, mut bits) = (value, 3);
+        while bits < u64::BITS {
+            inverse = inverse.wrapping_mul(2_u64.wrapping_sub(value.wrapping_mul(inverse)));
+            bits *= 2;
+        }
+        Self { value, inverse, most: u64::MAX / value }
+    }
+
+    const fn divides(self, number: u64) -> bool {
+        number.wrapping_mul(self.inverse) <= self.most
+    }
+
+    /// One word of Montgomery's reduction, the lowest first: what is left of all of them has exactly those factors in
+    /// common with the divisor that the number has.
+    const fn reduce(self, left: u64, word: u64) -> u64 {
+        let (low, borrow) = word.overflowing_sub(left);
+        let quotient = low.wrapping_mul(self.inverse);
+        ((quotient as u128 * self.value as u128) >> u64::BITS) as u64 + borrow as u64
+    }
+}
+
+/// The odd primes below 752 (CA/Browser Forum, Baseline Requirements §6.1.6).
+const PRIMES: [Divisor; 132] = {
+    let mut primes = [Divisor::new(1); 132];
+    let (mut count, mut candidate) = (0, 3);
     while candidate < 752 {
         if is_prime(candidate) {
-            match products[word].checked_mul(candidate) {
-                Some(product) => products[word] = product,
-                None => {
-                    word += 1;
-                    products[word] = candidate;
-                }
-            }
+            primes[count] = Divisor::new(candidate);
+            count += 1;
         }
         candidate += 2;
     }
-    assert!(word + 1 == products.len());
+    assert!(count == primes.len());
+    primes
+};
+
+/// How many of them a word holds, multiplied.
+const FACTORS: usize = 6;
+
+const PRODUCTS: [Divisor; PRIMES.len() / FACTORS] = {
+    let mut products = [Divisor::new(1); PRIMES.len() / FACTORS];
+    let mut index = 0;
+    while index < PRIMES.len() {
+        products[index / FACTORS] = Divisor::new(products[index / FACTORS].value * PRIMES[index].value);
+        index += 1;
+    }
     products
-}
+};
 
 const fn is_prime(odd: u64) -> bool {
     let mut divisor = 3;
@@ -51,45 +92,72 @@ const fn is_prime(odd: u64) -> bool {
     true
 }
 
-/// Euclid's algorithm; after its first step all numbers fit a word.
-fn shares_a_factor(product: u64, modulus: &BigUint) -> bool {
-    let (mut larger, mut smaller) = (product, low_word(&(modulus % product)));
-    while smaller != 0 {
-        (larger, smaller) = (smaller, larger % smaller);
+fn has_small_factor(modulus: &BigUint) -> bool {
+    let mut left = [0; PRODUCTS.len()];
+    for word in modulus.iter_u64_digits() {
+        left.iter_mut().zip(&PRODUCTS).for_each(|(left, product)| *left = product.reduce(*left, word));
     }
-    larger != 1
+    left.iter().zip(PRIMES.chunks(FACTORS)).any(|(left, primes)| primes.iter().any(|prime| prime.divides(*left)))
 }
 
 /// Fermat: n = a² - b². For p and q close together, a is the root of n or one of the next few numbers (Baseline
 /// Requirements §6.1.1.3: 100 rounds).
 fn falls_to_fermat(modulus: &BigUint) -> bool {
-    let mut a = modulus.sqrt();
-    if &a * &a < *modulus {
-        a += 1_u32;
+    let mut root = modulus.sqrt();
+    if &root * &root < *modulus {
+        root += 1_u32;
     }
-    let mut square = &a * &a - modulus;
-    // (a + 1)² = a² + 2a + 1; the step itself grows by 2.
-    let mut step: BigUint = a * 2_u32 + 1_u32;
-    for _ in 0..100 {
-        if could_be_square(&square) {
-            let root = square.sqrt();
-            if &root * &root == square {
-                return true;
-            }
+    let square = &root * &root - modulus;
+    let mut sieves = SIEVES.map(|sieve| sieve.begin(&root, &square));
+    (0..100_u32).any(|round| {
+        let possible = sieves.iter().all(Sieved::could_be_square);
+        sieves.iter_mut().for_each(Sieved::next);
+        possible && {
+            let a = &root + round;
+            let square = &a * &a - modulus;
+            let b = square.sqrt();
+            &b * &b == square
         }
-        square += &step;
-        step += 2_u32;
-    }
-    false
+    })
 }
 
-/// Turns away most numbers that are not squares without taking a root: a square is 0, 1, 4, 9, 16 … modulo 64.
-fn could_be_square(number: &BigUint) -> bool {
-    const SQUARES: [u64; 4] = [squares(64), squares(63), squares(61), squares(55)];
-    let [by_64, by_63, by_61, by_55] = SQUARES;
-    by_64 >> (low_word(number) % 64) & 1 == 1 && {
-        let rest = low_word(&(number % (63_u32 * 61 * 55)));
-        by_63 >> (rest % 63) & 1 == 1 && by_61 >> (rest % 61) & 1 == 1 && by_55 >> (rest % 55) & 1 == 1
+/// Small numbers without a common factor, each with the remainders that squares leave, a bit each: nearly all numbers that
+/// are no squares leave another one of one of them.
+struct Sieve {
+    product: u64,
+    squares: [(u64, u64); 4],
+}
+
+const SIEVES: [Sieve; 2] = [Sieve::of([64, 63, 61, 55]), Sieve::of([59, 53, 47, 43])];
+
+/// a² - n, modulo the product of a sieve.
+struct Sieved {
+    sieve: Sieve,
+    square: u64,
+    /// To (a + 1)² - n: 2a + 1.
+    step: u64,
+}
+
+impl Sieve {
+    const fn of([a, b, c, d]: [u64; 4]) -> Self {
+        let squares = [(a, squares(a)), (b, squares(b)), (c, squares(c)), (d, squares(d))];
+        Self { product: a * b * c * d, squares }
+    }
+
+    fn begin(self, root: &BigUint, square: &BigUint) -> Sieved {
+        let rest = |number: &BigUint| (number % self.product).iter_u64_digits().next().unwrap_or_default();
+        Sieved { square: rest(square), step: 2 * rest(root) + 1, sieve: self }
+    }
+}
+
+impl Sieved {
+    fn could_be_square(&self) -> bool {
+        self.sieve.squares.iter().all(|(modulus, squares)| squares >> (self.square % modulus) & 1 == 1)
+    }
+
+    fn next(&mut self) {
+        self.square = (self.square + self.step) % self.sieve.product;
+        self.step += 2;
     }
 }
 
@@ -101,10 +169,6 @@ const fn squares(modulus: u64) -> u64 {
         root += 1;
     }
     set
-}
-
-fn low_word(number: &BigUint) -> u64 {
-    number.iter_u64_digits().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -130,6 +194,28 @@ mod tests {
             (&left * &left, Some("p ≈ q (Fermat)")),
         ] {
             assert_eq!(weakness(&modulus), expected, "{modulus:x}");
+        }
+    }
+
+    #[test]
+    fn each_prime_below_752_is_tried() {
+        let [left, right, _] = primes();
+        let n = left * right;
+        for factor in (3_u32..1_000).step_by(2) {
+            let has_small = (3..752).step_by(2).any(|divisor| factor % divisor == 0);
+            assert_eq!(has_small_factor(&(&n * factor)), has_small, "{factor}");
+        }
+    }
+
+    /// n = (a + b)(a - b), for b so large that a comes in a certain round.
+    #[test]
+    fn a_hundred_rounds_of_fermat() {
+        let a = (BigUint::from(1_u32) << 1_024) + 643_u32;
+        for (round, falls) in [(0_u32, true), (1, true), (50, true), (98, true), (99, true), (100, false), (101, false)]
+        {
+            // b² = 2a(k + ½) leaves a root between a - k - 1 and a - k.
+            let b = BigUint::sqrt(&(&a * (2 * round + 1)));
+            assert_eq!(falls_to_fermat(&(&a * &a - &b * &b)), falls, "{round}");
         }
     }
 }
