@@ -2,6 +2,7 @@
 //!
 //! Whoever wants a change waits until the commit that holds it. While one group is being written, the next one gathers.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{iter, mem};
 
@@ -40,10 +41,13 @@ struct State {
 #[derive(Debug, Default)]
 struct Changes {
     /// Submissions into the queue.
-    arrivals: Vec<Wanted<Arrival, Accepted>>,
+    arrivals: Queue<Box<Arrival>, Accepted>,
     /// Signatures to certificates on record.
-    signed: Vec<Wanted<Signed, Signed>>,
+    signed: Queue<Signed, Signed>,
 }
+
+/// Changes in the order in which they came. Those that have to wait longer stay where they are.
+type Queue<T, R> = VecDeque<Wanted<T, R>>;
 
 /// A change, and who waits for what becomes of it.
 #[derive(Debug)]
@@ -79,8 +83,8 @@ impl Changes {
 
     /// Each change as a group of its own.
     fn split(self) -> impl Iterator<Item = Self> {
-        let arrivals = self.arrivals.into_iter().map(|wanted| Self { arrivals: vec![wanted], ..Self::default() });
-        arrivals.chain(self.signed.into_iter().map(|wanted| Self { signed: vec![wanted], ..Self::default() }))
+        let arrivals = self.arrivals.into_iter().map(|wanted| Self { arrivals: [wanted].into(), ..Self::default() });
+        arrivals.chain(self.signed.into_iter().map(|wanted| Self { signed: [wanted].into(), ..Self::default() }))
     }
 
     /// Tells the first one what happened, to be logged with its request, and the others what they may know of it.
@@ -92,14 +96,13 @@ impl Changes {
     }
 }
 
-fn first<T>(waiting: &mut Vec<T>) -> Vec<T> {
-    let rest = waiting.split_off(waiting.len().min(GROUP_LIMIT));
-    mem::replace(waiting, rest)
+fn first<T>(waiting: &mut VecDeque<T>) -> VecDeque<T> {
+    waiting.drain(..waiting.len().min(GROUP_LIMIT)).collect()
 }
 
 impl App {
     /// Takes a submission into the queue. When this returns, it is on disk.
-    pub(super) async fn accept(self: &Arc<Self>, arrival: Arrival) -> Result<Accepted, Failure> {
+    pub(super) async fn accept(self: &Arc<Self>, arrival: Box<Arrival>) -> Result<Accepted, Failure> {
         self.change(arrival, |changes| &mut changes.arrivals).await
     }
 
@@ -116,7 +119,7 @@ impl App {
     async fn change<T, R>(
         self: &Arc<Self>,
         change: T,
-        kind: impl FnOnce(&mut Changes) -> &mut Vec<Wanted<T, R>>,
+        kind: impl FnOnce(&mut Changes) -> &mut Queue<T, R>,
     ) -> Result<R, Failure> {
         let (waiting, outcome) = oneshot::channel();
         let others_write = {
@@ -125,7 +128,7 @@ impl App {
             if changes.len() >= WAITING_LIMIT {
                 return Err(Refusal::unavailable().into());
             }
-            changes.push(Wanted { change, waiting });
+            changes.push_back(Wanted { change, waiting });
             mem::replace(&mut state.writing, true)
         };
         if !others_write {
@@ -143,7 +146,7 @@ impl App {
     /// Makes all changes of a group, or none: what was not made is given back.
     async fn make(&self, changes: Changes) -> Result<(), (Failure, Changes)> {
         let made = async {
-            let arrivals: Vec<&Arrival> = changes.arrivals.iter().map(|wanted| &wanted.change).collect();
+            let arrivals: Vec<&Arrival> = changes.arrivals.iter().map(|wanted| &*wanted.change).collect();
             let signed: Vec<&Signed> = changes.signed.iter().map(|wanted| &wanted.change).collect();
             let mut transaction = self.database.write().await?;
             let accepted = self.accept_within(&mut transaction, &arrivals).await?;

@@ -68,42 +68,23 @@ impl App {
         check_idempotency_key(idempotency_key)?;
         // The body as it was understood: the order of its members and white space do not make another one.
         let body_sha256 = sha256_hex(as_json(&submission)?.as_bytes());
-        let csr = match self.check_submission(package, organisation, &submission) {
-            Ok(csr) => csr,
+        let arrival = match self.check_submission(package, organisation, &submission) {
+            Ok(csr) => self.arrival(submitter, actor, idempotency_key, body_sha256, submission, &csr)?,
             Err(refusal) => {
                 // What was accepted once is answered for, however late the repetition and whatever the rules are now.
                 let Some(key) = idempotency_key else { return Err(refusal.into()) };
-                let mut connection = self.database.read().await?;
-                let row = requests::find_by_idempotency_key(&mut connection, package.id, key).await?.ok_or(refusal)?;
-                check_same_body(&row, &body_sha256)?;
-                return Ok(Submitted { status: self.status(&mut connection, &row).await?, created: false });
+                let before = async {
+                    let mut connection = self.database.read().await?;
+                    let found = requests::find_by_idempotency_key(&mut connection, package.id, key).await?;
+                    let row = found.ok_or(refusal)?;
+                    check_same_body(&row, &body_sha256)?;
+                    Ok(Submitted { status: self.status(&mut connection, &row).await?, created: false })
+                };
+                return Box::pin(before).await;
             }
         };
-        let planned = self.auto_approve.then(|| self.issuer().plan(self.template(submission.kind, &csr)));
-        // A request whose certificate cannot be built waits for a person.
-        let planned = planned.transpose().unwrap_or_else(|error| {
-            log::error!(cause:% = error; "request not approved automatically");
-            None
-        });
-        let held = self.signing.hold(planned.iter().map(|planned| planned.serial().to_string()));
-        let (kind, organisation) = (submission.kind, organisation.code.clone());
-        let common_name = csr.subject().common_name.clone();
-        let arrival = Arrival {
-            package: package.id,
-            actor,
-            idempotency_key: idempotency_key.map(str::to_owned),
-            body_sha256,
-            waiting: Waiting { organisation: organisation.clone(), kind, identity: identity(&common_name) },
-            common_name: common_name.clone(),
-            csr_sha256: submission.csr.sha256(),
-            key_sha256: sha256_hex(csr.public_key()),
-            machine: as_json(&submission.machine)?,
-            contact: as_json(&submission.contact)?,
-            mac_address: hexadecimal_digits(&submission.machine.mac_address),
-            search: search_text(&common_name, &csr, &submission.machine, &submission.contact),
-            submission,
-            planned,
-        };
+        let held = self.signing.hold(arrival.planned.iter().map(|planned| planned.serial().to_string()));
+        let (kind, common_name) = (arrival.submission.kind, arrival.common_name.clone());
         let new = match self.accept(arrival).await? {
             Accepted::New(new) => new,
             Accepted::Before(row) => {
@@ -112,12 +93,12 @@ impl App {
             }
         };
         let New { number, submitted_at, replaces, planned } = *new;
-        log::info!(number = number.0, organisation = organisation.as_str(), kind = kind.as_str(); "request accepted");
+        log::info!(number = number.0, organisation = organisation.code.as_str(), kind = kind.as_str(); "request accepted");
         let approved = planned.is_some();
         let issued = match planned {
             Some(planned) => {
                 log::warn!(number = number.0; "request approved automatically");
-                self.sign_now((planned, Holder::Request(number, kind), Some(&organisation))).await
+                self.sign_now((planned, Holder::Request(number, kind), Some(&organisation.code))).await
             }
             None => None,
         };
@@ -185,6 +166,46 @@ impl App {
                 log::error!(serial:% = recorded.0.serial(), cause:% = error; "certificate not signed yet");
             })
             .ok()
+    }
+
+    /// All that can be worked out before a submission's turn comes.
+    fn arrival(
+        &self,
+        (package, organisation): &(PackageRow, Organisation),
+        actor: Actor,
+        idempotency_key: Option<&str>,
+        body_sha256: String,
+        submission: Submission,
+        csr: &CheckedCsr,
+    ) -> Result<Box<Arrival>, Failure> {
+        let planned = self.auto_approve.then(|| self.issuer().plan(self.template(submission.kind, csr)));
+        // A request whose certificate cannot be built waits for a person.
+        let planned = planned.transpose().unwrap_or_else(|error| {
+            log::error!(cause:% = error; "request not approved automatically");
+            None
+        });
+        let common_name = csr.subject().common_name.clone();
+        // Thousands wait at a time: what each needs meanwhile stays where it is.
+        Ok(Box::new(Arrival {
+            package: package.id,
+            actor,
+            idempotency_key: idempotency_key.map(str::to_owned),
+            body_sha256,
+            waiting: Waiting {
+                organisation: organisation.code.clone(),
+                kind: submission.kind,
+                identity: identity(&common_name),
+            },
+            csr_sha256: submission.csr.sha256(),
+            key_sha256: sha256_hex(csr.public_key()),
+            machine: as_json(&submission.machine)?,
+            contact: as_json(&submission.contact)?,
+            mac_address: hexadecimal_digits(&submission.machine.mac_address),
+            search: search_text(&common_name, csr, &submission.machine, &submission.contact),
+            common_name,
+            submission,
+            planned,
+        }))
     }
 
     /// Everything about a submission that can be checked before its turn comes.
