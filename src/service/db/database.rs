@@ -123,20 +123,22 @@ impl Database {
     }
 
     /// A connection to read with.
+    // Boxed, here and where a transaction begins: what waits for a pool has 4 KB, which would be moved with each request that
+    // may once ask for a connection.
     pub async fn read(&self) -> Result<Reading, DatabaseError> {
         Ok(Reading(match self {
-            Self::Sqlite(pools) => Connection::Sqlite(Hold::Plain(pools.readers.acquire().await?)),
-            Self::Postgres(pools) => Connection::Postgres(Hold::Plain(pools.readers.acquire().await?)),
+            Self::Sqlite(pools) => Connection::Sqlite(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
+            Self::Postgres(pools) => Connection::Postgres(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
         }))
     }
 
     /// The database as it is at one moment, whatever is written meanwhile, until it is dropped.
     pub async fn snapshot(&self) -> Result<Reading, DatabaseError> {
         Ok(Reading(match self {
-            Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(pools.readers.begin().await?)),
-            Self::Postgres(pools) => {
-                Connection::Postgres(Hold::Transaction(pools.readers.begin_with(postgres::BEGIN_SNAPSHOT).await?))
-            }
+            Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(Box::pin(pools.readers.begin()).await?)),
+            Self::Postgres(pools) => Connection::Postgres(Hold::Transaction(
+                Box::pin(pools.readers.begin_with(postgres::BEGIN_SNAPSHOT)).await?,
+            )),
         }))
     }
 
@@ -149,7 +151,7 @@ impl Database {
     async fn begin(&self) -> Result<Connection, DatabaseError> {
         Ok(match self {
             Self::Sqlite(pools) => {
-                let mut transaction = pools.writer.begin_with(sqlite::BEGIN).await?;
+                let mut transaction = Box::pin(pools.writer.begin_with(sqlite::BEGIN)).await?;
                 // Only now it stays true.
                 if sqlite::was_moved(&mut transaction).await? {
                     return Err(DatabaseError::Moved);
@@ -158,7 +160,7 @@ impl Database {
             }
             Self::Postgres(pools) => {
                 // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back.
-                let mut transaction = pools.writer.begin().await?;
+                let mut transaction = Box::pin(pools.writer.begin()).await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
                 Connection::Postgres(Hold::Transaction(transaction))
             }

@@ -73,10 +73,14 @@ impl App {
                 return Err(Refusal::too_many_requests(wait).into());
             }
             log::warn!(actor = inert(actor), action = action.as_str(), object:% = object; "refused");
-            let mut transaction = self.database.write().await?;
-            let detail = audit::refused(refusal.code());
-            audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;
-            transaction.commit().await?;
+            let recorded = async {
+                let mut transaction = self.database.write().await?;
+                let detail = audit::refused(refusal.code());
+                audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;
+                Ok::<_, Failure>(transaction.commit().await?)
+            };
+            // Boxed: it is rare, and its place would be moved with each request.
+            Box::pin(recorded).await?;
         }
         Err(refusal.into())
     }
