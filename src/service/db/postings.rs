@@ -226,7 +226,9 @@ impl Chosen {
     /// Keeps those that have a part, given the row where its list would be; says how many requests have it.
     pub(super) fn keep(&mut self, part: Part, row: &[u8]) -> u32 {
         let mut having = self.block.no_bits();
-        if let Some((_, list)) = lists(self.block, self.block.row_of(part), row).find(|(it, _)| *it == part) {
+        // In the order of their numbers.
+        let found = lists(self.block, self.block.row_of(part), row).find(|(it, _)| *it >= part);
+        if let Some((_, list)) = found.filter(|(it, _)| *it == part) {
             self.block.set_bits(&mut having, list);
         }
         self.bits.iter_mut().zip(&having).for_each(|(word, having)| *word &= having);
