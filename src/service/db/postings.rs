@@ -228,7 +228,9 @@ impl Chosen {
         let mut having = self.block.no_bits();
         // In the order of their numbers.
         let found = lists(self.block, self.block.row_of(part), row).find(|(it, _)| *it >= part);
-        if let Some((_, list)) = found.filter(|(it, _)| *it == part) {
+        if let Some((it, list)) = found
+            && it == part
+        {
             self.block.set_bits(&mut having, list);
         }
         self.bits.iter_mut().zip(&having).for_each(|(word, having)| *word &= having);
@@ -391,7 +393,7 @@ mod tests {
                 .collect();
             assert_eq!(found.collect::<Vec<_>>(), holding, "{word}");
         }
-        assert!(having(blocks[0], &rows, &[organisation_part("B")]).is_empty());
+        assert!(blocks.iter().all(|block| having(*block, &rows, &[organisation_part("B")]).is_empty()));
     }
 
     #[test]

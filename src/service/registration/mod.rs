@@ -73,16 +73,23 @@ impl App {
                 return Err(Refusal::too_many_requests(wait).into());
             }
             log::warn!(actor = inert(actor), action = action.as_str(), object:% = object; "refused");
-            let recorded = async {
-                let mut transaction = self.database.write().await?;
-                let detail = audit::refused(refusal.code());
-                audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;
-                Ok::<_, Failure>(transaction.commit().await?)
-            };
             // Boxed: it is rare, and its place would be moved with each request.
-            Box::pin(recorded).await?;
+            Box::pin(self.record_refusal(actor, action, object, &refusal)).await?;
         }
         Err(refusal.into())
+    }
+
+    async fn record_refusal(
+        &self,
+        actor: &Actor,
+        action: Action,
+        object: &Object<'_>,
+        refusal: &Refusal,
+    ) -> Result<(), Failure> {
+        let mut transaction = self.database.write().await?;
+        let detail = audit::refused(refusal.code());
+        audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// A request that an actor may do something to. For those who may not, it makes no difference whether it exists.

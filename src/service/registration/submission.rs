@@ -73,14 +73,8 @@ impl App {
             Err(refusal) => {
                 // What was accepted once is answered for, however late the repetition and whatever the rules are now.
                 let Some(key) = idempotency_key else { return Err(refusal.into()) };
-                let before = async {
-                    let mut connection = self.database.read().await?;
-                    let found = requests::find_by_idempotency_key(&mut connection, package.id, key).await?;
-                    let row = found.ok_or(refusal)?;
-                    check_same_body(&row, &body_sha256)?;
-                    Ok(Submitted { status: self.status(&mut connection, &row).await?, created: false })
-                };
-                return Box::pin(before).await;
+                let before = self.submitted_before(package.id, key, &body_sha256);
+                return Box::pin(before).await?.ok_or_else(|| refusal.into());
             }
         };
         let held = self.signing.hold(arrival.planned.iter().map(|planned| planned.serial().to_string()));
@@ -166,6 +160,16 @@ impl App {
                 log::error!(serial:% = recorded.0.serial(), cause:% = error; "certificate not signed yet");
             })
             .ok()
+    }
+
+    /// The request of an earlier submission with the same key.
+    async fn submitted_before(&self, package: i64, key: &str, body_sha256: &str) -> Result<Option<Submitted>, Failure> {
+        let mut connection = self.database.read().await?;
+        let Some(row) = requests::find_by_idempotency_key(&mut connection, package, key).await? else {
+            return Ok(None);
+        };
+        check_same_body(&row, body_sha256)?;
+        Ok(Some(Submitted { status: self.status(&mut connection, &row).await?, created: false }))
     }
 
     /// All that can be worked out before a submission's turn comes.
