@@ -59,7 +59,7 @@ def time_deciding(site, table, algorithm, in_token=False):
         table.first("approving at once ÷ what openssl signs, rsa-3072", rate / signs, 0.8)
     else:
         table.add(figure, f"{rate:,.0f}/s", rate >= 8_000, "≥ 8,000/s")
-        # What no CA exceeds that checks its signatures.
+        # How many there would be if a CA did nothing else than to sign and to check its signatures.
         (signs, verifies) = openssl_speed("ecdsap256", r"256 bits ecdsa \(nistp256\)")
         table.add("  openssl speed, ecdsap256, each signed and verified", f"{1 / (1 / signs + 1 / verifies):,.0f}/s", None, "")
 
