@@ -68,9 +68,10 @@ const PRIMES: [Divisor; 132] = {
     primes
 };
 
-/// How many of them a word holds, multiplied.
+/// How many of them, multiplied, fit a word.
 const FACTORS: usize = 6;
 
+/// So many of them each, multiplied: a number is reduced once for all of them.
 const PRODUCTS: [Divisor; PRIMES.len() / FACTORS] = {
     let mut products = [Divisor::new(1); PRIMES.len() / FACTORS];
     let mut index = 0;
