@@ -1,7 +1,7 @@
 //! From a decision to a certificate.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 
@@ -33,11 +33,11 @@ pub struct Issuer<'a> {
     pub now: Moment,
 }
 
-/// A certificate that was built and checked, and may enter the record.
+/// A certificate that was built and checked, and may enter the record. Those who record, sign and tell of it share it.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    template: Template,
-    prepared: Prepared,
+    template: Arc<Template>,
+    prepared: Arc<Prepared>,
 }
 
 impl Planned {
@@ -52,8 +52,9 @@ pub type Recorded<'a> = (Planned, Holder, Option<&'a str>);
 
 impl Issuer<'_> {
     /// Builds and checks a certificate, with a serial number that is most likely free.
-    pub fn plan(&self, template: Template) -> Result<Planned, Failure> {
-        let prepared = self.ca.prepare(&template, (self.serials)()?, self.now.0)?;
+    pub fn plan(&self, template: impl Into<Arc<Template>>) -> Result<Planned, Failure> {
+        let template = template.into();
+        let prepared = self.ca.prepare(&template, (self.serials)()?, self.now.0)?.into();
         Ok(Planned { template, prepared })
     }
 
