@@ -66,7 +66,7 @@ pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<()
 pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result<Vec<AuditRow>, DatabaseError> {
     Ok(on!(
         connection,
-        sqlx::query_as("SELECT * FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+        sqlx::query_as("SELECT * FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2 + 0")
             .bind(row_number(after))
             .bind(i64::from(limit))
             .fetch_all(connection)
@@ -80,7 +80,7 @@ pub async fn list_of(connection: &mut Connection, object: &str, limit: u32) -> R
         connection,
         // As `service::audit` writes the detail of a refusal.
         sqlx::query_as(
-            r#"SELECT * FROM audit WHERE object = $1 AND detail NOT LIKE '{"refused":%' ORDER BY sequence DESC LIMIT $2"#
+            r#"SELECT * FROM audit WHERE object = $1 AND detail NOT LIKE '{"refused":%' ORDER BY sequence DESC LIMIT $2 + 0"#
         )
         .bind(object)
         .bind(i64::from(limit))
@@ -123,7 +123,7 @@ pub async fn search(
     if let Some(object) = filter.object {
         query.push(" AND object = ").push_bind(object);
     }
-    query.push(" ORDER BY sequence DESC LIMIT ").push_bind(LOOK_LIMIT);
+    query.push(format_args!(" ORDER BY sequence DESC LIMIT {LOOK_LIMIT}"));
     let mut rows = on!(connection, query.query_as::<_, AuditRow>()?.fetch(connection));
     let mut found = Vec::new();
     let (mut looked, mut last) = (0, None);

@@ -197,7 +197,7 @@ pub async fn list(
         connection,
         sqlx::query_as(
             "SELECT * FROM bulk_decisions
-             WHERE ($1 IS NULL OR organisation = $1) AND state <> 'draft' AND id < $2 ORDER BY id DESC LIMIT $3",
+             WHERE ($1 IS NULL OR organisation = $1) AND state <> 'draft' AND id < $2 ORDER BY id DESC LIMIT $3 + 0",
         )
         .bind(organisation)
         .bind(before.map_or(i64::MAX, row_number))
@@ -382,7 +382,7 @@ pub async fn next_items(
         connection,
         sqlx::query_as(
             "SELECT position, request, csr_sha256 FROM bulk_items
-             WHERE bulk = $1 AND position > $2 AND outcome IS NULL ORDER BY position LIMIT $3",
+             WHERE bulk = $1 AND position > $2 AND outcome IS NULL ORDER BY position LIMIT $3 + 0",
         )
         .bind(id)
         .bind(after)
@@ -471,7 +471,7 @@ pub async fn results(
              FROM bulk_items LEFT JOIN requests ON number = request WHERE bulk = ",
         );
         query.push_bind(id).push(" AND position > ").push_bind(row_number(position)).push(" AND ").push(condition);
-        query.push(" ORDER BY position LIMIT ").push_bind(left);
+        query.push(" ORDER BY position").push_limit(left as usize);
         let rows: Vec<ResultRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
         results.extend(rows);
         position = 0;
@@ -515,7 +515,7 @@ pub async fn keep_drafts(transaction: &mut Connection, manager: u64, count: u32)
         transaction,
         sqlx::query(
             "DELETE FROM bulk_decisions WHERE state = 'draft' AND manager = $1 AND id NOT IN (
-                 SELECT id FROM bulk_decisions WHERE state = 'draft' AND manager = $1 ORDER BY id DESC LIMIT $2
+                 SELECT id FROM bulk_decisions WHERE state = 'draft' AND manager = $1 ORDER BY id DESC LIMIT $2 + 0
              )",
         )
         .bind(row_number(manager))

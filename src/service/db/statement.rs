@@ -75,6 +75,12 @@ impl<'a> Statement<'a> {
         self.push(format_args!("{position}({column}, ")).push_bind(part).push(") > 0")
     }
 
+    /// Adds how many rows are wanted at most. Not by the parameter alone, which SQLite looks into: it would prepare the
+    /// statement anew each time (`sqlite3ExprIsInteger`).
+    pub(super) fn push_limit(&mut self, rows: usize) -> &mut Self {
+        self.push(" LIMIT ").push_bind(i64::try_from(rows).unwrap_or(i64::MAX)).push(" + 0")
+    }
+
     /// Adds a query for many requests' numbers, as one parameter whose text does not depend on how many they are.
     pub(super) fn push_numbers(&mut self, numbers: &[RequestNumber]) -> &mut Self {
         self.push_ids(numbers.iter().map(|number| row_number(number.0)))
