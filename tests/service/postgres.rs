@@ -101,6 +101,7 @@ fn a_migration_that_was_killed_is_made_by_the_next_one() {
         assert!(opened.stderr.contains("does not belong to the CA"), "{table}: {}", opened.stderr);
         assert_eq!(psql(&url, "SELECT count(*) FROM _sqlx_migrations WHERE success"), newest, "{table}");
         assert_eq!(psql(&url, "SELECT code, requests FROM organisations, request_counts"), "J1CFRA|3", "{table}");
+        assert_eq!(psql(&url, "SELECT requests FROM request_totals"), "3", "{table}");
     }
 }
 

@@ -234,6 +234,11 @@ impl<'a> Record<'a> {
             self.rows("SELECT organisation, kind, state, count(*) FROM requests GROUP BY organisation, kind, state");
         let (counted, there): (BTreeSet<_>, BTreeSet<_>) = (counted.into_iter().collect(), there.into_iter().collect());
         assert_eq!(counted, there, "the counts are not those of the requests");
+        let counted: Vec<(String, String, i64)> =
+            self.rows("SELECT kind, state, requests FROM request_totals WHERE requests <> 0 ORDER BY kind, state");
+        let there: Vec<(String, String, i64)> =
+            self.rows("SELECT kind, state, count(*) FROM requests GROUP BY kind, state ORDER BY kind, state");
+        assert_eq!(counted, there, "the totals are not those of the requests");
     }
 
     /// Nothing is signed that was not approved, byte for byte.

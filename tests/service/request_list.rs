@@ -83,6 +83,7 @@ fn what_is_found_does_not_depend_on_the_index() {
         (RequestQuery { organisation: Some(A.to_owned()), ..search("selten") }, vec![]),
         (search("pc-7604"), vec![2_395]),
         (search("pc-7003 häufig"), vec![2_996]),
+        (search("7_2"), vec![]),
         (search("lt"), vec![901, 1_801, 2_701]),
         (RequestQuery { state: Some(State::Pending), ..search("äufi") }, copies().filter(waits).collect()),
         (
@@ -123,11 +124,12 @@ fn the_index_is_left_behind_no_further_than_it_may() {
         service.run(async { request_index::behind(&mut service.app.database().read().await.unwrap()).await.unwrap() })
     };
     service.tamper(copy!(3, 3_000));
-    // Of 3,000, the last 56 do not fill a block of 128 yet. Meanwhile the service may do the same.
+    // Meanwhile the service may do the same.
     while service.run(service.app.index_requests(1_000)) {
-        assert!(behind() < 2_944);
+        assert!(behind() < 3_000);
     }
     assert!(behind() <= 1_000);
     while service.run(service.app.index_requests(0)) {}
-    assert_eq!(behind(), 0);
+    // These do not fill a block of 128 yet.
+    assert_eq!(behind(), 56);
 }

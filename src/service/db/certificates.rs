@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 
-use super::postings::PART;
+use super::postings::SHORTEST;
 use super::{Connection, DatabaseError, Engine, Moment, Statement, on, request_list, row_groups, row_number};
 use crate::protocol::messages::{CertificateSummary, Der, Revocation, RevocationCode};
 use crate::protocol::request::{Kind, RequestNumber};
@@ -337,11 +337,11 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
         };
     }
     query.push(match (by_end, filter.newest_first) {
-        (true, _) => " ORDER BY not_after, id LIMIT ",
-        (false, true) => " ORDER BY id DESC LIMIT ",
-        (false, false) => " ORDER BY id LIMIT ",
+        (true, _) => " ORDER BY not_after, id",
+        (false, true) => " ORDER BY id DESC",
+        (false, false) => " ORDER BY id",
     });
-    query.push_bind(filter.limit);
+    query.push_limit(filter.limit as usize);
     Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
@@ -349,7 +349,7 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
 fn push_search<'a>(query: &mut Statement<'a>, search: &'a str, requests: &[RequestNumber], engine: Engine) {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND ");
     // Of a few characters, a number above all, every subject has some.
-    query.push_contains(engine, "search", if search.chars().count() < PART { "\n" } else { search });
+    query.push_contains(engine, "search", if search.chars().count() < SHORTEST { "\n" } else { search });
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
     if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         query.push(" UNION SELECT id FROM certificates WHERE serial >= ").push_bind(digits.clone());

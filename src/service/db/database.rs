@@ -54,6 +54,8 @@ pub struct Pools<DB: sqlx::Database> {
     /// One connection: within this process, writes queue here.
     pub(super) writer: Pool<DB>,
     pub(super) readers: Pool<DB>,
+    /// For what reads much at one moment; the readers' where there are none.
+    snapshots: Option<Pool<DB>>,
     /// How long the right to write is held, in seconds.
     write_seconds: Histogram,
 }
@@ -135,9 +137,9 @@ impl Database {
     /// The database as it is at one moment, whatever is written meanwhile, until it is dropped.
     pub async fn snapshot(&self) -> Result<Reading, DatabaseError> {
         Ok(Reading(match self {
-            Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(Box::pin(pools.readers.begin()).await?)),
+            Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(Box::pin(pools.snapshots().begin()).await?)),
             Self::Postgres(pools) => Connection::Postgres(Hold::Transaction(
-                Box::pin(pools.readers.begin_with(postgres::BEGIN_SNAPSHOT)).await?,
+                Box::pin(pools.snapshots().begin_with(postgres::BEGIN_SNAPSHOT)).await?,
             )),
         }))
     }
@@ -221,16 +223,23 @@ pub async fn size(connection: &mut Connection) -> Result<u64, DatabaseError> {
 
 impl<DB: sqlx::Database> Pools<DB> {
     /// With nothing measured yet.
-    pub(super) fn new(writer: Pool<DB>, readers: Pool<DB>) -> Self {
-        Self { writer, readers, write_seconds: seconds() }
+    pub(super) fn new(writer: Pool<DB>, readers: Pool<DB>, snapshots: Option<Pool<DB>>) -> Self {
+        Self { writer, readers, snapshots, write_seconds: seconds() }
+    }
+
+    fn snapshots(&self) -> &Pool<DB> {
+        self.snapshots.as_ref().unwrap_or(&self.readers)
     }
 
     fn busy(&self) -> [(&'static str, i64); 2] {
         let busy = |pool: &Pool<DB>| i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
-        [("writer", busy(&self.writer)), ("reader", busy(&self.readers))]
+        [("writer", busy(&self.writer)), ("reader", busy(&self.readers) + self.snapshots.as_ref().map_or(0, busy))]
     }
 
     async fn close(&self) {
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.close().await;
+        }
         self.readers.close().await;
         self.writer.close().await;
     }

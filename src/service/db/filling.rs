@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::records::{Content, Record, Table};
+use super::records::{self, Content, Record, Table};
 use super::{Connection, Database, DatabaseError, Engine, Place, Statement, Transaction, on, row_groups, run};
 
 /// Why a database on a server is nobody's yet. It stands beside the audit record until all is there.
@@ -34,22 +34,34 @@ pub struct Filling {
     afterwards: Vec<String>,
 }
 
-/// What is made of the records.
-const MADE_OF_RECORDS: [&str; 6] = [
-    "DELETE FROM request_counts",
-    "INSERT INTO request_counts (organisation, kind, state, requests)
-     SELECT organisation, kind, state, count(*) FROM requests GROUP BY organisation, kind, state",
+/// What is made of the records, with the version of the schema that it came with: the first one that was ever backed up, or a
+/// later one. In an older schema, the migration makes it.
+const MADE_OF_RECORDS: [(i64, &str); 8] = [
+    (9, "DELETE FROM request_counts"),
+    (
+        9,
+        "INSERT INTO request_counts (organisation, kind, state, requests)
+         SELECT organisation, kind, state, count(*) FROM requests GROUP BY organisation, kind, state",
+    ),
+    (11, "DELETE FROM request_totals"),
+    (
+        11,
+        "INSERT INTO request_totals (kind, state, requests)
+         SELECT kind, state, sum(requests) FROM request_counts GROUP BY kind, state",
+    ),
     // The service writes its index anew behind the requests.
-    "DELETE FROM request_parts",
-    "DELETE FROM request_traits",
-    "DELETE FROM request_traits_recent",
-    "UPDATE request_index SET indexed = 0, parts_indexed = 0",
+    (9, "DELETE FROM request_parts"),
+    (9, "DELETE FROM request_traits"),
+    (9, "DELETE FROM request_traits_recent"),
+    (9, "UPDATE request_index SET indexed = 0, parts_indexed = 0"),
 ];
 
 impl Filling {
     /// Prepares a transaction of [`super::Database::write`] for all records there are.
     pub async fn begin(mut transaction: Transaction) -> Result<Self, DatabaseError> {
-        let mut afterwards: Vec<String> = MADE_OF_RECORDS.map(str::to_owned).into();
+        let schema = records::schema(&mut transaction).await?;
+        let made = MADE_OF_RECORDS.iter().filter(|(since, _)| *since <= schema);
+        let mut afterwards: Vec<String> = made.map(|(_, statement)| (*statement).to_owned()).collect();
         match transaction.engine() {
             // A file that is being made checks nothing meanwhile.
             Engine::Sqlite => {}

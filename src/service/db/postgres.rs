@@ -154,7 +154,7 @@ fn pools(server: &Server) -> Pools<Postgres> {
     // Whatever the server or the account is set to: what is acknowledged is on disk.
     let writer = pool(1).connect_lazy_with(options.clone().options([("synchronous_commit", "on")]));
     let readers = pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")]));
-    Pools::new(writer, readers)
+    Pools::new(writer, readers, None)
 }
 
 /// What a server says of itself and of the database.

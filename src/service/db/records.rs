@@ -17,8 +17,8 @@ use super::statement::Value;
 use super::{Connection, DatabaseError, Engine, Statement, on};
 
 /// What is made of other tables.
-const DERIVED: [&str; 5] =
-    ["request_counts", "request_index", "request_parts", "request_traits", "request_traits_recent"];
+const DERIVED: [&str; 6] =
+    ["request_counts", "request_index", "request_parts", "request_totals", "request_traits", "request_traits_recent"];
 
 /// How many records are read at once.
 const PAGE: u32 = 256;
@@ -256,7 +256,7 @@ impl Table {
     /// Ends a statement that reads the next records.
     pub(super) fn push_page(&self, statement: &mut Statement<'_>) {
         self.push_order(statement);
-        statement.push(" LIMIT ").push_bind(PAGE);
+        statement.push(format_args!(" LIMIT {PAGE}"));
     }
 
     fn push_order(&self, statement: &mut Statement<'_>) {

@@ -4,12 +4,14 @@
 //! written in large parts. It only narrows the choice: who asks it compares the rows. What is not in it yet is looked at
 //! row by row, so that nothing is ever missed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sqlx::FromRow;
 
-use super::postings::{self, BLOCK, Block, Chosen, Part};
+use super::postings::{self, BLOCK, Block, Chosen, Parts};
 use super::statement::{Statement, json_text, read_array};
 use super::{Connection, DatabaseError, Engine, on, row_groups, row_number};
 use crate::protocol::request::RequestNumber;
@@ -21,13 +23,13 @@ const PARTS_LIMIT: usize = 16;
 const BLOCKS_AT_ONCE: usize = 16;
 const MORE_AT_ONCE: usize = 4;
 
-/// How many parts a block is asked for first, the rarest ones: most often they leave nothing of it.
-const FIRST_PARTS: usize = 3;
+/// How many parts a block is asked for at once, the rarest ones first: most often these leave nothing of it.
+const PARTS_AT_ONCE: usize = 2;
 
 /// So few requests of a block are looked at faster than the other parts' lists.
-const FEW: u32 = 4;
+const FEW: u64 = 4;
 
-/// How often a search begins anew because blocks became one meanwhile: they do after every 2,048 requests.
+/// How often a search begins anew because blocks became one meanwhile: they do after every 512 requests.
 const ATTEMPTS: usize = 10;
 
 /// The values of the last requests lie apart, in a table that is small enough to be written anywhere. After so many
@@ -111,7 +113,7 @@ impl Traits {
 }
 
 /// How far the index goes.
-#[derive(Debug, Clone, Copy, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 struct Position {
     /// The last request whose traits it has.
     indexed: RequestNumber,
@@ -132,50 +134,114 @@ async fn position(connection: &mut Connection) -> Result<Position, DatabaseError
     ))
 }
 
-/// How many requests are not in the index, without those that do not fill a block yet.
+/// How many requests' parts are not in the index. Up to a block of them stay so until others come.
 pub async fn behind(connection: &mut Connection) -> Result<u64, DatabaseError> {
     let Position { parts_indexed, last, .. } = position(connection).await?;
-    Ok((last.0 - parts_indexed.0) / BLOCK * BLOCK)
+    Ok(last.0 - parts_indexed.0)
 }
 
-/// Adds the next requests to the index, at most so many, and says how many they were.
-pub async fn extend(transaction: &mut Connection, limit: u64) -> Result<u64, DatabaseError> {
+/// What the index gets next. It is worked out before the right to write is taken: making one block of many may take a second.
+#[derive(Debug)]
+pub struct Step {
+    before: Position,
+    indexed: RequestNumber,
+    parts_indexed: u64,
+    traits: Vec<(i64, RequestNumber)>,
+    /// Rows of blocks that become part of others.
+    gone: Vec<RangeInclusive<i64>>,
+    rows: Vec<(i64, Vec<u8>)>,
+}
+
+/// Works out what the next requests, at most so many, add to the index, as the database is at one moment; `None` where
+/// that is nothing.
+pub async fn plan(connection: &mut Connection, limit: u64) -> Result<Option<Step>, DatabaseError> {
     #[derive(FromRow)]
     struct Row {
         #[sqlx(flatten)]
         traits: Traits,
         search: String,
     }
-    let Position { indexed, parts_indexed: RequestNumber(start), last } = position(transaction).await?;
-    let end = last.0.min(start + limit) / BLOCK * BLOCK;
-    if end <= start {
-        return Ok(0);
+    let before = position(connection).await?;
+    let Position { indexed, parts_indexed: RequestNumber(start), last } = before;
+    let end = last.0.min(start + limit);
+    let parts_indexed = end / BLOCK * BLOCK;
+    if end <= indexed.0 && parts_indexed == start {
+        return Ok(None);
     }
     let mut query = Statement::new(format!("SELECT {}, search FROM requests WHERE number > ", Traits::COLUMNS));
     query.push_bind(row_number(start)).push(" AND number <= ").push_bind(row_number(end)).push(" ORDER BY number");
-    let rows: Vec<Row> = on!(transaction, query.query_as()?.fetch_all(transaction).await?);
-    add_traits(transaction, rows.iter().map(|row| &row.traits).filter(|traits| traits.number > indexed)).await?;
-    for moment in start / MOVED_AFTER..end / MOVED_AFTER {
-        move_traits(transaction, row_number(moment) % SLICES).await?;
-    }
-    let mut rows = rows.iter().peekable();
-    for start in (start..end).step_by(BLOCK as usize) {
-        let block = Block::smallest(start);
-        let within = std::iter::from_fn(|| rows.next_if(|row| row.traits.number.0 <= start + BLOCK));
+    let requests: Vec<Row> = on!(connection, query.query_as()?.fetch_all(connection).await?);
+    let traits = requests.iter().map(|row| &row.traits).filter(|traits| traits.number > indexed);
+    let values = traits.flat_map(|traits| Trait::ALL.map(|of| Some((of.number(traits.value(of))?, traits.number))));
+    let mut traits: Vec<(i64, RequestNumber)> = values.flatten().collect();
+    // In the order of the table, so that no page of it is fetched twice.
+    traits.sort_unstable();
+    let mut requests = requests.iter().peekable();
+    let (mut gone, mut rows) = (Vec::new(), BTreeMap::new());
+    for start in (start..parts_indexed).step_by(BLOCK as usize) {
+        let mut block = Block::smallest(start);
+        let within = iter::from_fn(|| requests.next_if(|row| row.traits.number.0 <= start + BLOCK));
         let parts = |row: &Row| (row.traits.number.0, postings::parts(&row.search, &row.traits.organisation));
-        add_block(transaction, block, block.rows(within.map(parts))).await?;
+        let mut made = block.rows(within.map(parts));
+        while let Some(larger) = block.completes() {
+            rows.extend(made);
+            made = Vec::new();
+            for sections in block.some_sections() {
+                let mut of_children = Vec::new();
+                for child in larger.children() {
+                    let ids = child.ids(&sections);
+                    // On disk, or made by this step.
+                    of_children.extend(rows_between(connection, &ids).await?);
+                    of_children.extend(rows.extract_if(ids, |_, _| true));
+                }
+                made.extend(larger.merged(&sections, &of_children).ok_or_else(not_whole)?);
+            }
+            gone.extend(larger.children().map(|child| child.ids(&child.all_sections())));
+            block = larger;
+        }
+        rows.extend(made);
     }
-    let mut update = Statement::new("UPDATE request_index SET parts_indexed = ");
-    update.push_bind(row_number(end)).push(", indexed = ").push_bind(indexed.max(RequestNumber(end)));
-    on!(transaction, update.query()?.execute(transaction).await?.rows_affected());
-    Ok(end - start)
+    let indexed = indexed.max(RequestNumber(end));
+    Ok(Some(Step { before, indexed, parts_indexed, traits, gone, rows: rows.into_iter().collect() }))
 }
 
-async fn add_traits(transaction: &mut Connection, traits: impl Iterator<Item = &Traits>) -> Result<(), DatabaseError> {
-    let values = traits.flat_map(|traits| Trait::ALL.map(|of| Some((of.number(traits.value(of))?, traits.number))));
-    let mut values: Vec<(i64, RequestNumber)> = values.flatten().collect();
-    // In the order of the table, so that no page of it is fetched twice.
-    values.sort_unstable();
+impl Step {
+    /// Adds this to the index, unless somebody else was first.
+    pub async fn take(self, transaction: &mut Connection) -> Result<(), DatabaseError> {
+        let now = position(transaction).await?;
+        if (now.indexed, now.parts_indexed) != (self.before.indexed, self.before.parts_indexed) {
+            return Ok(());
+        }
+        add_traits(transaction, &self.traits).await?;
+        for moment in self.before.indexed.0 / MOVED_AFTER..self.indexed.0 / MOVED_AFTER {
+            move_traits(transaction, row_number(moment) % SLICES).await?;
+        }
+        for ids in self.gone {
+            let (first, last) = ids.into_inner();
+            let delete = "DELETE FROM request_parts WHERE id BETWEEN $1 AND $2";
+            on!(transaction, sqlx::query(delete).bind(first).bind(last).execute(transaction).await?.rows_affected());
+        }
+        for rows in row_groups(transaction.engine(), &self.rows) {
+            let mut insert = Statement::new("INSERT INTO request_parts (id, lists) ");
+            insert.push_rows(rows.iter().map(|(id, lists)| [(*id).into(), lists.as_slice().into()]));
+            on!(transaction, insert.query()?.execute(transaction).await?.rows_affected());
+        }
+        let mut update = Statement::new("UPDATE request_index SET parts_indexed = ");
+        update.push_bind(row_number(self.parts_indexed)).push(", indexed = ").push_bind(self.indexed);
+        on!(transaction, update.query()?.execute(transaction).await?.rows_affected());
+        Ok(())
+    }
+}
+
+async fn rows_between(
+    connection: &mut Connection,
+    ids: &RangeInclusive<i64>,
+) -> Result<Vec<(i64, Vec<u8>)>, DatabaseError> {
+    let select = "SELECT id, lists FROM request_parts WHERE id BETWEEN $1 AND $2 ORDER BY id";
+    Ok(on!(connection, sqlx::query_as(select).bind(*ids.start()).bind(*ids.end()).fetch_all(connection).await?))
+}
+
+async fn add_traits(transaction: &mut Connection, values: &[(i64, RequestNumber)]) -> Result<(), DatabaseError> {
     let statement = match transaction.engine() {
         Engine::Sqlite => "INSERT INTO request_traits_recent SELECT value ->> 0, value ->> 1 FROM json_each($1)",
         Engine::Postgres => {
@@ -202,30 +268,6 @@ async fn move_traits(transaction: &mut Connection, slice: i64) -> Result<(), Dat
     Ok(())
 }
 
-/// Adds a block, and those that it completes in place of what they are made of.
-async fn add_block(
-    transaction: &mut Connection,
-    mut block: Block,
-    mut rows: Vec<(i64, Vec<u8>)>,
-) -> Result<(), DatabaseError> {
-    loop {
-        for rows in row_groups(transaction.engine(), &rows) {
-            let mut insert = Statement::new("INSERT INTO request_parts (id, lists) ");
-            insert.push_rows(rows.iter().map(|(id, lists)| [(*id).into(), lists.as_slice().into()]));
-            on!(transaction, insert.query()?.execute(transaction).await?.rows_affected());
-        }
-        let Some(larger) = block.completes() else { return Ok(()) };
-        let (first, last) = larger.rows_of_children().into_inner();
-        let select = "SELECT id, lists FROM request_parts WHERE id BETWEEN $1 AND $2 ORDER BY id";
-        let children: Vec<(i64, Vec<u8>)> =
-            on!(transaction, sqlx::query_as(select).bind(first).bind(last).fetch_all(transaction).await?);
-        rows = larger.merged(&children).ok_or_else(not_whole)?;
-        let delete = "DELETE FROM request_parts WHERE id BETWEEN $1 AND $2";
-        on!(transaction, sqlx::query(delete).bind(first).bind(last).execute(transaction).await?.rows_affected());
-        block = larger;
-    }
-}
-
 fn not_whole() -> DatabaseError {
     sqlx::Error::Decode("a block of the index is not whole".into()).into()
 }
@@ -234,18 +276,18 @@ fn not_whole() -> DatabaseError {
 pub(super) struct Question<'a> {
     words: &'a [&'a str],
     organisation: Option<&'a str>,
-    parts: BTreeSet<Part>,
+    parts: BTreeSet<Parts>,
 }
 
 impl<'a> Question<'a> {
     /// All words of a search and the organisation. `None` where no word is long enough.
     pub(super) fn new(words: &'a [&'a str], organisation: Option<&'a str>) -> Option<Self> {
         let most = PARTS_LIMIT / words.len().max(1);
-        let mut parts: BTreeSet<Part> = words.iter().flat_map(|word| postings::parts_of_word(word, most)).collect();
+        let mut parts: BTreeSet<Parts> = words.iter().flat_map(|word| Parts::of_word(word, most)).collect();
         if parts.is_empty() {
             return None;
         }
-        parts.extend(organisation.map(postings::organisation_part));
+        parts.extend(organisation.map(Parts::of_organisation));
         Some(Self { words, organisation, parts })
     }
 
@@ -269,8 +311,7 @@ impl<'a> Question<'a> {
         for word in self.words {
             query.push(" AND ").push_contains(connection.engine(), "search", word);
         }
-        query.push(if descending { " ORDER BY number DESC LIMIT " } else { " ORDER BY number LIMIT " });
-        query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        query.push(if descending { " ORDER BY number DESC" } else { " ORDER BY number" }).push_limit(limit);
         let found: Vec<(RequestNumber,)> = on!(connection, query.query_as()?.fetch_all(connection).await?);
         Ok(found.into_iter().map(|(number,)| number).collect())
     }
@@ -281,67 +322,86 @@ pub(super) async fn hits(
     connection: &mut Connection,
     question: &Question<'_>,
     descending: bool,
-    after: Option<RequestNumber>,
+    mut after: Option<RequestNumber>,
     limit: usize,
 ) -> Result<Vec<RequestNumber>, DatabaseError> {
+    let mut hits = Vec::new();
+    if descending {
+        // Of a new index this may be all, and take longer than the next blocks: it is looked at once.
+        let Position { parts_indexed, .. } = position(connection).await?;
+        hits = question.unindexed(connection, parts_indexed, descending, after, limit).await?;
+        let next = RequestNumber(parts_indexed.0 + 1);
+        after = Some(after.map_or(next, |after| after.min(next)));
+    }
     for _ in 0..ATTEMPTS {
-        if let Some(hits) = hits_at_once(connection, question, descending, after, limit).await? {
+        let left = limit.saturating_sub(hits.len());
+        if left == 0 {
             return Ok(hits);
         }
+        let Some((found, end)) = hits_in_blocks(connection, question, descending, after, left).await? else { continue };
+        hits.extend(found);
+        if !descending && hits.len() < limit {
+            let left = limit - hits.len();
+            hits.extend(question.unindexed(connection, end, descending, after, left).await?);
+        }
+        return Ok(hits);
     }
     Err(not_whole())
 }
 
-/// The same; `None` where a block has meanwhile become part of a larger one.
-async fn hits_at_once(
+/// Those in the index, and where that ends; `None` where a block has meanwhile become part of a larger one.
+async fn hits_in_blocks(
     connection: &mut Connection,
     question: &Question<'_>,
     descending: bool,
     after: Option<RequestNumber>,
     limit: usize,
-) -> Result<Option<Vec<RequestNumber>>, DatabaseError> {
+) -> Result<Option<(Vec<RequestNumber>, RequestNumber)>, DatabaseError> {
     let Position { parts_indexed, .. } = position(connection).await?;
     let comes = |number: u64| after.is_none_or(|after| if descending { number < after.0 } else { number > after.0 });
     let mut blocks = Block::up_to(parts_indexed.0);
+    let mut parts: Vec<Asked> = question.parts.iter().map(|parts| Asked { parts: *parts, having: 0, of: 0 }).collect();
+    // What is rare is seen in the smallest one, before anything is read from a large one.
+    if let Some(smallest) = blocks.last()
+        && !narrow(connection, iter::once(&mut smallest.all()), &mut parts).await?
+    {
+        return Ok(None);
+    }
+    parts.sort_by_key(Asked::share);
     blocks.retain(|block| comes(if descending { block.first() } else { block.last() }));
-    let mut hits = Vec::new();
     if descending {
         blocks.reverse();
-        hits = question.unindexed(connection, parts_indexed, descending, after, limit).await?;
     }
-    let mut parts: Vec<Asked> = question.parts.iter().map(|part| Asked { part: *part, having: 0, of: 0 }).collect();
-    // What is found often is found in the first one, which tells what is rare.
-    let (mut left, mut most, mut first) = (blocks.as_slice(), 1, parts.len());
+    // What is found often is found in the first one, and what is rare in none of many.
+    let is_rare = parts.first().is_some_and(|rarest| rarest.having == 0);
+    let (mut left, mut most) = (blocks.as_slice(), if is_rare { BLOCKS_AT_ONCE } else { 1 });
+    let mut hits = Vec::new();
     while !left.is_empty() && hits.len() < limit {
         let (blocks, rest) = left.split_at(most.min(left.len()));
         let mut chosen: Vec<Chosen> = blocks.iter().map(|block| block.all()).collect();
-        let (rare, others) = parts.split_at_mut(first);
-        let whole = narrow(connection, chosen.iter_mut(), rare).await?;
-        let many = chosen.iter_mut().filter(|chosen| chosen.count() > FEW);
-        if !(whole && narrow(connection, many, others).await?) {
-            return Ok(None);
+        for some in parts.chunks_mut(PARTS_AT_ONCE) {
+            let many = chosen.iter_mut().filter(|chosen| chosen.count() > FEW);
+            if !narrow(connection, many, some).await? {
+                return Ok(None);
+            }
         }
         for chosen in &chosen {
-            let mut numbers: Vec<u64> = chosen.numbers().filter(|number| comes(*number)).collect();
-            if descending {
-                numbers.reverse();
+            let numbers = chosen.numbers().filter(|number| comes(*number)).map(RequestNumber);
+            let more = limit.saturating_sub(hits.len());
+            match descending {
+                true => hits.extend(numbers.rev().take(more)),
+                false => hits.extend(numbers.take(more)),
             }
-            hits.extend(numbers.into_iter().map(RequestNumber));
         }
         parts.sort_by_key(Asked::share);
-        (left, most, first) = (rest, (most * MORE_AT_ONCE).min(BLOCKS_AT_ONCE), parts.len().min(FIRST_PARTS));
+        (left, most) = (rest, (most * MORE_AT_ONCE).min(BLOCKS_AT_ONCE));
     }
-    if !descending && hits.len() < limit {
-        let limit = limit - hits.len();
-        hits.extend(question.unindexed(connection, parts_indexed, descending, after, limit).await?);
-    }
-    hits.truncate(limit);
-    Ok(Some(hits))
+    Ok(Some((hits, parts_indexed)))
 }
 
 /// A part that blocks were asked for, and how many of their requests have it.
 struct Asked {
-    part: Part,
+    parts: Parts,
     having: u64,
     of: u64,
 }
@@ -360,9 +420,9 @@ async fn narrow(
     parts: &mut [Asked],
 ) -> Result<bool, DatabaseError> {
     let mut chosen: Vec<&mut Chosen> = chosen.collect();
-    let row_of = |chosen: &Chosen, part: Part| chosen.block().row_of(part);
+    let row_of = |chosen: &Chosen, parts: Parts| chosen.block().row_of(parts);
     let wanted: BTreeSet<i64> =
-        chosen.iter().flat_map(|chosen| parts.iter().map(|asked| row_of(chosen, asked.part))).collect();
+        chosen.iter().flat_map(|chosen| parts.iter().map(|asked| row_of(chosen, asked.parts))).collect();
     if wanted.is_empty() {
         return Ok(true);
     }
@@ -372,8 +432,8 @@ async fn narrow(
     let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
     for chosen in &mut chosen {
         for asked in parts.iter_mut() {
-            if let Some(row) = found.get(&row_of(chosen, asked.part)) {
-                asked.having += u64::from(chosen.keep(asked.part, row));
+            if let Some(row) = found.get(&row_of(chosen, asked.parts)) {
+                asked.having += u64::from(chosen.keep(asked.parts, row));
                 asked.of += chosen.block().size();
             }
         }
@@ -399,7 +459,7 @@ pub(super) async fn alike(
                      SELECT number FROM request_traits WHERE trait = value ->> 0 AND number <> value ->> 1
                      UNION ALL
                      SELECT number FROM request_traits_recent WHERE trait = value ->> 0 AND number <> value ->> 1
-                     ORDER BY number DESC LIMIT $1
+                     ORDER BY number DESC LIMIT $1 + 0
                  )) AS numbers FROM json_each($2)
              ) WHERE numbers <> '[]'"
         }
@@ -412,7 +472,7 @@ pub(super) async fn alike(
                      UNION ALL
                      SELECT number FROM request_traits_recent
                      WHERE trait = (value ->> 0)::bigint AND number <> (value ->> 1)::bigint
-                     ORDER BY number DESC LIMIT $1
+                     ORDER BY number DESC LIMIT $1 + 0
                  ) AS newest
              ) AS found WHERE numbers IS NOT NULL"
         }

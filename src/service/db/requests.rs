@@ -395,16 +395,13 @@ pub struct Count {
 
 /// How many requests of an organisation, or of all, there are of each kind and state.
 pub async fn counts(connection: &mut Connection, organisation: Option<&str>) -> Result<Vec<Count>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT kind, state, CAST(sum(requests) AS BIGINT) AS requests FROM request_counts
-             WHERE $1 IS NULL OR organisation = $1 GROUP BY kind, state HAVING sum(requests) > 0",
-        )
-        .bind(organisation)
-        .fetch_all(connection)
-        .await?
-    ))
+    let mut query = Statement::new("SELECT kind, state, requests FROM ");
+    match organisation {
+        None => query.push("request_totals WHERE "),
+        Some(organisation) => query.push("request_counts WHERE organisation = ").push_bind(organisation).push(" AND "),
+    };
+    query.push("requests > 0 ORDER BY kind, state");
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
 /// A change of state and who made it.

@@ -30,6 +30,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Enough to read while a write goes on; each one costs a thread and a page cache.
 const READERS: u32 = 4;
 
+/// Who reads much at one moment, the index of many requests or a backup, takes no place of those. What one of these threads had
+/// in memory it keeps: it is not to be each of them.
+const SNAPSHOTS: u32 = 2;
+
 /// 16 MiB, in the unit of sqlite.org/pragma.html: writing goes to a page of every index, and what was dropped from the cache
 /// is read again. Each commit looks at all of it, once a balanced tree had a page under its last number for a moment.
 const WRITER_CACHE: &str = "-16384";
@@ -81,8 +85,9 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
         error => unusable(error.into()),
     })?;
     // A connection to a file does not break.
-    let readers = pool(READERS).test_before_acquire(false).connect_lazy_with(options.read_only(true));
-    Ok(Pools::new(writer, readers))
+    let reading =
+        |connections| pool(connections).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
+    Ok(Pools::new(writer, reading(READERS), Some(reading(SNAPSHOTS))))
 }
 
 /// Whether the database was moved to a server.

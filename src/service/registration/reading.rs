@@ -116,19 +116,24 @@ impl App {
     }
 
     /// Adds the next requests to the index that searches and warnings ask, where more than `spared` are not in it; says
-    /// whether it did. What does not succeed is for the next time: whoever asks looks at them one by one until then.
+    /// whether there may be more. What does not succeed is for the next time: whoever asks looks at them one by one until then.
     pub async fn index_requests(&self, spared: u64) -> bool {
         let extend = async {
-            if request_index::behind(&mut *self.database.read().await?).await? <= spared {
-                return Ok(0);
-            }
+            let step = {
+                let mut snapshot = self.database.snapshot().await?;
+                if request_index::behind(&mut snapshot).await? <= spared {
+                    return Ok(false);
+                }
+                request_index::plan(&mut snapshot, INDEX_PART).await?
+            };
+            let Some(step) = step else { return Ok(false) };
             let mut transaction = self.database.write().await?;
-            let added = request_index::extend(&mut transaction, INDEX_PART).await?;
+            step.take(&mut transaction).await?;
             transaction.commit().await?;
-            Ok::<u64, DatabaseError>(added)
+            Ok::<bool, DatabaseError>(true)
         };
         match extend.await {
-            Ok(added) => added > 0,
+            Ok(extended) => extended,
             Err(error) => {
                 log::warn!(cause:% = error; "requests not indexed");
                 false
