@@ -32,8 +32,9 @@ const MERGED_AT_ONCE: u64 = 128;
 const SECTION_BITS: u32 = 16;
 const LEVEL_SHIFT: u32 = 60;
 
-/// A part of a text, or an organisation, as the index knows it. Another one may have the same number, by a wonder. Parts that
-/// begin with the same three characters follow each other: only the low bits are of the fourth.
+/// A part of a text, or an organisation, as the index knows it. Parts that begin with the same three characters follow each
+/// other: only the low bits are of the fourth. Another part may have the same number, where that character is far from Latin
+/// or by a wonder; who asks compares the rows.
 pub(super) type Part = u32;
 const LAST_CHARACTER: Part = 0xff;
 
@@ -164,7 +165,7 @@ impl Block {
         0..self.sections()
     }
 
-    /// The same, as many at a time as are merged at once.
+    /// All of its sections, as many at a time as are merged at once.
     pub(super) fn some_sections(self) -> impl Iterator<Item = Range<u64>> {
         let end = self.sections();
         (0..end).step_by(MERGED_AT_ONCE as usize).map(move |start| start..end.min(start + MERGED_AT_ONCE))

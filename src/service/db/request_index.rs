@@ -113,7 +113,7 @@ impl Traits {
 }
 
 /// How far the index goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, Copy, FromRow)]
 struct Position {
     /// The last request whose traits it has.
     indexed: RequestNumber,
@@ -140,7 +140,7 @@ pub async fn behind(connection: &mut Connection) -> Result<u64, DatabaseError> {
     Ok(last.0 - parts_indexed.0)
 }
 
-/// What the index gets next. It is worked out before the right to write is taken: making one block of many may take a second.
+/// What the index gets next. It is worked out before the right to write is taken: nobody waits while blocks become one.
 #[derive(Debug)]
 pub struct Step {
     before: Position,
