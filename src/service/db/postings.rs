@@ -223,7 +223,7 @@ impl Block {
 
     /// All of its requests, to be narrowed down.
     pub(super) fn all(self) -> Chosen {
-        Chosen { block: self, offsets: None }
+        Chosen { block: self, offsets: Offsets::Bits(vec![u64::MAX; (self.size() / 64) as usize]) }
     }
 
     /// How many requests it holds.
@@ -245,11 +245,22 @@ impl Block {
         row_number(u64::from(self.level) << LEVEL_SHIFT | (self.start / BLOCK) << SECTION_BITS | section)
     }
 
-    /// Goes through the offsets in a list, which has them as bits where that is shorter than the distances between them.
-    fn for_each_offset(self, mut list: &[u8], mut work: impl FnMut(u32)) {
-        if list.len() as u64 == self.size() / 8 {
-            return ones(list.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes))).for_each(work);
+    /// Goes through the offsets in a list.
+    fn for_each_offset(self, list: &[u8], work: impl FnMut(u32)) {
+        match self.bits(list) {
+            Some(bits) => ones(bits).for_each(work),
+            None => self.for_each_distant(list, work),
         }
+    }
+
+    /// The words of a list that has its offsets as bits: where that is shorter than the distances between them.
+    fn bits(self, list: &[u8]) -> Option<impl Iterator<Item = u64>> {
+        let words = || list.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+        (list.len() as u64 == self.size() / 8).then(words)
+    }
+
+    /// Goes through the offsets in a list that has the distances between them.
+    fn for_each_distant(self, mut list: &[u8], mut work: impl FnMut(u32)) {
         let mut next = 0;
         while let Some(distance) = take_number(&mut list) {
             let offset = distance.saturating_add(next);
@@ -266,8 +277,7 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Chosen {
     block: Block,
-    /// Where they are in it, in their order; `None` while they are all.
-    offsets: Option<Vec<u32>>,
+    offsets: Offsets,
 }
 
 impl Chosen {
@@ -277,48 +287,96 @@ impl Chosen {
     }
 
     /// Keeps those that have one of these parts, given the row where their lists would be; says how many requests do.
-    pub(super) fn keep(&mut self, parts: Parts, row: &[u8]) -> u32 {
-        let mut having = Vec::new();
-        let mut several = 0;
+    pub(super) fn keep(&mut self, parts: Parts, row: &[u8]) -> u64 {
+        let (mut offsets, mut bits) = (Vec::new(), Vec::new());
         // In the order of their numbers.
         let asked = lists(self.block, self.block.row_of(parts), row)
             .skip_while(|(part, _)| *part < parts.first)
             .take_while(|(part, _)| *part <= parts.last);
         for (_, list) in asked {
-            having.reserve(list.len());
-            self.block.for_each_offset(list, |offset| having.push(offset));
-            several += 1;
-        }
-        if several > 1 {
-            having.sort_unstable();
-            having.dedup();
-        }
-        let count = having.len() as u32;
-        self.offsets = Some(match self.offsets.take() {
-            None => having,
-            Some(mut chosen) => {
-                let mut having = having.into_iter().peekable();
-                chosen.retain(|offset| {
-                    while having.next_if(|other| other < offset).is_some() {}
-                    having.peek() == Some(offset)
-                });
-                chosen
+            match self.block.bits(list) {
+                Some(words) if bits.is_empty() => bits.extend(words),
+                Some(words) => bits.iter_mut().zip(words).for_each(|(bits, word)| *bits |= word),
+                None => {
+                    offsets.reserve(list.len());
+                    self.block.for_each_distant(list, |offset| offsets.push(offset));
+                }
             }
-        });
+        }
+        let having = if bits.is_empty() {
+            if parts.first != parts.last {
+                offsets.sort_unstable();
+                offsets.dedup();
+            }
+            Offsets::Listed(offsets)
+        } else {
+            offsets.iter().for_each(|offset| bits[*offset as usize / 64] |= 1 << (offset % 64));
+            Offsets::Bits(bits)
+        };
+        let count = having.count();
+        self.offsets.keep(having);
         count
     }
 
     /// How many they are.
     pub(super) fn count(&self) -> u64 {
-        self.offsets.as_ref().map_or(self.block.size(), |offsets| offsets.len() as u64)
+        self.offsets.count()
     }
 
     /// Their numbers.
-    pub(super) fn numbers(&self) -> impl DoubleEndedIterator<Item = u64> {
-        let all = if self.offsets.is_none() { self.block.size() } else { 0 };
-        let offsets = self.offsets.iter().flatten().copied().map(u64::from);
-        (0..all).chain(offsets).map(|offset| self.block.first() + offset)
+    pub(super) fn numbers(&self) -> Box<dyn DoubleEndedIterator<Item = u64> + '_> {
+        let first = self.block.first();
+        match &self.offsets {
+            Offsets::Listed(offsets) => Box::new(offsets.iter().map(move |offset| first + u64::from(*offset))),
+            Offsets::Bits(bits) => {
+                let all = 0..self.block.size() as u32;
+                Box::new(all.filter(|offset| is_one(bits, *offset)).map(move |offset| first + u64::from(offset)))
+            }
+        }
     }
+}
+
+/// Where some requests are in their block.
+#[derive(Debug)]
+enum Offsets {
+    /// In their order.
+    Listed(Vec<u32>),
+    /// As bits: so many are compared with others much faster, whatever is asked for first.
+    Bits(Vec<u64>),
+}
+
+impl Offsets {
+    fn count(&self) -> u64 {
+        match self {
+            Self::Listed(offsets) => offsets.len() as u64,
+            Self::Bits(bits) => bits.iter().map(|bits| u64::from(bits.count_ones())).sum(),
+        }
+    }
+
+    /// Keeps those that the other ones are too.
+    fn keep(&mut self, others: Self) {
+        match (&mut *self, others) {
+            (Self::Listed(these), Self::Listed(others)) => {
+                let mut others = others.into_iter().peekable();
+                these.retain(|offset| {
+                    while others.next_if(|other| other < offset).is_some() {}
+                    others.peek() == Some(offset)
+                });
+            }
+            (Self::Listed(these), Self::Bits(others)) => these.retain(|offset| is_one(&others, *offset)),
+            (Self::Bits(these), Self::Listed(mut others)) => {
+                others.retain(|offset| is_one(these, *offset));
+                *self = Self::Listed(others);
+            }
+            (Self::Bits(these), Self::Bits(others)) => {
+                these.iter_mut().zip(others).for_each(|(bits, others)| *bits &= others);
+            }
+        }
+    }
+}
+
+fn is_one(bits: &[u64], offset: u32) -> bool {
+    bits[offset as usize / 64] >> (offset % 64) & 1 == 1
 }
 
 /// The offsets whose bits are set.

@@ -433,7 +433,7 @@ async fn narrow(
     for chosen in &mut chosen {
         for asked in parts.iter_mut() {
             if let Some(row) = found.get(&row_of(chosen, asked.parts)) {
-                asked.having += u64::from(chosen.keep(asked.parts, row));
+                asked.having += chosen.keep(asked.parts, row);
                 asked.of += chosen.block().size();
             }
         }
