@@ -47,6 +47,8 @@ def time_pages(site, table, requests):
             ("rare kind", ptc, "/requests?state=all&kind=mobile"),
             ("search, everywhere", ptc, "/requests?state=all&search=poste"),
             ("search, one machine", ptc, f"/requests?state=all&search=pc-{middle:07}"),
+            ("search, one host name", ptc, f"/requests?state=all&search=pc-{middle:07}.poste.example"),
+            ("search, an e-mail address, newest first", ptc, "/requests?state=all&order=newest&search=admin500@poste.example"),
             ("search, nothing", ptc, "/requests?state=all&search=nirgendwo"),
             ("search, two words, pending", ptc, "/requests?state=pending&search=guichet+colis"),
             ("search, own organisation", manager, "/requests?state=all&search=accueil"),

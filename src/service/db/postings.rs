@@ -52,7 +52,7 @@ impl Parts {
         Self { first: part, last: part }
     }
 
-    /// Those that a word of three characters or more is found by, spread over it, at most about so many.
+    /// Those that a word of three characters or more is found by, spread over it, about so many; first what tells most.
     pub(super) fn of_word(word: &str, most: usize) -> Vec<Self> {
         let characters: Vec<char> = word.chars().collect();
         if characters.len() == SHORTEST {
@@ -60,8 +60,17 @@ impl Parts {
             return vec![Self { first, last: first | LAST_CHARACTER }];
         }
         let all: Vec<Part> = characters.windows(PART).map(part).collect();
-        let spread = all.iter().step_by(all.len().div_ceil(most.max(1)).max(1));
-        spread.chain(all.last()).map(|part| Self { first: *part, last: *part }).collect()
+        let mut places: Vec<usize> = (0..all.len()).step_by(all.len().div_ceil(most.max(1)).max(1)).collect();
+        places.extend(all.len().checked_sub(1));
+        places.dedup();
+        // Machines that belong together have names that begin alike, and one domain.
+        let end = characters.iter().position(|character| matches!(character, '.' | '@')).unwrap_or(characters.len());
+        places.sort_by_key(|place| {
+            let (distance, is_behind) = ((place + PART).abs_diff(end), place + PART > end);
+            // Neighbours have three characters in common, and say little more than one of them: every other comes first.
+            (is_behind, !is_behind && distance % 2 == 1, distance)
+        });
+        places.into_iter().map(|place| Self { first: all[place], last: all[place] }).collect()
     }
 }
 
@@ -223,7 +232,7 @@ impl Block {
 
     /// All of its requests, to be narrowed down.
     pub(super) fn all(self) -> Chosen {
-        Chosen { block: self, offsets: Offsets::Bits(vec![u64::MAX; (self.size() / 64) as usize]) }
+        Chosen { block: self, offsets: None }
     }
 
     /// How many requests it holds.
@@ -277,7 +286,8 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Chosen {
     block: Block,
-    offsets: Offsets,
+    /// `None` while they are all.
+    offsets: Option<Offsets>,
 }
 
 impl Chosen {
@@ -303,8 +313,11 @@ impl Chosen {
                 }
             }
         }
+        if bits.is_empty() && offsets.len() as u64 > self.block.size() / 32 {
+            bits.resize((self.block.size() / 64) as usize, 0);
+        }
         let having = if bits.is_empty() {
-            if parts.first != parts.last {
+            if !offsets.is_sorted_by(|one, next| one < next) {
                 offsets.sort_unstable();
                 offsets.dedup();
             }
@@ -314,23 +327,29 @@ impl Chosen {
             Offsets::Bits(bits)
         };
         let count = having.count();
-        self.offsets.keep(having);
+        match &mut self.offsets {
+            None => self.offsets = Some(having),
+            Some(offsets) => offsets.keep(having),
+        }
         count
     }
 
     /// How many they are.
     pub(super) fn count(&self) -> u64 {
-        self.offsets.count()
+        self.offsets.as_ref().map_or(self.block.size(), Offsets::count)
     }
 
     /// Their numbers.
     pub(super) fn numbers(&self) -> Box<dyn DoubleEndedIterator<Item = u64> + '_> {
-        let first = self.block.first();
+        let number = |offset| self.block.first() + offset;
         match &self.offsets {
-            Offsets::Listed(offsets) => Box::new(offsets.iter().map(move |offset| first + u64::from(*offset))),
-            Offsets::Bits(bits) => {
-                let all = 0..self.block.size() as u32;
-                Box::new(all.filter(|offset| is_one(bits, *offset)).map(move |offset| first + u64::from(offset)))
+            None => Box::new((0..self.block.size()).map(number)),
+            Some(Offsets::Listed(offsets)) => Box::new(offsets.iter().map(move |offset| number(u64::from(*offset)))),
+            Some(Offsets::Bits(bits)) => {
+                let words = bits.iter().enumerate().filter(|(_, word)| **word != 0);
+                Box::new(words.flat_map(move |(place, word)| {
+                    (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| number(place as u64 * 64 + bit))
+                }))
             }
         }
     }
@@ -341,7 +360,7 @@ impl Chosen {
 enum Offsets {
     /// In their order.
     Listed(Vec<u32>),
-    /// As bits: so many are compared with others much faster, whatever is asked for first.
+    /// As bits, where they are or were many: these are compared with others much faster.
     Bits(Vec<u64>),
 }
 
@@ -486,7 +505,7 @@ mod tests {
         let mut chosen = block.all();
         for parts in asked {
             let with_these = chosen.keep(*parts, &rows[&block.row_of(*parts)]);
-            assert!(chosen.count() <= u64::from(with_these));
+            assert!(chosen.count() <= with_these);
         }
         chosen.numbers().collect()
     }
@@ -541,8 +560,14 @@ mod tests {
     fn what_is_damaged_says_anything_but_does_not_end_the_service() {
         let block = Block::smallest(0);
         let all = Parts { first: 0, last: Part::MAX };
-        for row in [&[][..], &[0xff; 40], &[0, 0xff, 0xff, 0xff, 0x7f], &[0, 2, 0xff, 0x7f], &[0x80; 3]] {
-            block.all().keep(all, row);
+        let bits = [&[0, 16][..], &[0xff; 16]].concat();
+        let twice = [&bits[..], &bits, &[0, 2, 5, 0xff, 0, 1, 5]].concat();
+        let rows = [&[][..], &[0xff; 40], &[0, 0xff, 0xff, 0xff, 0x7f], &[0, 2, 0xff, 0x7f], &[0x80; 3], &bits, &twice];
+        for row in rows {
+            let mut chosen = block.all();
+            chosen.keep(all, row);
+            chosen.keep(all, row);
+            assert!(chosen.numbers().count() as u64 == chosen.count() && chosen.count() <= BLOCK);
         }
     }
 
@@ -553,7 +578,23 @@ mod tests {
         let long = "001a2b3c4d5e-bfebfbff000906ea-00000001";
         let asked = Parts::of_word(long, 4);
         assert!((4..=5).contains(&asked.len()), "{asked:?}");
-        assert_eq!(asked.first(), Parts::of_word("001a", 1).first());
-        assert_eq!(asked.last(), Parts::of_word("0001", 1).first());
+        for end in ["001a", "0001"] {
+            assert!(asked.contains(&Parts::of_word(end, 1)[0]), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_asked_for_first_by_what_sets_it_apart() {
+        for (word, first) in [
+            ("pc-0123456", ["3456", "1234"]),
+            ("pc-0123456.poste.example", ["3456", "1234"]),
+            ("admin500@poste.example", ["n500", "min5"]),
+            ("ab", [""; 2]),
+            ("pc1.poste", ["pc1.", "c1.p"]),
+        ] {
+            let parts = Parts::of_word(word, 32);
+            let first = first.iter().filter(|part| !part.is_empty()).map(|part| Parts::of_word(part, 1)[0]);
+            assert_eq!(parts.iter().copied().take(2).collect::<Vec<_>>(), first.collect::<Vec<_>>(), "{word}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sqlx::FromRow;
@@ -16,18 +16,21 @@ use super::statement::{Statement, json_text, read_array};
 use super::{Connection, DatabaseError, Engine, on, row_groups, row_number};
 use crate::protocol::request::RequestNumber;
 
-/// The most parts that the index is asked for; the rest is compared in the row.
+/// About how many parts the index is asked for, at most; the rest is compared in the row.
 const PARTS_LIMIT: usize = 16;
 
 /// How many blocks are looked into at once, at most, and how many times more than before.
-const BLOCKS_AT_ONCE: usize = 16;
+const BLOCKS_AT_ONCE: usize = 32;
 const MORE_AT_ONCE: usize = 4;
 
-/// How many parts a block is asked for at once, the rarest ones first: most often these leave nothing of it.
+/// How many parts a block is asked for at once, at most: most often two rare ones leave nothing of a large one.
 const PARTS_AT_ONCE: usize = 2;
 
+/// A part that fewer than one in so many requests have is rare.
+const RARE: u64 = 256;
+
 /// So few requests of a block are looked at faster than the other parts' lists.
-const FEW: u64 = 4;
+const FEW: u64 = 8;
 
 /// How often a search begins anew because blocks became one meanwhile: they do after every 512 requests.
 const ATTEMPTS: usize = 10;
@@ -196,7 +199,9 @@ pub async fn plan(connection: &mut Connection, limit: u64) -> Result<Option<Step
                 }
                 made.extend(larger.merged(&sections, &of_children).ok_or_else(not_whole)?);
             }
-            gone.extend(larger.children().map(|child| child.ids(&child.all_sections())));
+            // They lie together.
+            let [first, .., last] = larger.children().map(|child| child.ids(&child.all_sections()));
+            gone.push(*first.start()..=*last.end());
             block = larger;
         }
         rows.extend(made);
@@ -276,19 +281,25 @@ fn not_whole() -> DatabaseError {
 pub(super) struct Question<'a> {
     words: &'a [&'a str],
     organisation: Option<&'a str>,
-    parts: BTreeSet<Parts>,
+    /// In the order in which blocks are asked for them.
+    parts: Vec<Parts>,
 }
 
 impl<'a> Question<'a> {
     /// All words of a search and the organisation. `None` where no word is long enough.
     pub(super) fn new(words: &'a [&'a str], organisation: Option<&'a str>) -> Option<Self> {
         let most = PARTS_LIMIT / words.len().max(1);
-        let mut parts: BTreeSet<Parts> = words.iter().flat_map(|word| Parts::of_word(word, most)).collect();
+        let of_word = |word: &&str| Parts::of_word(word, most).into_iter().enumerate().collect::<Vec<_>>();
+        let mut parts: Vec<(usize, Parts)> = words.iter().flat_map(of_word).collect();
         if parts.is_empty() {
             return None;
         }
-        parts.extend(organisation.map(Parts::of_organisation));
-        Some(Self { words, organisation, parts })
+        // First that of each word which tells most.
+        parts.sort_unstable();
+        let mut seen = BTreeSet::new();
+        parts.retain(|(_, parts)| seen.insert(*parts));
+        let parts = parts.into_iter().map(|(_, parts)| parts).chain(organisation.map(Parts::of_organisation));
+        Some(Self { words, organisation, parts: parts.collect() })
     }
 
     /// The next of the requests that the index does not have yet.
@@ -326,9 +337,9 @@ pub(super) async fn hits(
     limit: usize,
 ) -> Result<Vec<RequestNumber>, DatabaseError> {
     let mut hits = Vec::new();
+    let Position { mut parts_indexed, .. } = position(connection).await?;
     if descending {
         // Of a new index this may be all, and take longer than the next blocks: it is looked at once.
-        let Position { parts_indexed, .. } = position(connection).await?;
         hits = question.unindexed(connection, parts_indexed, descending, after, limit).await?;
         let next = RequestNumber(parts_indexed.0 + 1);
         after = Some(after.map_or(next, |after| after.min(next)));
@@ -338,52 +349,59 @@ pub(super) async fn hits(
         if left == 0 {
             return Ok(hits);
         }
-        let Some((found, end)) = hits_in_blocks(connection, question, descending, after, left).await? else { continue };
+        let blocks = Block::up_to(parts_indexed.0);
+        let Some(found) = hits_in_blocks(connection, question, blocks, descending, after, left).await? else {
+            Position { parts_indexed, .. } = position(connection).await?;
+            continue;
+        };
         hits.extend(found);
         if !descending && hits.len() < limit {
             let left = limit - hits.len();
-            hits.extend(question.unindexed(connection, end, descending, after, left).await?);
+            hits.extend(question.unindexed(connection, parts_indexed, descending, after, left).await?);
         }
         return Ok(hits);
     }
     Err(not_whole())
 }
 
-/// Those in the index, and where that ends; `None` where a block has meanwhile become part of a larger one.
+/// Those in these blocks; `None` where one of them has meanwhile become part of a larger one.
 async fn hits_in_blocks(
     connection: &mut Connection,
     question: &Question<'_>,
+    mut blocks: Vec<Block>,
     descending: bool,
     after: Option<RequestNumber>,
     limit: usize,
-) -> Result<Option<(Vec<RequestNumber>, RequestNumber)>, DatabaseError> {
-    let Position { parts_indexed, .. } = position(connection).await?;
+) -> Result<Option<Vec<RequestNumber>>, DatabaseError> {
     let comes = |number: u64| after.is_none_or(|after| if descending { number < after.0 } else { number > after.0 });
-    let mut blocks = Block::up_to(parts_indexed.0);
-    let mut parts: Vec<Asked> = question.parts.iter().map(|parts| Asked { parts: *parts, having: 0, of: 0 }).collect();
-    // What is rare is seen in the smallest one, before anything is read from a large one.
-    if let Some(smallest) = blocks.last()
-        && !narrow(connection, iter::once(&mut smallest.all()), &mut parts).await?
-    {
-        return Ok(None);
-    }
-    parts.sort_by_key(Asked::share);
     blocks.retain(|block| comes(if descending { block.first() } else { block.last() }));
     if descending {
         blocks.reverse();
     }
+    let mut parts: Vec<Asked> = question.parts.iter().map(|parts| Asked { parts: *parts, having: 0, of: 0 }).collect();
+    // What is rare is seen in the largest block, the first one of several: the newest may be of machines that are named like
+    // no others.
+    let Some(largest) = blocks.iter().rev().copied().max_by_key(|block| block.size()) else {
+        return Ok(Some(Vec::new()));
+    };
+    let mut known = Some(largest.all());
+    if !narrow(connection, known.as_mut_slice(), &mut parts).await? {
+        return Ok(None);
+    }
     // What is found often is found in the first one, and what is rare in none of many.
-    let is_rare = parts.first().is_some_and(|rarest| rarest.having == 0);
+    let is_rare = known.as_ref().is_some_and(|known| known.count() < FEW.max(limit as u64));
     let (mut left, mut most) = (blocks.as_slice(), if is_rare { BLOCKS_AT_ONCE } else { 1 });
     let mut hits = Vec::new();
     while !left.is_empty() && hits.len() < limit {
         let (blocks, rest) = left.split_at(most.min(left.len()));
-        let mut chosen: Vec<Chosen> = blocks.iter().map(|block| block.all()).collect();
-        for some in parts.chunks_mut(PARTS_AT_ONCE) {
-            let many = chosen.iter_mut().filter(|chosen| chosen.count() > FEW);
-            if !narrow(connection, many, some).await? {
-                return Ok(None);
-            }
+        let others = blocks.iter().filter(|block| **block != largest);
+        let mut chosen: Vec<Chosen> = others.map(|block| block.all()).collect();
+        parts.sort_by_key(|asked| asked.share(1_000_000));
+        if !narrow(connection, &mut chosen, &mut parts).await? {
+            return Ok(None);
+        }
+        if let Some(place) = blocks.iter().position(|block| *block == largest) {
+            chosen.splice(place..place, known.take());
         }
         for chosen in &chosen {
             let numbers = chosen.numbers().filter(|number| comes(*number)).map(RequestNumber);
@@ -393,10 +411,9 @@ async fn hits_in_blocks(
                 false => hits.extend(numbers.take(more)),
             }
         }
-        parts.sort_by_key(Asked::share);
         (left, most) = (rest, (most * MORE_AT_ONCE).min(BLOCKS_AT_ONCE));
     }
-    Ok(Some((hits, parts_indexed)))
+    Ok(Some(hits))
 }
 
 /// A part that blocks were asked for, and how many of their requests have it.
@@ -407,38 +424,64 @@ struct Asked {
 }
 
 impl Asked {
-    /// How many in a million have it.
-    fn share(&self) -> u64 {
-        self.having * 1_000_000 / self.of.max(1)
+    /// How many of so many have it, as far as is known. What is rare is equally rare, and so is what is not known: that a
+    /// block has none is chance.
+    fn share(&self, count: u64) -> u64 {
+        (count * self.having).checked_div(self.of).unwrap_or_default().max(count / RARE)
     }
 }
 
-/// Leaves those of each block's requests that have all of the parts. `false` where a block is not there any more.
+/// How many of the parts to ask a block for that has so many left: as many as leave few, as far as is known. Where it was
+/// asked before, they were more than it seemed.
+fn turn(count: u64, parts: &[Asked], before: usize) -> Range<usize> {
+    let mut left = count;
+    let are_many = |asked: &&Asked| {
+        let are_many = left > FEW;
+        if before == 0 {
+            left = asked.share(left);
+        }
+        are_many
+    };
+    before..before + parts[before..].iter().take(PARTS_AT_ONCE).take_while(are_many).count()
+}
+
+/// Leaves those of each block's requests that have all of the parts, or so few that these can be looked at. `false` where a
+/// block is not there any more.
 async fn narrow(
     connection: &mut Connection,
-    chosen: impl Iterator<Item = &mut Chosen>,
+    chosen: &mut [Chosen],
     parts: &mut [Asked],
 ) -> Result<bool, DatabaseError> {
-    let mut chosen: Vec<&mut Chosen> = chosen.collect();
-    let row_of = |chosen: &Chosen, parts: Parts| chosen.block().row_of(parts);
-    let wanted: BTreeSet<i64> =
-        chosen.iter().flat_map(|chosen| parts.iter().map(|asked| row_of(chosen, asked.parts))).collect();
-    if wanted.is_empty() {
-        return Ok(true);
-    }
-    let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
-    query.push_ids(wanted.iter().copied());
-    let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as()?.fetch_all(connection).await?);
-    let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
-    for chosen in &mut chosen {
-        for asked in parts.iter_mut() {
-            if let Some(row) = found.get(&row_of(chosen, asked.parts)) {
-                asked.having += chosen.keep(asked.parts, row);
-                asked.of += chosen.block().size();
+    let mut next = vec![0; chosen.len()];
+    loop {
+        let turns: Vec<Range<usize>> =
+            chosen.iter().zip(&next).map(|(chosen, before)| turn(chosen.count(), parts, *before)).collect();
+        let row_of = |chosen: &Chosen, asked: &Asked| chosen.block().row_of(asked.parts);
+        let wanted: BTreeSet<i64> = chosen
+            .iter()
+            .zip(&turns)
+            .flat_map(|(chosen, turn)| parts[turn.clone()].iter().map(|asked| row_of(chosen, asked)))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let mut query = Statement::new("SELECT id, lists FROM request_parts WHERE id IN ");
+        query.push_ids(wanted.iter().copied());
+        let found: Vec<(i64, Vec<u8>)> = on!(connection, query.query_as()?.fetch_all(connection).await?);
+        if found.len() < wanted.len() {
+            return Ok(false);
+        }
+        let found: HashMap<i64, Vec<u8>> = found.into_iter().collect();
+        for ((chosen, turn), next) in chosen.iter_mut().zip(turns).zip(&mut next) {
+            *next = turn.end;
+            for asked in &mut parts[turn] {
+                if let Some(row) = found.get(&row_of(chosen, asked)) {
+                    asked.having += chosen.keep(asked.parts, row);
+                    asked.of += chosen.block().size();
+                }
             }
         }
     }
-    Ok(found.len() == wanted.len())
 }
 
 /// The numbers of the newest other requests that have a value in common with these, for each at most so many from the index
