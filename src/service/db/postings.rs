@@ -263,7 +263,7 @@ impl Block {
     }
 
     /// The words of a list that has its offsets as bits: where that is shorter than the distances between them.
-    fn bits(self, list: &[u8]) -> Option<impl Iterator<Item = u64>> {
+    fn bits(self, list: &[u8]) -> Option<impl DoubleEndedIterator<Item = u64> + ExactSizeIterator> {
         let words = || list.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         (list.len() as u64 == self.size() / 8).then(words)
     }
@@ -313,6 +313,7 @@ impl Chosen {
                 }
             }
         }
+        // More than take the room of bits.
         if bits.is_empty() && offsets.len() as u64 > self.block.size() / 32 {
             bits.resize((self.block.size() / 64) as usize, 0);
         }
@@ -346,10 +347,7 @@ impl Chosen {
             None => Box::new((0..self.block.size()).map(number)),
             Some(Offsets::Listed(offsets)) => Box::new(offsets.iter().map(move |offset| number(u64::from(*offset)))),
             Some(Offsets::Bits(bits)) => {
-                let words = bits.iter().enumerate().filter(|(_, word)| **word != 0);
-                Box::new(words.flat_map(move |(place, word)| {
-                    (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| number(place as u64 * 64 + bit))
-                }))
+                Box::new(ones(bits.iter().copied()).map(move |offset| number(u64::from(offset))))
             }
         }
     }
@@ -399,14 +397,32 @@ fn is_one(bits: &[u64], offset: u32) -> bool {
 }
 
 /// The offsets whose bits are set.
-fn ones(bits: impl Iterator<Item = u64>) -> impl Iterator<Item = u32> {
-    (0..).step_by(64).zip(bits).flat_map(|(start, mut word)| {
-        iter::from_fn(move || {
-            let one = word.trailing_zeros();
-            word &= word.checked_sub(1)?;
-            Some(start + one)
-        })
-    })
+fn ones(bits: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator) -> impl DoubleEndedIterator<Item = u32> {
+    bits.enumerate().flat_map(|(place, word)| Ones { start: place as u32 * u64::BITS, word })
+}
+
+/// Those of one word.
+struct Ones {
+    start: u32,
+    word: u64,
+}
+
+impl Iterator for Ones {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let one = self.word.trailing_zeros();
+        self.word &= self.word.checked_sub(1)?;
+        Some(self.start + one)
+    }
+}
+
+impl DoubleEndedIterator for Ones {
+    fn next_back(&mut self) -> Option<u32> {
+        let one = self.word.checked_ilog2()?;
+        self.word ^= 1 << one;
+        Some(self.start + one)
+    }
 }
 
 /// The rows of some sections of a block that is being written. Each has one, however empty: whoever misses a row knows that

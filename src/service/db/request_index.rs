@@ -396,6 +396,7 @@ async fn hits_in_blocks(
         let (blocks, rest) = left.split_at(most.min(left.len()));
         let others = blocks.iter().filter(|block| **block != largest);
         let mut chosen: Vec<Chosen> = others.map(|block| block.all()).collect();
+        // By how many of a million have it.
         parts.sort_by_key(|asked| asked.share(1_000_000));
         if !narrow(connection, &mut chosen, &mut parts).await? {
             return Ok(None);
