@@ -9,6 +9,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SH
 use zeroize::Zeroizing;
 
 use crate::locales::Text;
+use crate::parallel;
 use crate::protocol::request::{UnknownWord, by_word};
 
 /// The keys that can be made.
@@ -56,9 +57,8 @@ impl KeyAlgorithm {
         for _ in 0..2 {
             let sender = sender.clone();
             thread::spawn(move || {
-                // The search that loses must not slow down what comes next. On Linux this is a thread's own value.
-                #[cfg(target_os = "linux")]
-                let _ = rustix::process::nice(10);
+                // The search that loses must not slow down what comes next.
+                parallel::step_back();
                 // The receiver is gone when the second key comes, which is then cleared where it is.
                 sender.send(self.search())
             });

@@ -147,8 +147,17 @@ impl App {
         verdict: &Verdict,
         asked: &[Asked],
     ) -> Result<Vec<Result<Weighed, Failure>>, Failure> {
-        self.expire().await?;
         let candidates = self.candidates(actor, verdict, asked).await?;
+        Ok(self.plan(actor, verdict, candidates))
+    }
+
+    /// Checks the requests that may be decided on once more, and builds the certificates where they are to be issued.
+    pub(super) fn plan(
+        &self,
+        actor: &Actor,
+        verdict: &Verdict,
+        candidates: Vec<Result<Candidate, Failure>>,
+    ) -> Vec<Result<Weighed, Failure>> {
         let planned = parallel::map(&candidates, LEAST, |candidate| {
             candidate.as_ref().ok().map(|candidate| candidate.plan(self, actor, verdict))
         });
@@ -157,7 +166,7 @@ impl App {
             (Ok(candidate), Some(planned)) => planned.map(|planned| Weighed { row: candidate.row, planned }),
             (Ok(_), None) => Err(Failure::Inconsistent { what: "the outcome of a check" }),
         });
-        Ok(weighed.collect())
+        weighed.collect()
     }
 
     /// Decides within a transaction on what was [`weigh`](Self::weigh)ed: checks what may have changed meanwhile, writes
@@ -220,12 +229,13 @@ impl App {
     }
 
     /// The requests that an actor may decide on, with what it takes to check them.
-    async fn candidates(
+    pub(super) async fn candidates(
         &self,
         actor: &Actor,
         verdict: &Verdict,
         asked: &[Asked],
     ) -> Result<Vec<Result<Candidate, Failure>>, Failure> {
+        self.expire().await?;
         let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
         let (mut rows, organisations) = {
             let mut connection = self.database.read().await?;
@@ -281,7 +291,7 @@ pub(super) async fn organisations_of<'a>(
 }
 
 /// A request that may be decided on by whoever asks, before anything else about it was checked.
-struct Candidate {
+pub(super) struct Candidate {
     row: RequestRow,
     organisation: Arc<Organisation>,
     csr_sha256: Option<String>,
