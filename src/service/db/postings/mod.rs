@@ -3,19 +3,16 @@
 //! Knows no SQL. A block holds all requests with numbers from one multiple of its size to the next. Four of them become one
 //! of the next level, so that a search looks into few: of a million requests, into twelve.
 
+mod chosen;
+mod parts;
+
 use std::ops::{Range, RangeInclusive};
 use std::{array, iter, mem};
 
+pub(super) use self::chosen::Chosen;
+use self::chosen::ones;
+pub(super) use self::parts::{Part, Parts, SHORTEST, parts};
 use super::row_number;
-
-/// How many characters a word has at least: what is shorter is not found through the index.
-pub(super) const SHORTEST: usize = 3;
-
-/// How many characters a part has. Among a million, three hexadecimal digits in a row are in every list.
-const PART: usize = SHORTEST + 1;
-
-/// Stands behind a word, so that its last three characters begin a part too. No word has it.
-const END: char = '\n';
 
 /// How many requests the smallest block holds, and how many blocks become one.
 pub(super) const BLOCK: u64 = 128;
@@ -31,82 +28,6 @@ const MERGED_AT_ONCE: u64 = 128;
 /// The place of a section and of a block's first request in a row's id.
 const SECTION_BITS: u32 = 16;
 const LEVEL_SHIFT: u32 = 60;
-
-/// A part of a text, or an organisation, as the index knows it. Parts that begin with the same three characters follow each
-/// other: only the low bits are of the fourth. Another part may have the same number, where that character is far from Latin
-/// or by a wonder; who asks compares the rows.
-pub(super) type Part = u32;
-const LAST_CHARACTER: Part = 0xff;
-
-/// Parts that follow each other, within a section of any block: one, or all that begin with the same three characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Parts {
-    first: Part,
-    last: Part,
-}
-
-impl Parts {
-    /// An organisation as a part that no text has.
-    pub(super) fn of_organisation(code: &str) -> Self {
-        let part = organisation_part(code);
-        Self { first: part, last: part }
-    }
-
-    /// Those that a word of three characters or more is found by, spread over it, about so many; first what tells most.
-    pub(super) fn of_word(word: &str, most: usize) -> Vec<Self> {
-        let characters: Vec<char> = word.chars().collect();
-        if characters.len() == SHORTEST {
-            let first = beginning(&characters);
-            return vec![Self { first, last: first | LAST_CHARACTER }];
-        }
-        let all: Vec<Part> = characters.windows(PART).map(part).collect();
-        let mut places: Vec<usize> = (0..all.len()).step_by(all.len().div_ceil(most.max(1)).max(1)).collect();
-        places.extend(all.len().checked_sub(1));
-        places.dedup();
-        // Machines that belong together have names that begin alike, and one domain.
-        let end = characters.iter().position(|character| matches!(character, '.' | '@')).unwrap_or(characters.len());
-        places.sort_by_key(|place| {
-            let (distance, is_behind) = ((place + PART).abs_diff(end), place + PART > end);
-            // Neighbours have three characters in common, and say little more than one of them: every other comes first.
-            (is_behind, !is_behind && distance % 2 == 1, distance)
-        });
-        places.into_iter().map(|place| Self { first: all[place], last: all[place] }).collect()
-    }
-}
-
-/// All parts of a text and its organisation, each once.
-pub(super) fn parts(text: &str, organisation: &str) -> Vec<Part> {
-    let mut parts = vec![organisation_part(organisation)];
-    let mut characters = Vec::new();
-    for word in text.split_whitespace() {
-        characters.clear();
-        characters.extend(word.chars().chain([END]));
-        parts.extend(characters.windows(PART).map(part));
-    }
-    parts.sort_unstable();
-    parts.dedup();
-    parts
-}
-
-fn organisation_part(code: &str) -> Part {
-    hash(1, code.chars())
-}
-
-fn part(characters: &[char]) -> Part {
-    beginning(characters) | (u32::from(characters[SHORTEST]) & LAST_CHARACTER)
-}
-
-/// The first of the parts that begin with these three characters.
-fn beginning(characters: &[char]) -> Part {
-    hash(0, characters[..SHORTEST].iter().copied()) & !LAST_CHARACTER
-}
-
-/// The high half of a product (Knuth, The Art of Computer Programming 3, §6.4). It must stay the same from release to
-/// release.
-fn hash(kind: u64, characters: impl Iterator<Item = char>) -> u32 {
-    let mix = |hash: u64, character: char| (hash ^ u64::from(character)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (characters.fold(kind << 32, mix) >> 32) as u32
-}
 
 /// Some requests whose numbers follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,7 +153,7 @@ impl Block {
 
     /// All of its requests, to be narrowed down.
     pub(super) fn all(self) -> Chosen {
-        Chosen { block: self, offsets: None }
+        Chosen::all_of(self)
     }
 
     /// How many requests it holds.
@@ -279,149 +200,6 @@ impl Block {
             work(offset);
             next = offset + 1;
         }
-    }
-}
-
-/// Some of a block's requests.
-#[derive(Debug)]
-pub(super) struct Chosen {
-    block: Block,
-    /// `None` while they are all.
-    offsets: Option<Offsets>,
-}
-
-impl Chosen {
-    /// The block.
-    pub(super) const fn block(&self) -> Block {
-        self.block
-    }
-
-    /// Keeps those that have one of these parts, given the row where their lists would be; says how many requests do.
-    pub(super) fn keep(&mut self, parts: Parts, row: &[u8]) -> u64 {
-        let (mut offsets, mut bits) = (Vec::new(), Vec::new());
-        // In the order of their numbers.
-        let asked = lists(self.block, self.block.row_of(parts), row)
-            .skip_while(|(part, _)| *part < parts.first)
-            .take_while(|(part, _)| *part <= parts.last);
-        for (_, list) in asked {
-            match self.block.bits(list) {
-                Some(words) if bits.is_empty() => bits.extend(words),
-                Some(words) => bits.iter_mut().zip(words).for_each(|(bits, word)| *bits |= word),
-                None => {
-                    offsets.reserve(list.len());
-                    self.block.for_each_distant(list, |offset| offsets.push(offset));
-                }
-            }
-        }
-        // More than take the room of bits.
-        if bits.is_empty() && offsets.len() as u64 > self.block.size() / 32 {
-            bits.resize((self.block.size() / 64) as usize, 0);
-        }
-        let having = if bits.is_empty() {
-            if !offsets.is_sorted_by(|one, next| one < next) {
-                offsets.sort_unstable();
-                offsets.dedup();
-            }
-            Offsets::Listed(offsets)
-        } else {
-            offsets.iter().for_each(|offset| bits[*offset as usize / 64] |= 1 << (offset % 64));
-            Offsets::Bits(bits)
-        };
-        let count = having.count();
-        match &mut self.offsets {
-            None => self.offsets = Some(having),
-            Some(offsets) => offsets.keep(having),
-        }
-        count
-    }
-
-    /// How many they are.
-    pub(super) fn count(&self) -> u64 {
-        self.offsets.as_ref().map_or(self.block.size(), Offsets::count)
-    }
-
-    /// Their numbers.
-    pub(super) fn numbers(&self) -> Box<dyn DoubleEndedIterator<Item = u64> + '_> {
-        let number = |offset| self.block.first() + offset;
-        match &self.offsets {
-            None => Box::new((0..self.block.size()).map(number)),
-            Some(Offsets::Listed(offsets)) => Box::new(offsets.iter().map(move |offset| number(u64::from(*offset)))),
-            Some(Offsets::Bits(bits)) => {
-                Box::new(ones(bits.iter().copied()).map(move |offset| number(u64::from(offset))))
-            }
-        }
-    }
-}
-
-/// Where some requests are in their block.
-#[derive(Debug)]
-enum Offsets {
-    /// In their order.
-    Listed(Vec<u32>),
-    /// As bits, where they are or were many: these are compared with others much faster.
-    Bits(Vec<u64>),
-}
-
-impl Offsets {
-    fn count(&self) -> u64 {
-        match self {
-            Self::Listed(offsets) => offsets.len() as u64,
-            Self::Bits(bits) => bits.iter().map(|bits| u64::from(bits.count_ones())).sum(),
-        }
-    }
-
-    /// Keeps those that the other ones are too.
-    fn keep(&mut self, others: Self) {
-        match (&mut *self, others) {
-            (Self::Listed(these), Self::Listed(others)) => {
-                let mut others = others.into_iter().peekable();
-                these.retain(|offset| {
-                    while others.next_if(|other| other < offset).is_some() {}
-                    others.peek() == Some(offset)
-                });
-            }
-            (Self::Listed(these), Self::Bits(others)) => these.retain(|offset| is_one(&others, *offset)),
-            (Self::Bits(these), Self::Listed(mut others)) => {
-                others.retain(|offset| is_one(these, *offset));
-                *self = Self::Listed(others);
-            }
-            (Self::Bits(these), Self::Bits(others)) => {
-                these.iter_mut().zip(others).for_each(|(bits, others)| *bits &= others);
-            }
-        }
-    }
-}
-
-fn is_one(bits: &[u64], offset: u32) -> bool {
-    bits[offset as usize / 64] >> (offset % 64) & 1 == 1
-}
-
-/// The offsets whose bits are set.
-fn ones(bits: impl DoubleEndedIterator<Item = u64> + ExactSizeIterator) -> impl DoubleEndedIterator<Item = u32> {
-    bits.enumerate().flat_map(|(place, word)| Ones { start: place as u32 * u64::BITS, word })
-}
-
-/// Those of one word.
-struct Ones {
-    start: u32,
-    word: u64,
-}
-
-impl Iterator for Ones {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        let one = self.word.trailing_zeros();
-        self.word &= self.word.checked_sub(1)?;
-        Some(self.start + one)
-    }
-}
-
-impl DoubleEndedIterator for Ones {
-    fn next_back(&mut self) -> Option<u32> {
-        let one = self.word.checked_ilog2()?;
-        self.word ^= 1 << one;
-        Some(self.start + one)
     }
 }
 
@@ -508,6 +286,7 @@ fn take_number(bytes: &mut &[u8]) -> Option<u32> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::parts::PART;
     use super::*;
 
     /// Texts of which some parts are in all, some in many, and some in one.
@@ -584,33 +363,6 @@ mod tests {
             chosen.keep(all, row);
             chosen.keep(all, row);
             assert!(chosen.numbers().count() as u64 == chosen.count() && chosen.count() <= BLOCK);
-        }
-    }
-
-    #[test]
-    fn a_long_word_is_asked_for_by_parts_of_all_of_it() {
-        assert!(Parts::of_word("ab", 16).is_empty());
-        assert!(!Parts::of_word("abc", 16).is_empty());
-        let long = "001a2b3c4d5e-bfebfbff000906ea-00000001";
-        let asked = Parts::of_word(long, 4);
-        assert!((4..=5).contains(&asked.len()), "{asked:?}");
-        for end in ["001a", "0001"] {
-            assert!(asked.contains(&Parts::of_word(end, 1)[0]), "{end}");
-        }
-    }
-
-    #[test]
-    fn a_word_is_asked_for_first_by_what_sets_it_apart() {
-        for (word, first) in [
-            ("pc-0123456", ["3456", "1234"]),
-            ("pc-0123456.poste.example", ["3456", "1234"]),
-            ("admin500@poste.example", ["n500", "min5"]),
-            ("ab", [""; 2]),
-            ("pc1.poste", ["pc1.", "c1.p"]),
-        ] {
-            let parts = Parts::of_word(word, 32);
-            let first = first.iter().filter(|part| !part.is_empty()).map(|part| Parts::of_word(part, 1)[0]);
-            assert_eq!(parts.iter().copied().take(2).collect::<Vec<_>>(), first.collect::<Vec<_>>(), "{word}");
         }
     }
 }
