@@ -7,11 +7,13 @@
 //! * [`service`]: the registration authority and its CA behind `ptc-enrollment`.
 //!
 //! `client` and `service` both use `protocol`, never each other. [`locales`] holds every text a person reads, for
-//! all three; [`parallel`] puts every processor to work, for the latter two. `tests/layout.rs` keeps the walls standing.
+//! all three; [`parallel`] puts every processor to work and [`background`] keeps what nobody waits for from the others' way, for
+//! the latter two. `tests/layout.rs` keeps the walls standing.
 
 // What only Windows compiles calls its functions; everything else is compiled here too.
 #![cfg_attr(not(windows), forbid(unsafe_code))]
 
+pub mod background;
 pub mod client;
 pub mod kill_point;
 pub mod locales;

@@ -43,25 +43,9 @@ pub fn on<T, R: Send>(threads: usize, items: impl Iterator<Item = T> + Send, wor
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Does work that nobody waits for: its thread, and those that it starts, take what all others leave of the processors.
-pub fn in_background<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    let work = || {
-        step_back();
-        work()
-    };
-    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| panic::resume_unwind(panic))
-}
-
-/// Lets all other threads go first.
-pub fn step_back() {
-    // On Linux this is a thread's own value, which those that it starts inherit (sched(7)).
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(10);
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{in_background, map};
+    use super::map;
 
     #[test]
     fn results_stand_where_their_items_stood() {
@@ -71,14 +55,5 @@ mod tests {
                 assert_eq!(map(&items, least, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
             }
         }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn all_of_what_is_in_the_background_steps_back_and_nothing_else() {
-        let niceness = || rustix::process::getpriority_process(None).unwrap();
-        let before = niceness();
-        let there = in_background(|| map(&[(); 100], 1, |()| niceness()));
-        assert_eq!((there, niceness()), (vec![19.min(before + 10); 100], before));
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, RsaKeySize};
 use zeroize::Zeroizing;
 
+use crate::background;
 use crate::locales::Text;
-use crate::parallel;
 use crate::protocol::request::{UnknownWord, by_word};
 
 /// The keys that can be made.
@@ -58,7 +58,7 @@ impl KeyAlgorithm {
             let sender = sender.clone();
             thread::spawn(move || {
                 // The search that loses must not slow down what comes next.
-                parallel::step_back();
+                background::step_back();
                 // The receiver is gone when the second key comes, which is then cleared where it is.
                 sender.send(self.search())
             });

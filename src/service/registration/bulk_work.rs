@@ -3,11 +3,10 @@
 //!
 //! A process takes a bulk decision for a while, and no other one works on it then. That only spares work twice: what makes
 //! it happen once is that a part is written only where the bulk decision is as far as its worker knows it to be. While one
-//! part is written, those before it are signed and the one after it made ready; what was signed is added to the record
-//! with the decisions of a later part. Signing and making ready are calculations in the background: whoever writes is what
-//! everything waits for, and goes first, as do the requests that the service answers meanwhile.
+//! part is written, the one before it is signed and the one after it made ready; what was signed is added to the record
+//! with the decisions of a later part. Signing and making ready stay in the background: everything else waits for who
+//! writes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +18,8 @@ use super::decision::{Asked, Verdict, Weighed};
 use super::group::is_of_one;
 use super::issuing::{Held, Signed};
 use super::record;
+use crate::background;
 use crate::kill_point;
-use crate::parallel;
 use crate::protocol::bulk::{BulkState, BulkVerdict};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor};
@@ -28,15 +27,13 @@ use crate::service::db::bulk::{self, BulkRow, ItemRow};
 use crate::service::db::{Moment, Transaction};
 use crate::service::error::{Failure, Refusal};
 
-/// How long a process has a bulk decision without writing a part: longer than any part takes, short enough that nobody
-/// waits long for what a process left that died.
+/// How long a process has a bulk decision without writing a part: longer than a part takes, short enough that nobody waits
+/// long for what a process left that died. Where the processors are so busy, or a token so slow, that it takes longer, another
+/// process may go on, and the next part was made ready for nothing.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// How many parts are being signed at most: while one enters the record, the processors have another one to work on.
-const SIGNING: usize = 2;
-
-/// A panic is said by the task itself.
-const UNMADE: Failure = Failure::Inconsistent { what: "a part of a bulk decision" };
+/// The task itself has said why.
+const PANICKED: Failure = Failure::Inconsistent { what: "a part of a bulk decision" };
 
 /// Requests whose turn it is, looked at before the right to write is taken.
 struct Part {
@@ -66,7 +63,7 @@ struct Work<'a> {
     verdict: Verdict,
     /// How many requests had their turn.
     done: i64,
-    signing: VecDeque<Signing<'a>>,
+    signing: Option<Signing<'a>>,
     unrecorded: Unrecorded<'a>,
 }
 
@@ -85,11 +82,12 @@ impl App {
                 _ => Verdict::Approve,
             };
             let done = row.done();
-            let (signing, unrecorded) = Default::default();
-            let mut work = Work { app: self, row, verdict, done, signing, unrecorded };
-            work.go_on(stopped).await?;
+            let mut work = Work { app: self, row, verdict, done, signing: None, unrecorded: Unrecorded::default() };
+            let gone_on = work.go_on(stopped).await;
             let stops = *stopped.borrow();
-            work.leave(stops).await?;
+            // What is signed enters the record even so.
+            let left = work.leave(stops).await;
+            gone_on.and(left)?;
             if stops {
                 return Ok(());
             }
@@ -110,7 +108,7 @@ impl<'a> Work<'a> {
         // Up to which position each request is a part of its own, because one of them cannot be written.
         let mut one_by_one = 0;
         while !*stopped.borrow() {
-            let part = next.await.unwrap_or(Err(UNMADE))?;
+            let part = next.await.unwrap_or(Err(PANICKED))?;
             let ends = part.items.first().zip(part.items.last()).map(|(first, last)| (first.position, last.position));
             let Some((first, last)) = ends else { return self.finish().await };
             next = self.look_ahead(last, if last < one_by_one { 1 } else { part_size });
@@ -142,7 +140,8 @@ impl<'a> Work<'a> {
             let weighed = match maker {
                 Ok(actor) => {
                     let candidates = app.candidates(&actor, &verdict, &asked).await?;
-                    Ok(in_background(move || app.plan(&actor, &verdict, candidates)).await.map_err(|_| UNMADE)?)
+                    let plan = move || background::run(|| app.plan(&actor, &verdict, candidates));
+                    Ok(spawn_blocking(plan).await.map_err(|_| PANICKED)?)
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -178,29 +177,25 @@ impl<'a> Work<'a> {
         kill_point::pass("bulk.after-part");
         self.done += i64::try_from(items.len()).unwrap_or(i64::MAX);
         self.unrecorded = Unrecorded::default();
-        self.gather(SIGNING - 1).await;
+        self.gather().await;
         let app = app.clone();
-        let task = in_background(move || app.signed(&decided.recorded()));
-        self.signing.push_back(Signing { task, held });
+        let task = spawn_blocking(move || background::run(|| app.signed(&decided.recorded())));
+        self.signing = Some(Signing { task, held });
         Ok(true)
     }
 
-    /// Waits until no more than so many parts are being signed. The others enter the record with the next transaction.
-    async fn gather(&mut self, most: usize) {
-        loop {
-            let over = self.signing.len() > most;
-            let first = self.signing.pop_front_if(|first| over || first.task.is_finished());
-            let Some(Signing { task, held }) = first else { return };
-            // A panic is said by the task itself; what it left unsigned, another round signs.
-            self.unrecorded.signed.extend(task.await.unwrap_or_default());
-            self.unrecorded.held.push(held);
-            kill_point::pass("bulk.after-sign");
-        }
+    /// Waits for what is being signed, which enters the record with the next transaction.
+    async fn gather(&mut self) {
+        let Some(Signing { task, held }) = self.signing.take() else { return };
+        // A panic is said by the task itself; what it left unsigned, another round signs.
+        self.unrecorded.signed.extend(task.await.unwrap_or_default());
+        self.unrecorded.held.push(held);
+        kill_point::pass("bulk.after-sign");
     }
 
     /// Adds what is left to the record. Where the service stops, others may go on at once.
     async fn leave(mut self, stops: bool) -> Result<(), Failure> {
-        self.gather(0).await;
+        self.gather().await;
         if self.unrecorded.signed.is_empty() && !stops {
             return Ok(());
         }
@@ -234,7 +229,7 @@ impl<'a> Work<'a> {
 
     /// Ends what has no request left.
     async fn finish(&mut self) -> Result<(), Failure> {
-        self.gather(0).await;
+        self.gather().await;
         let mut transaction = self.app.database.write().await?;
         if self.resume(&mut transaction).await?.is_some() {
             self.end(&mut transaction, BulkState::Finished, None).await?;
@@ -285,9 +280,4 @@ impl<'a> Work<'a> {
         log::info!(bulk = row.id, state = state.as_str(), decided = row.decided, refused = row.refused; "bulk decision ended");
         record(app, transaction, &Actor::Service, action, &object(&row), detail).await
     }
-}
-
-/// A calculation that does not hold up the tasks around, nor anybody who waits.
-fn in_background<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
-    spawn_blocking(|| parallel::in_background(work))
 }

@@ -51,7 +51,7 @@ impl App {
             outcomes.iter().flatten().filter(|row| row.state.has_valid_certificate()).map(|row| row.number).collect();
         let mut certificates = certificates::of_requests(&mut *self.database.read().await?, &issued).await?;
         if certificates.values().any(|certificate| certificate.der.is_none()) {
-            // Recorded and not signed: the service stopped in between.
+            // Recorded and not signed: somebody is about to, or the service stopped in between.
             self.sign_recorded().await?;
             certificates = certificates::of_requests(&mut *self.database.read().await?, &issued).await?;
         }

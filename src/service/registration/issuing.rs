@@ -187,6 +187,9 @@ async fn sign_others(
 ) -> Result<(), Failure> {
     let mut rows = certificates::unsigned(&mut *database.read().await?).await?;
     rows.retain(|row| !signing.lock().contains(&row.serial));
+    if rows.is_empty() {
+        return Ok(());
+    }
     if let Err(error) = ca.check_key() {
         log::error!(certificates = rows.len(), cause:% = error; "certificates not signed");
         return Ok(());

@@ -264,7 +264,7 @@ fn a_bulk_decision_goes_on_where_it_was() {
         "bulk.after-claim",
         "bulk.before-part",
         "bulk.after-part",
-        // The second part, with the signatures of the first one.
+        // The second part, when the first one was signed by the start.
         "bulk.before-part",
         "bulk.after-sign",
         "bulk.before-finish",
