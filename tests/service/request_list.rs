@@ -71,6 +71,31 @@ fn what_is_found_does_not_depend_on_the_index() {
     }
 }
 
+#[test]
+fn of_several_with_the_same_key_the_newest_of_ones_own_is_named() {
+    let service = Service::start();
+    let numbers = [A, B, A, A, B].map(|organisation| service.pending(organisation).number);
+    let [first, of_b, second, third, last] = numbers;
+    service.tamper("UPDATE requests SET key_sha256 = 'the same'");
+    let named = |number| {
+        let warnings = service.detail(number).warnings;
+        warnings.into_iter().find(|warning| warning.rule == "duplicate-key").map(|warning| warning.found)
+    };
+    let check = |where_the_others_are: &str| {
+        for (number, other) in [(first, third), (second, third), (third, second), (of_b, last), (last, of_b)] {
+            assert_eq!(named(number), Some(other.to_string()), "{number}, {where_the_others_are}");
+        }
+    };
+    check("not in the index");
+    while service.run(service.app.index_requests(0)) {}
+    check("in the index");
+    // Who is alone in an organisation hears of the newest of another one.
+    service.tamper("UPDATE requests SET key_sha256 = number WHERE number IN (2, 4)");
+    for number in [first, last] {
+        assert_eq!(named(number), Some(second.to_string()), "{number}");
+    }
+}
+
 fn search(words: &str) -> RequestQuery {
     RequestQuery { search: Some(words.to_owned()), ..RequestQuery::default() }
 }

@@ -4,6 +4,7 @@
 //! written in large parts. It only narrows the choice: who asks it compares the rows. What is not in it yet is looked at
 //! row by row, so that nothing is ever missed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 use std::ops::{Range, RangeInclusive};
@@ -485,63 +486,62 @@ async fn narrow(
     }
 }
 
-/// The numbers of the newest other requests that have a value in common with these, for each at most so many from the index
-/// and as many of those that it does not have yet; by a wonder another one's too.
-pub(super) async fn alike(
+/// By each value that one of these has, the numbers of the newest requests that have it, newest first: at most so many from
+/// the index and as many of those that it does not have yet, and by a wonder one with another value. Those asked for are
+/// among them.
+pub(super) async fn alike<'a>(
     connection: &mut Connection,
-    these: &[(&Traits, Trait)],
+    these: &[(&'a Traits, Trait)],
     limit: u32,
-) -> Result<Vec<Vec<RequestNumber>>, DatabaseError> {
+) -> Result<HashMap<(Trait, &'a str), Vec<RequestNumber>>, DatabaseError> {
     let Position { indexed, last, .. } = position(connection).await?;
-    let asked: Vec<(Option<i64>, RequestNumber)> =
-        these.iter().map(|(traits, of)| (of.number(traits.value(*of)), traits.number)).collect();
-    let asked = json_text(&asked)?;
+    let values = these.iter().map(|(this, of)| (*of, this.value(*of))).filter(|(_, value)| !value.is_empty());
+    // Thousands may be copies of one machine: what they have in common is asked for once.
+    let mut alike: HashMap<(Trait, &str), Vec<RequestNumber>> = values.map(|value| (value, Vec::new())).collect();
+    let asked: HashMap<i64, (Trait, &str)> =
+        alike.keys().filter_map(|value| Some((value.0.number(value.1)?, *value))).collect();
     let statement = match connection.engine() {
         Engine::Sqlite => {
             "SELECT * FROM (
-                 SELECT key, (SELECT json_group_array(number) FROM (
-                     SELECT number FROM request_traits WHERE trait = value ->> 0 AND number <> value ->> 1
+                 SELECT value, (SELECT json_group_array(number) FROM (
+                     SELECT number FROM request_traits WHERE trait = value
                      UNION ALL
-                     SELECT number FROM request_traits_recent WHERE trait = value ->> 0 AND number <> value ->> 1
+                     SELECT number FROM request_traits_recent WHERE trait = value
                      ORDER BY number DESC LIMIT $1 + 0
                  )) AS numbers FROM json_each($2)
              ) WHERE numbers <> '[]'"
         }
         Engine::Postgres => {
-            "SELECT key - 1, numbers::text
-             FROM json_array_elements($2::json) WITH ORDINALITY AS item (value, key), LATERAL (
+            "SELECT value, numbers::text
+             FROM (SELECT item::bigint AS value FROM json_array_elements_text($2::json) AS item) AS asked, LATERAL (
                  SELECT json_agg(number) AS numbers FROM (
-                     SELECT number FROM request_traits
-                     WHERE trait = (value ->> 0)::bigint AND number <> (value ->> 1)::bigint
+                     SELECT number FROM request_traits WHERE trait = value
                      UNION ALL
-                     SELECT number FROM request_traits_recent
-                     WHERE trait = (value ->> 0)::bigint AND number <> (value ->> 1)::bigint
+                     SELECT number FROM request_traits_recent WHERE trait = value
                      ORDER BY number DESC LIMIT $1 + 0
                  ) AS newest
              ) AS found WHERE numbers IS NOT NULL"
         }
     };
+    let numbers = json_text(&asked.keys().collect::<Vec<_>>())?;
     let found: Vec<(i64, String)> =
-        on!(connection, sqlx::query_as(statement).bind(i64::from(limit)).bind(&asked).fetch_all(connection).await?);
-    let mut alike = vec![Vec::new(); these.len()];
-    for (position, numbers) in found {
-        if let Some(alike) = usize::try_from(position).ok().and_then(|position| alike.get_mut(position)) {
-            *alike = read_array((numbers,))?;
+        on!(connection, sqlx::query_as(statement).bind(i64::from(limit)).bind(&numbers).fetch_all(connection).await?);
+    for (number, requests) in found {
+        if let Some(alike) = asked.get(&number).and_then(|value| alike.get_mut(value)) {
+            *alike = read_array((requests,))?;
         }
     }
     if indexed < last {
-        // Thousands may be copies of one machine: no two of them are compared with each other.
         let others = unindexed(connection, these, indexed).await?;
         let mut having: HashMap<(Trait, &str), Vec<RequestNumber>> = HashMap::new();
         for (other, of) in others.iter().flat_map(|other| Trait::ALL.map(|of| (other, of))) {
             having.entry((of, other.value(of))).or_default().push(other.number);
         }
-        for ((this, of), alike) in these.iter().zip(&mut alike) {
-            let value = this.value(*of);
-            let having = having.get(&(*of, value)).filter(|_| !value.is_empty());
-            alike.extend(having.into_iter().flatten().filter(|other| **other != this.number).take(limit as usize));
+        for (value, alike) in &mut alike {
+            alike.extend(having.get(value).into_iter().flatten().take(limit as usize));
         }
     }
+    alike.values_mut().for_each(|numbers| numbers.sort_unstable_by_key(|number| Reverse(*number)));
     Ok(alike)
 }
 

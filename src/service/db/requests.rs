@@ -1,6 +1,6 @@
 //! The requests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::FromRow;
 
@@ -177,17 +177,36 @@ pub struct Standing {
     pub replaced_by: Option<RequestNumber>,
 }
 
-impl RequestRow {
+/// What a decision on a request looks at.
+#[derive(Debug, Clone, FromRow)]
+pub struct Decidable {
+    /// The number by which everybody knows it.
+    pub number: RequestNumber,
+    /// Code of the organisation.
+    pub organisation: String,
+    /// What the certificate is for.
+    pub kind: Kind,
+    /// The CSR, byte for byte.
+    pub csr: Vec<u8>,
+    /// Who asks.
+    pub contact: Contact,
     /// How it stood when the row was read.
-    pub fn standing(&self) -> Standing {
-        Standing {
-            state: self.state,
-            csr_sha256: self.csr_sha256.clone(),
-            decided_at: self.decided_at,
-            decided_by: self.decided_by.clone(),
-            replaced_by: self.replaced_by,
-        }
-    }
+    #[sqlx(flatten)]
+    pub standing: Standing,
+}
+
+/// What a decision on the requests with these numbers looks at, by number.
+pub async fn decidable(
+    connection: &mut Connection,
+    numbers: &[RequestNumber],
+) -> Result<HashMap<RequestNumber, Decidable>, DatabaseError> {
+    let mut query = Statement::new(
+        "SELECT number, organisation, kind, csr, contact, state, csr_sha256, decided_at, decided_by, replaced_by
+         FROM requests WHERE number IN ",
+    );
+    query.push_numbers(numbers);
+    let rows: Vec<Decidable> = on!(connection, query.query_as()?.fetch_all(connection).await?);
+    Ok(rows.into_iter().map(|row| (row.number, row)).collect())
 }
 
 /// How the requests with these numbers stand, by number.
@@ -333,22 +352,24 @@ pub async fn find_sharing(
     connection: &mut Connection,
     these: &[Traits],
 ) -> Result<Vec<(RequestNumber, Shared, Sharing)>, DatabaseError> {
-    let asked: Vec<(&Traits, Shared)> =
-        these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared))).collect();
-    let values: Vec<(&Traits, Trait)> = asked.iter().map(|(this, shared)| (*this, shared.common())).collect();
-    let alike = request_index::alike(connection, &values, SHARING_LIMIT).await?;
-    let mut others: Vec<RequestNumber> = alike.iter().flatten().copied().collect();
+    let asked: Vec<(&Traits, Trait)> =
+        these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared.common()))).collect();
+    let alike = request_index::alike(connection, &asked, SHARING_LIMIT).await?;
+    // A request has its own values, and most have them alone.
+    let others: HashSet<RequestNumber> =
+        alike.values().filter(|numbers| numbers.len() > 1).flatten().copied().collect();
     if others.is_empty() {
         return Ok(Vec::new());
     }
-    others.sort_unstable();
-    others.dedup();
-    let others: HashMap<RequestNumber, Traits> =
-        traits(connection, &others).await?.into_iter().map(|other| (other.number, other)).collect();
+    let others = traits(connection, &others.into_iter().collect::<Vec<_>>()).await?;
+    let others: HashMap<RequestNumber, Traits> = others.into_iter().map(|other| (other.number, other)).collect();
     let mut found = Vec::new();
-    for ((this, shared), alike) in asked.into_iter().zip(alike) {
-        let sharing = alike.iter().filter_map(|number| others.get(number)).filter(|other| shared.between(this, other));
-        if let Some(other) = sharing.max_by_key(|other| (other.organisation == this.organisation, other.number)) {
+    for (this, shared) in these.iter().flat_map(|this| Shared::ALL.map(|shared| (this, shared))) {
+        let numbers = alike.get(&(shared.common(), this.value(shared.common()))).into_iter().flatten();
+        let mut sharing = numbers.filter_map(|number| others.get(number)).filter(|other| shared.between(this, other));
+        let at_home = |other: &&Traits| other.organisation == this.organisation;
+        let newest = sharing.next();
+        if let Some(other) = newest.filter(at_home).or_else(|| sharing.find(at_home)).or(newest) {
             let sharing = Sharing { number: other.number, organisation: other.organisation.clone() };
             found.push((this.number, shared, sharing));
         }
@@ -371,7 +392,8 @@ pub async fn find_predecessor(
     let identity = identity(&request.common_name);
     let these = traits(connection, &[request.number]).await?;
     let asked: Vec<(&Traits, Trait)> = these.iter().map(|this| (this, Trait::Identity)).collect();
-    let alike = request_index::alike(connection, &asked, SHARING_LIMIT).await?.concat();
+    let alike = request_index::alike(connection, &asked, SHARING_LIMIT).await?;
+    let alike: Vec<RequestNumber> = alike.into_values().flatten().collect();
     let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
     query.push_numbers(&alike);
     query.push(" AND number < ").push_bind(row_number(request.number.0));
@@ -415,19 +437,6 @@ pub struct Decision<'a> {
     pub by: &'a str,
     /// Why.
     pub reason: Option<&'a str>,
-}
-
-impl Decision<'_> {
-    /// The request as it stands by this decision.
-    pub fn applied_to(&self, row: &RequestRow) -> RequestRow {
-        RequestRow {
-            state: self.state,
-            decided_at: Some(self.at),
-            decided_by: Some(self.by.to_owned()),
-            reason: self.reason.map(str::to_owned),
-            ..row.clone()
-        }
-    }
 }
 
 /// Writes a decision into requests.

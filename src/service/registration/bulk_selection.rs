@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::bulk::PART;
 use super::decision::organisations_of;
 use super::identification::Maker;
-use super::reading::{RequestQuery, listed};
-use super::{check_stored_csr, request_object};
+use super::reading::{RequestQuery, warned_of};
+use super::request_object;
 use crate::locales::Text;
 use crate::parallel;
 use crate::protocol::bulk::BULK_LIMIT;
@@ -16,7 +16,8 @@ use crate::service::app::App;
 use crate::service::auth::{Action, authorize};
 use crate::service::db::Connection;
 use crate::service::db::bulk::NewItem;
-use crate::service::db::requests::{self, RequestRow};
+use crate::service::db::request_list;
+use crate::service::db::requests::{self, Decidable};
 use crate::service::error::{Failure, Refusal};
 
 /// How many parts of a list are looked at. A search that finds little looks at all that is pending.
@@ -34,23 +35,29 @@ impl App {
             return Err(Refusal::invalid_field("state", Text::new("expected-pending")).into());
         }
         self.expire().await?;
-        let mut items = Vec::new();
+        let mut chosen = Vec::new();
         let mut after = query.after;
         for _ in 0..LOOKS {
             let mut connection = self.database.read().await?;
-            let page = listed(&mut connection, &wanted.filter(after, PART as u32)).await?;
-            let decidable = |item: &RequestSummary| {
+            let page = request_list::list(&mut connection, &wanted.filter(after, PART as u32)).await?;
+            chosen.extend(page.items.into_iter().filter(|(item, _)| {
                 authorize(maker.actor, Action::Approve, &request_object(item.number, &item.organisation, item.kind))
                     .is_ok()
-            };
-            let page_items = page.items.into_iter().filter(decidable).collect();
-            items.extend(as_shown(&mut connection, page_items).await?);
+            }));
             after = page.next;
-            if after.is_none() || items.len() >= BULK_LIMIT {
+            if after.is_none() || chosen.len() >= BULK_LIMIT {
                 break;
             }
         }
-        items.truncate(BULK_LIMIT);
+        chosen.truncate(BULK_LIMIT);
+        let mut connection = self.database.read().await?;
+        // Of all at once: what the index does not have yet is looked through for each call.
+        let chosen = warned_of(&mut connection, chosen).await?;
+        let mut items = Vec::with_capacity(chosen.len());
+        for part in chosen.chunks(PART) {
+            items.extend(as_shown(&mut connection, part).await?);
+        }
+        drop(connection);
         if items.is_empty() {
             return Err(Refusal::invalid_field("requests", Text::new("expected-pending-here")).into());
         }
@@ -59,22 +66,23 @@ impl App {
 }
 
 /// The requests with their CSRs' digests, and the rules that they break by now.
-async fn as_shown(connection: &mut Connection, summaries: Vec<RequestSummary>) -> Result<Vec<NewItem>, Failure> {
+async fn as_shown(connection: &mut Connection, summaries: &[RequestSummary]) -> Result<Vec<NewItem>, Failure> {
     let numbers: Vec<RequestNumber> = summaries.iter().map(|summary| summary.number).collect();
-    let rows = requests::find_all(connection, &numbers).await?;
+    let rows = requests::decidable(connection, &numbers).await?;
     let organisations = organisations_of(connection, rows.values()).await?;
-    let rows: Vec<&RequestRow> = rows.values().collect();
+    let rows: Vec<&Decidable> = rows.values().collect();
     let broken = parallel::map(&rows, LEAST, |row| {
         let organisation = organisations.get(&row.organisation)?;
-        Some(check_stored_csr(row, organisation).err()?.into_iter().map(|finding| finding.rule).collect::<Vec<_>>())
+        Some(row.check_csr(organisation).err()?.into_iter().map(|finding| finding.rule).collect::<Vec<_>>())
     });
     let mut broken: HashMap<RequestNumber, Vec<String>> =
         rows.iter().zip(broken).filter_map(|(row, broken)| Some((row.number, broken?))).collect();
-    let digests: HashMap<RequestNumber, &str> = rows.iter().map(|row| (row.number, row.csr_sha256.as_str())).collect();
-    let item = |RequestSummary { number, mut warnings, .. }: RequestSummary| {
-        warnings.extend(broken.remove(&number).unwrap_or_default());
-        let csr_sha256 = (*digests.get(&number)?).to_owned();
-        Some(NewItem { request: number, csr_sha256, warnings: warnings.join(" ") })
+    let digests: HashMap<RequestNumber, &str> =
+        rows.iter().map(|row| (row.number, row.standing.csr_sha256.as_str())).collect();
+    let item = |RequestSummary { number, warnings, .. }: &RequestSummary| {
+        let warnings = [&warnings[..], &broken.remove(number).unwrap_or_default()].concat().join(" ");
+        let csr_sha256 = (*digests.get(number)?).to_owned();
+        Some(NewItem { request: *number, csr_sha256, warnings })
     };
-    Ok(summaries.into_iter().filter_map(item).collect())
+    Ok(summaries.iter().filter_map(item).collect())
 }

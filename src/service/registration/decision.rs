@@ -6,19 +6,19 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::issuing::{Held, LEAST, Planned, Recorded};
-use super::{check_stored, check_stored_csr, found, record_all, row_object};
+use super::{check_stored, check_stored_csr, found, record_all, request_object};
 use crate::kill_point;
 use crate::locales::{self, Text};
 use crate::parallel;
-use crate::protocol::messages::{Approval, Organisation, REASON_LIMIT, Rejection};
+use crate::protocol::messages::{Approval, Contact, Organisation, REASON_LIMIT, Rejection};
 use crate::protocol::request::{Kind, RequestNumber, State};
-use crate::protocol::rules::CheckedCsr;
+use crate::protocol::rules::{CheckedCsr, Finding};
 use crate::service::app::App;
 use crate::service::audit::Event;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::Template;
 use crate::service::db::certificates::Holder;
-use crate::service::db::requests::{self, Decision, RequestRow, Standing};
+use crate::service::db::requests::{self, Decidable, Decision, Standing};
 use crate::service::db::{Connection, Transaction, organisations};
 use crate::service::error::{Failure, Refusal};
 
@@ -61,7 +61,7 @@ pub(super) type Asked = (RequestNumber, Option<String>);
 /// A request that was looked at before the right to write is taken, and may be decided on as far as could be seen.
 #[derive(Debug)]
 pub(super) struct Weighed {
-    row: RequestRow,
+    row: Decidable,
     /// The certificate, where the verdict is yes.
     planned: Option<Planned>,
 }
@@ -213,22 +213,25 @@ impl App {
         let events = decided.iter().map(|Weighed { row, planned }| Event {
             actor,
             action: verdict.action(),
-            object: row_object(row),
+            object: object(row),
             detail: match planned {
-                Some(planned) => json!({ "csr_sha256": row.csr_sha256, "serial": planned.serial().to_string() }),
+                Some(planned) => {
+                    json!({ "csr_sha256": row.standing.csr_sha256, "serial": planned.serial().to_string() })
+                }
                 None => json!({ "reason": reason }),
             },
         });
         record_all(self, transaction, events.collect()).await?;
         if self.tells() {
-            for Weighed { row, .. } in &decided {
-                self.tell_of(transaction, &decision.applied_to(row)).await?;
+            let rows = requests::find_all(transaction, &numbers).await?;
+            for number in &numbers {
+                self.tell_of(transaction, found(rows.get(number))?).await?;
             }
         }
         Ok(DecidedWithin { outcomes, decided })
     }
 
-    /// The requests that an actor may decide on, with what it takes to check them.
+    /// The requests that an actor may decide on, with what it takes to check them. What waited too long ends before that.
     pub(super) async fn candidates(
         &self,
         actor: &Actor,
@@ -239,7 +242,7 @@ impl App {
         let numbers: Vec<RequestNumber> = asked.iter().map(|(number, _)| *number).collect();
         let (mut rows, organisations) = {
             let mut connection = self.database.read().await?;
-            let rows = requests::find_all(&mut connection, &numbers).await?;
+            let rows = requests::decidable(&mut connection, &numbers).await?;
             let organisations = organisations_of(&mut connection, rows.values()).await?;
             (rows, organisations)
         };
@@ -248,7 +251,7 @@ impl App {
             // One that is named twice is decided on once.
             let row = rows.remove(number);
             let nothing = Object::Request { number: *number, organisation: None, kind: None };
-            let allowed = self.allow(actor, verdict.action(), &row.as_ref().map_or(nothing, row_object)).await;
+            let allowed = self.allow(actor, verdict.action(), &row.as_ref().map_or(nothing, object)).await;
             candidates.push(allowed.and_then(|()| {
                 verdict.check()?;
                 let row = found(row)?;
@@ -277,7 +280,7 @@ impl App {
 /// The organisations of requests, by code.
 pub(super) async fn organisations_of<'a>(
     connection: &mut Connection,
-    rows: impl Iterator<Item = &'a RequestRow>,
+    rows: impl Iterator<Item = &'a Decidable>,
 ) -> Result<HashMap<String, Arc<Organisation>>, Failure> {
     let mut organisations = HashMap::new();
     for row in rows {
@@ -292,7 +295,7 @@ pub(super) async fn organisations_of<'a>(
 
 /// A request that may be decided on by whoever asks, before anything else about it was checked.
 pub(super) struct Candidate {
-    row: RequestRow,
+    row: Decidable,
     organisation: Arc<Organisation>,
     csr_sha256: Option<String>,
 }
@@ -300,9 +303,9 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Checks everything once more, and builds the certificate where one is to be issued.
     fn plan(&self, app: &App, actor: &Actor, verdict: &Verdict) -> Result<Option<Planned>, Failure> {
-        self.row.standing().check(self.csr_sha256.as_deref())?;
-        let csr = check_stored_csr(&self.row, &self.organisation);
-        refuse_own_request(actor, &self.row, csr.as_ref().ok())?;
+        self.row.standing.check(self.csr_sha256.as_deref())?;
+        let csr = self.row.check_csr(&self.organisation);
+        refuse_own_request(actor, &self.row.contact, csr.as_ref().ok())?;
         match verdict {
             Verdict::Approve => {
                 let csr = csr.map_err(Refusal::csr_refused)?;
@@ -311,6 +314,13 @@ impl Candidate {
             // What breaks the rules by now can still be rejected.
             Verdict::Reject { .. } => Ok(None),
         }
+    }
+}
+
+impl Decidable {
+    /// Checks its CSR again as if it came now; see [`check_stored_csr`].
+    pub(super) fn check_csr(&self, organisation: &Organisation) -> Result<CheckedCsr, Vec<Finding>> {
+        check_stored_csr(self.kind, &self.csr, &self.standing.csr_sha256, organisation)
     }
 }
 
@@ -331,10 +341,14 @@ impl Standing {
     }
 }
 
+fn object(row: &Decidable) -> Object<'_> {
+    request_object(row.number, &row.organisation, row.kind)
+}
+
 /// A manager does not decide on a request of their own, whichever of its fields names them.
-pub(super) fn refuse_own_request(actor: &Actor, row: &RequestRow, csr: Option<&CheckedCsr>) -> Result<(), Refusal> {
+pub(super) fn refuse_own_request(actor: &Actor, contact: &Contact, csr: Option<&CheckedCsr>) -> Result<(), Refusal> {
     let Actor::Manager(manager) = actor else { return Ok(()) };
-    let mut named = csr.into_iter().flat_map(CheckedCsr::emails).chain([&row.contact.email]);
+    let mut named = csr.into_iter().flat_map(CheckedCsr::emails).chain([&contact.email]);
     match named.any(|email| email.eq_ignore_ascii_case(&manager.email)) {
         true => Err(Refusal::own_request()),
         false => Ok(()),

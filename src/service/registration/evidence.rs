@@ -214,7 +214,7 @@ impl App {
     /// Why an actor may not decide on a pending request, by the same functions that a decision asks.
     fn undecidable(&self, actor: &Actor, row: &RequestRow, csr: Option<&CheckedCsr>) -> Option<Refusal> {
         authorize(actor, Action::Approve, &super::row_object(row))
-            .and_then(|()| super::decision::refuse_own_request(actor, row, csr))
+            .and_then(|()| super::decision::refuse_own_request(actor, &row.contact, csr))
             .err()
     }
 }

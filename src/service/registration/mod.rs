@@ -185,18 +185,23 @@ async fn check_again(
     let organisation = organisations::find(connection, &row.organisation)
         .await?
         .ok_or(Failure::Inconsistent { what: "a request's organisation" })?;
-    Ok(check_stored_csr(row, &organisation))
+    Ok(check_stored_csr(row.kind, &row.csr, &row.csr_sha256, &organisation))
 }
 
 /// The same, where its organisation is at hand. That the bytes are those whose signature was verified, their digest tells.
-fn check_stored_csr(row: &RequestRow, organisation: &Organisation) -> Result<CheckedCsr, Vec<Finding>> {
-    let found = sha256_hex(&row.csr);
-    if found != row.csr_sha256 {
-        return Err(vec![Finding::new(Rule::NotACsr, "csr", found, &row.csr_sha256)]);
+fn check_stored_csr(
+    kind: Kind,
+    csr: &[u8],
+    csr_sha256: &str,
+    organisation: &Organisation,
+) -> Result<CheckedCsr, Vec<Finding>> {
+    let found = sha256_hex(csr);
+    if found != csr_sha256 {
+        return Err(vec![Finding::new(Rule::NotACsr, "csr", found, csr_sha256)]);
     }
     let name = organisation.subject_name();
-    let expectation = Expectation { kind: row.kind, organisation: &name, country: &organisation.country };
-    check_csr_again(&row.csr, &expectation)
+    let expectation = Expectation { kind, organisation: &name, country: &organisation.country };
+    check_csr_again(csr, &expectation)
 }
 
 /// Refuses a text that is longer than it may be; all else about it is taken as it is.

@@ -275,8 +275,16 @@ impl Wanted {
 }
 
 /// The requests that a filter lets through, each with what the approver should look at.
-pub(super) async fn listed(connection: &mut Connection, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
+async fn listed(connection: &mut Connection, filter: &Filter<'_>) -> Result<Page<RequestSummary>, Failure> {
     let Page { items, next } = request_list::list(connection, filter).await?;
+    Ok(Page { items: warned_of(connection, items).await?, next })
+}
+
+/// Requests of a list, each with what the approver should look at.
+pub(super) async fn warned_of(
+    connection: &mut Connection,
+    items: Vec<(RequestSummary, Traits)>,
+) -> Result<Vec<RequestSummary>, Failure> {
     let (mut items, traits): (Vec<RequestSummary>, Vec<Traits>) = items.into_iter().unzip();
     let positions: HashMap<RequestNumber, usize> =
         items.iter().enumerate().map(|(position, item)| (item.number, position)).collect();
@@ -289,7 +297,7 @@ pub(super) async fn listed(connection: &mut Connection, filter: &Filter<'_>) -> 
             item.warnings.push(rule.as_str().to_owned());
         }
     }
-    Ok(Page { items, next })
+    Ok(items)
 }
 
 /// The text of a search in lower case.
