@@ -99,6 +99,11 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// The report would be written over something else.
+    ReportInPlace {
+        /// Its file.
+        path: PathBuf,
+    },
     /// A field that is needed was not given.
     Missing {
         /// The flag that gives it.
@@ -140,6 +145,7 @@ impl ConfigError {
             Self::Report { path, source } => {
                 Text::new("error-report").with("path", path.display()).with("reason", source)
             }
+            Self::ReportInPlace { path } => Text::new("error-report-in-place").with("path", path.display()),
             Self::Missing { field } => {
                 Text::new("error-missing-field").with("field", field).with("variable", variable(field))
             }

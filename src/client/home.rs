@@ -36,6 +36,17 @@ impl Home {
         }
     }
 
+    /// Whether a path, which need not exist, leads to where packages, requests, stores and events are kept.
+    pub fn keeps(&self, path: &Path) -> bool {
+        let real = |path: &Path| match (path.canonicalize(), path.parent(), path.file_name()) {
+            (Err(_), Some(folder), Some(name)) => folder.canonicalize().map(|folder| folder.join(name)),
+            (real, ..) => real,
+        };
+        let Ok(path) = std::path::absolute(path).and_then(|path| real(&path)) else { return false };
+        let places = [&self.config, &self.state, &self.log, &self.machine_store, &self.user_store];
+        places.into_iter().any(|place| real(place).is_ok_and(|place| path.starts_with(place)))
+    }
+
     /// Everything below one folder.
     fn below(folder: &Path) -> Self {
         Self {

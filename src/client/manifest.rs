@@ -3,7 +3,7 @@
 //! It is read and checked as a whole before anything is sent: half a manifest is none.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -112,6 +112,36 @@ fn line_of(record: &ByteRecord, content: &[u8]) -> u64 {
     position.line() + ends.count() as u64
 }
 
+/// Where quotes do not fit each other: a value that ends with the file, or goes on behind its closing quote (RFC 4180 §2).
+/// What stands between would become part of a value, and the servers in it nobody's.
+fn stray_quote(content: &[u8], separator: u8) -> Option<(u64, Text)> {
+    let mut bytes = content.iter().copied().peekable();
+    let mut line = 1;
+    loop {
+        // At the start of a value.
+        while bytes.next_if(|byte| matches!(byte, b' ' | b'\t')).is_some() {}
+        if bytes.next_if_eq(&b'"').is_some() {
+            let opened = line;
+            loop {
+                match bytes.next() {
+                    None => return Some((opened, Text::new("manifest-quote-open"))),
+                    Some(b'"') if bytes.next_if_eq(&b'"').is_none() => break,
+                    Some(byte) => line += u64::from(byte == b'\n'),
+                }
+            }
+            while bytes.next_if(|byte| matches!(byte, b' ' | b'\t')).is_some() {}
+            if bytes.peek().is_some_and(|byte| ![separator, b'\r', b'\n'].contains(byte)) {
+                return Some((line, Text::new("manifest-quote-closed").with("opened", opened)));
+            }
+        }
+        // To the start of the next one.
+        match bytes.find(|byte| [separator, b'\r', b'\n'].contains(byte)) {
+            None => return None,
+            Some(byte) => line += u64::from(byte == b'\n'),
+        }
+    }
+}
+
 struct Reader<'a> {
     folder: &'a Path,
     mistakes: Vec<Mistake>,
@@ -122,6 +152,15 @@ impl Reader<'_> {
         let head = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
         // No column's name holds either.
         let separator = if head.contains(&b';') { b';' } else { b',' };
+        // “Unicode text”, as Excel calls it, is UTF-16.
+        if head.contains(&0) || content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+            self.mistake(1, None, Text::new("manifest-not-utf8"));
+            return Vec::new();
+        }
+        if let Some((line, mistake)) = stray_quote(content, separator) {
+            self.mistake(line, None, mistake);
+            return Vec::new();
+        }
         let mut csv = ReaderBuilder::new()
             .delimiter(separator)
             .has_headers(false)
@@ -204,7 +243,13 @@ impl Reader<'_> {
             };
             match COLUMNS.iter().find(|column| column.name == *name) {
                 None if value.is_empty() => self.mistake(line, Some(name), Text::new("manifest-no-csr")),
-                None => row.csr = self.folder.join(value),
+                None => {
+                    row.csr = self.folder.join(value);
+                    // A pipe that nobody writes to would be waited for without end.
+                    if fs::metadata(&row.csr).is_ok_and(|metadata| !metadata.is_file()) {
+                        self.mistake(line, Some(name), Text::new("manifest-not-a-file").with("value", value));
+                    }
+                }
                 Some(_) if value.is_empty() => {}
                 Some(column) => match check_detail(column.flag, value) {
                     Err(ConfigError::Invalid { value, expected, .. }) => {

@@ -1,5 +1,6 @@
 """Times ten thousand external CSRs on their whole way: submitted, approved, fetched, on disk."""
 
+import itertools
 import json
 import shutil
 import statistics
@@ -8,18 +9,21 @@ import time
 from crl import OPENSSL_CONFIG
 from load import pem, without_limits, write_submissions
 
-# What does the same without a service: a certificate in a file, recorded in an index, and verified.
+# What does the same without a service: each CSR becomes a certificate in a file, recorded in an index; all of them are
+# verified. certtool is faster, and keeps no record of what it signed.
 LOOP = """
 set -e
 folder=$0 ca=$1
 shift
 for csr; do
-    certificate=${csr%.csr}.pem
-    openssl ca -batch -notext -config "$folder/config" -in "$csr" -out "$certificate"
-    openssl verify -partial_chain -CAfile "$ca/issuing.crt.pem" "$certificate"
+    openssl ca -batch -notext -config "$folder/config" -in "$csr" -out "$folder/signed/${csr##*/}"
 done
+openssl verify -partial_chain -CAfile "$ca/issuing.crt.pem" "$folder"/signed/*
+rm "$folder"/signed/*
 """
+# The loop is timed in the middle of so many parts of the CSRs, for so many of each; the first parts before ours.
 PARTS = 5
+PARTS_BEFORE = 2
 TIMED = 40
 
 
@@ -32,6 +36,8 @@ def time_external(site, table, count):
     with file.open() as submissions:
         for (number, line) in enumerate(submissions):
             (csrs / f"{number}.csr").write_text(pem(json.loads(line)["csr"]))
+    loop = loop_over_openssl(site, csrs, count)
+    before = list(itertools.islice(loop, PARTS_BEFORE))
     with site.serving():
         begin = time.perf_counter()
         submit = site.weigh(site.enroll("submit-external", csrs, "--email", "admin@poste.example", "--no-input"))
@@ -42,6 +48,7 @@ def time_external(site, table, count):
         fetched = time.perf_counter()
     certificates = list(site.client.glob("config/*/request-*.pem"))
     assert len(certificates) == count, f"{len(certificates)} certificates on disk"
+    site.run(["openssl", "verify", "-partial_chain", "-CAfile", site.home / "ca/issuing.crt.pem", *certificates])
     table.time(f"{count:,} external CSRs: submit, approve, fetch", [fetched - begin], 12_000)
     table.time("  submit-external", [submitted - begin], None)
     table.time("  request approve --all-pending", [approved - submitted], None)
@@ -49,20 +56,21 @@ def time_external(site, table, count):
     table.memory("  submit-external, peak", submit, 64)
     table.memory("  request approve, peak", approve, None)
     table.memory("  fetch, peak", fetch, 64)
-    loop = statistics.mean(loop_over_openssl(site, csrs, count))
-    table.add("  a shell loop over openssl ca and verify, each", f"{loop * 1e3:.1f} ms", None, "")
-    table.first("external CSRs, each, ÷ a shell loop over openssl", loop * count / (fetched - begin), 50)
+    each = statistics.mean([*before, *loop])
+    table.add("  a shell loop over openssl ca, then verified, each", f"{each * 1e3:.1f} ms", None, "")
+    table.first("external CSRs, each, ÷ a shell loop over openssl ca", each * count / (fetched - begin), 50)
 
 
 def loop_over_openssl(site, csrs, count):
-    """Seconds that the loop takes for one of so many CSRs, in the middle of each part of them.
+    """Seconds that the loop takes for one of so many CSRs, in each part of them.
 
     `openssl ca` reads its whole index and writes it anew for each CSR, so that the last one takes twice as long as the first.
-    What is before and after the timed ones, OpenSSL signs in one process.
+    What comes before and after the timed ones, it signs in one process.
     """
     folder = site.folder / "openssl-ca"
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / "certificates").mkdir(parents=True)
+    for name in ("certificates", "signed"):
+        (folder / name).mkdir(parents=True)
     (folder / "index.txt").touch()
     (folder / "serial").write_text("01\n")
     (folder / "config").write_text(OPENSSL_CONFIG.format(folder=folder, ca=site.home / "ca"))

@@ -202,6 +202,17 @@ fn the_bad_among_many_are_named_and_the_good_are_sent() {
     let nowhere = site.folder().join("nowhere/report.csv");
     let run = submit(&machine, &[folder.to_str().unwrap(), "--report", nowhere.to_str().unwrap()]).exits(3);
     assert!(run.stderr.contains("report.csv cannot be written"), "{}", run.stderr);
+    // Nor does one take the place of what is read, or of what is kept.
+    let answers = site.folder().join("answers.toml");
+    fs::write(&answers, "email = \"a@poste.example\"\n").unwrap();
+    let secret = machine.home.join("config/test/enrollment-secret");
+    let record = machine.home.join("state/test/new.jsonl");
+    for place in [&answers, &folder.join("later.csr"), &secret, &record] {
+        let (folder, answers) = (folder.to_str().unwrap(), answers.to_str().unwrap());
+        let run = submit(&machine, &[folder, "--answers", answers, "--report", place.to_str().unwrap()]).exits(3);
+        assert!(run.stderr.contains("would take the place of"), "{}", run.stderr);
+    }
+    assert_eq!(fs::read_to_string(&answers).unwrap(), "email = \"a@poste.example\"\n");
     assert_eq!(site.requests().len(), 5);
     // As the spreadsheets of the language expect it.
     let report = site.folder().join("rapport.csv");
@@ -487,7 +498,15 @@ fn mistakes_in_a_manifest_are_named_with_line_and_column() {
         ),
         (long.as_bytes(), &["line 2, column host_name", "at most 253 characters"]),
         (b"csr,os_type\ns000.csr,\x1b[31m\n", &["line 2, column os_type", "plain text"]),
-        (b"\xff\xfec\0s\0r\0", &["line 1, column"]),
+        (b"\xff\xfec\0s\0r\0", &["line 1: this is not UTF-8"]),
+        (b"c\0s\0r\0\n\0", &["line 1: this is not UTF-8"]),
+        (b"csr,description\ns000.csr,\"a\ns001.csr,b\n", &["line 2: the quote"]),
+        (
+            b"csr,description\ns000.csr,\"a\ns001.csr,b\nmissing.csr,\"b\"\n",
+            &["line 4: text stands behind", "begins on line 2"],
+        ),
+        (b"csr\n\"s000.csr\" x\n", &["line 2: text stands behind"]),
+        (b"csr\ns000.csr\n.\n", &["line 3, column csr: \u{201c}.\u{201d} is a folder"]),
     ] {
         fs::write(&manifest, content).unwrap();
         let run = submit(&machine, &["--manifest", manifest.to_str().unwrap()]).exits(3);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::{fs, io, thread};
+use std::{fs, thread};
 
 use time::OffsetDateTime;
 
@@ -58,13 +58,14 @@ pub(super) fn run(
         None => external::files(&arguments.files)?.into_iter().map(|file| Server { file, fields: None }).collect(),
     };
     let named = |server: &Server| server.fields.as_ref().is_some_and(|fields| !fields.contact.email.is_empty());
+    let answers = arguments.fields.answers.clone();
     let fields = ExternalFields::collect(config, arguments.fields, arguments.machine, servers.iter().all(named))?;
     if let Some(path) = &arguments.report {
         let unusable = |source| ConfigError::Report { path: path.clone(), source };
         external::check_place(path).map_err(unusable)?;
-        let inputs = arguments.manifest.iter().chain(servers.iter().map(|server| &server.file));
-        if fs::canonicalize(path).is_ok_and(|place| is_among(&place, inputs)) {
-            return Err(unusable(io::ErrorKind::AlreadyExists.into()).into());
+        let inputs = arguments.manifest.iter().chain(&answers).chain(servers.iter().map(|server| &server.file));
+        if fs::canonicalize(path).is_ok_and(|place| is_among(&place, inputs)) || config.home.keeps(path) {
+            return Err(ConfigError::ReportInPlace { path: path.clone() }.into());
         }
     }
     let journal = if arguments.dry_run { None } else { Some(pending::lock(config)?) };
