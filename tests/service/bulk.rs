@@ -350,6 +350,41 @@ fn drafts_go_after_an_hour_and_results_after_a_month() {
 }
 
 #[test]
+fn one_organisation_leaves_room_for_the_others() {
+    let service = Service::start();
+    let clients = [A, B].map(|organisation| service.secure(Some(&service.manager(organisation))));
+    let shown = [A, B].map(|organisation| service.pending_many(organisation, 3));
+    let first = approve_all(&clients[0], &shown[0][..1]).json::<BulkStatus>().id;
+    assert_eq!(ended(&clients[0], first).approved, 1);
+    // Five of A's that another process works on.
+    service.tamper(
+        "INSERT INTO bulk_decisions (made_by, manager, certificate, organisation, state, verdict, created_at, started_at,
+                                     requests, worker, worker_until)
+         WITH RECURSIVE copies (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copies WHERE i < 5)
+         SELECT made_by, manager, certificate, organisation, 'running', verdict, created_at, started_at, 1, 'another',
+                99999999999
+         FROM bulk_decisions CROSS JOIN copies WHERE state = 'finished'",
+    );
+    let reply = approve_all(&clients[0], &shown[0][1..2]);
+    assert!(reply.header("retry-after").is_some());
+    reply.is_problem(ProblemCode::TooManyRequests);
+    let other = approve_all(&clients[1], &shown[1]).json::<BulkStatus>().id;
+    assert_eq!(ended(&clients[1], other).approved, 3);
+
+    // What became of each is kept of so many: the oldest go first, the others' stay.
+    service.tamper("UPDATE bulk_decisions SET state = 'finished', ended_at = started_at WHERE state = 'running'");
+    let second = approve_all(&clients[0], &shown[0][1..2]).json::<BulkStatus>().id;
+    ended(&clients[0], second);
+    service.tamper("UPDATE bulk_decisions SET requests = 200000 WHERE decided > 0");
+    let third = approve_all(&clients[0], &shown[0][2..]).json::<BulkStatus>().id;
+    ended(&clients[0], third);
+    clients[0].get(&format!("{PATH}/{first}")).is_problem(ProblemCode::NotFound);
+    for (client, id) in [(&clients[0], second), (&clients[0], third), (&clients[1], other)] {
+        assert_eq!(client.get(&format!("{PATH}/{id}")).status, 200, "{id}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_as_a_whole() {
     let service = Service::start();
     let client = service.secure(Some(&service.manager(A)));
@@ -403,11 +438,18 @@ fn the_command_line_decides_on_everything_that_waits() {
     assert!(refused.stdout.contains("Not decided") && refused.stdout.contains("3 not decided"), "{}", refused.stdout);
     assert!(refused.stderr.contains("3 requests were not decided on."), "{}", refused.stderr);
     let would = all(&["--dry-run", "--without-warnings"]).exits(0);
-    assert!(would.stdout.contains("0 requests would be"), "{}", would.stdout);
+    assert!(would.stdout.contains("Nothing to decide on"), "{}", would.stdout);
     // They can still be rejected.
     run(&["reject", "--all-pending", "--reason=Not ours"]).exits(0);
     assert_eq!(service.number("SELECT count(*) FROM requests WHERE reason = 'Not ours'"), 3);
-    assert!(all(&[]).exits(3).stderr.contains("no pending request"));
+    // That nothing waits is no error, and that nobody has such a code is one.
+    let nothing = all(&["--output=json"]).exits(0).json();
+    assert_eq!(nothing["result"], json!({ "bulk_decision": null, "results": [], "has_more": false }));
+    assert!(all(&["--organisation=TYPO"]).exits(3).stderr.contains("organisation is not valid"));
+    // What cannot be started leaves nothing behind.
+    service.pending_many(A, 1);
+    run(&["reject", "--all-pending", "--reason", " "]).exits(3);
+    assert_eq!(service.number("SELECT count(*) FROM bulk_decisions WHERE state = 'draft'"), 0);
     run(&["approve", "7", "--all-pending"]).exits(2);
     run(&["approve"]).exits(2);
     run(&["approve", "7", "--dry-run"]).exits(2);

@@ -10,7 +10,7 @@ use ptc_enroll::protocol::bulk::{BulkOutcome, BulkResult, BulkState, BulkStatus}
 use ptc_enroll::protocol::request::State;
 use ptc_enroll::service::app::App;
 use ptc_enroll::service::auth::Actor;
-use ptc_enroll::service::registration::{Maker, RequestQuery, Verdict};
+use ptc_enroll::service::registration::{Draft, Maker, RequestQuery, Verdict};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -37,33 +37,50 @@ pub(crate) async fn run(
     let output = &context.output;
     let AllArguments { organisation, kind, without_warnings, dry_run, .. } = all;
     let maker = Maker { actor: operator, certificate: None };
+    if let Some(code) = &organisation {
+        app.known_organisation(operator, code).await?;
+    }
     let query = RequestQuery { state: Some(State::Pending), organisation, kind, ..RequestQuery::default() };
-    let id = app.draft_bulk(maker, &query).await?;
+    let Some(Draft { id, has_more }) = app.draft_bulk(maker, &query, without_warnings).await? else {
+        let nothing = json!({ "bulk_decision": null, "results": [], "has_more": false });
+        return output.result(command, &nothing, || output.say(Text::new("bulk-nothing")));
+    };
+    let with_rest = |text: String| match has_more {
+        true => format!("{text}\n{}", output.say(Text::new("bulk-more"))),
+        false => text,
+    };
     if dry_run {
-        let mut shown = results(app, operator, id, output).await?;
+        let shown = results(app, operator, id, output).await?;
         app.discard_bulk(operator, id).await?;
-        shown.retain(|result| !without_warnings || result.warnings.is_empty());
         let warned = shown.iter().filter(|result| !result.warnings.is_empty()).count();
         let count = i64::try_from(shown.len()).unwrap_or(i64::MAX);
         let summary = Text::new("bulk-would").with_number("count", count).with("warned", warned);
-        return output.result(command, &json!({ "dry_run": true, "results": shown }), || {
-            format!("{}\n{}", table(output, &shown), output.say(summary))
+        return output.result(command, &json!({ "dry_run": true, "results": shown, "has_more": has_more }), || {
+            with_rest(format!("{}\n{}", table(output, &shown), output.say(summary)))
         });
     }
-    app.start_bulk(maker, id, verdict, without_warnings).await?;
+    if let Err(failure) = app.start_bulk(maker, id, verdict, false).await {
+        app.discard_bulk(operator, id).await?;
+        return Err(failure.into());
+    }
     let status = work(app, operator, id, output).await?;
     let results = results(app, operator, id, output).await?;
     let left = status.refused + status.stopped;
     let exit_code = if left > 0 { Exit::Refused as u8 } else { 0 };
-    output.result_with(command, exit_code, &json!({ "bulk_decision": status, "results": results }), || {
-        let summary = Text::new("bulk-done")
-            .with("id", status.id)
-            .with("approved", status.approved)
-            .with("rejected", status.rejected)
-            .with("refused", status.refused)
-            .with("stopped", status.stopped);
-        format!("{}\n{}", table(output, &results), output.say(summary))
-    })?;
+    output.result_with(
+        command,
+        exit_code,
+        &json!({ "bulk_decision": status, "results": results, "has_more": has_more }),
+        || {
+            let summary = Text::new("bulk-done")
+                .with("id", status.id)
+                .with("approved", status.approved)
+                .with("rejected", status.rejected)
+                .with("refused", status.refused)
+                .with("stopped", status.stopped);
+            with_rest(format!("{}\n{}", table(output, &results), output.say(summary)))
+        },
+    )?;
     if left > 0 { Err(CommandError::NotAllDecided { count: left }) } else { Ok(()) }
 }
 

@@ -496,6 +496,50 @@ pub async fn forget(transaction: &mut Connection, drafts: Moment, ended: Moment)
     Ok(())
 }
 
+/// How many of the managers' of an organisation, or of the PTC's, run.
+pub async fn running_of_managers(
+    connection: &mut Connection,
+    organisation: Option<&str>,
+) -> Result<u32, DatabaseError> {
+    let running: i64 = on!(
+        connection,
+        sqlx::query_scalar(
+            "SELECT count(*) FROM bulk_decisions
+             WHERE state = 'running' AND manager IS NOT NULL AND organisation IS NOT DISTINCT FROM $1",
+        )
+        .bind(organisation)
+        .fetch_one(connection)
+        .await?
+    );
+    Ok(u32::try_from(running).unwrap_or(u32::MAX))
+}
+
+/// Removes an organisation's, or the PTC's, that ended, with their requests: those before the last ones, which have so many
+/// requests at most.
+pub async fn forget_beyond(
+    transaction: &mut Connection,
+    organisation: Option<&str>,
+    requests: u32,
+) -> Result<(), DatabaseError> {
+    on!(
+        transaction,
+        sqlx::query(
+            "DELETE FROM bulk_decisions WHERE ended_at IS NOT NULL AND id IN (
+                 SELECT id FROM (
+                     SELECT id, sum(requests) OVER (ORDER BY id DESC) AS up_to_here FROM bulk_decisions
+                     WHERE state <> 'draft' AND organisation IS NOT DISTINCT FROM $1
+                 ) AS summed WHERE up_to_here > $2
+             )",
+        )
+        .bind(organisation)
+        .bind(i64::from(requests))
+        .execute(transaction)
+        .await?
+        .rows_affected()
+    );
+    Ok(())
+}
+
 /// Removes a draft.
 pub async fn discard(transaction: &mut Connection, id: i64) -> Result<(), DatabaseError> {
     on!(

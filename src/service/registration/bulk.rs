@@ -40,6 +40,15 @@ const DRAFTS: u32 = 5;
 /// How long what became of each request is kept. The decisions stand in the audit record.
 const KEPT: Duration = Duration::days(30);
 
+/// Of how many of an organisation's requests it is kept at most, the last ones: each may take a kilobyte.
+const KEPT_REQUESTS: u32 = 250_000;
+
+/// How many an organisation's managers have running at once. They are worked off one after the other, everybody's.
+const RUNNING: u32 = 5;
+
+/// When to come again where as many run: most often the first is over by then.
+const COME_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What became of one of many requests.
 #[derive(Debug)]
 pub struct Decided {
@@ -179,6 +188,13 @@ impl App {
         id: u64,
         verdict: &Verdict,
     ) -> Result<BulkRow, Failure> {
+        if matches!(maker.actor, Actor::Manager(_)) {
+            let organisation = found(bulk::find(transaction, id).await?)?.organisation;
+            if bulk::running_of_managers(transaction, organisation.as_deref()).await? >= RUNNING {
+                return Err(Refusal::too_many_requests(COME_AGAIN).into());
+            }
+            bulk::forget_beyond(transaction, organisation.as_deref(), KEPT_REQUESTS).await?;
+        }
         bulk::start(transaction, id, verdict.word(), verdict.reason(), maker.certificate, self.now()).await?;
         let row = found(bulk::find(transaction, id).await?)?;
         let detail =

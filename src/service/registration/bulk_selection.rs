@@ -26,42 +26,60 @@ const LOOKS: usize = 100;
 /// How many CSRs are worth a thread of their own.
 const LEAST: usize = 32;
 
+/// What a verdict can bind to.
+#[derive(Debug)]
+pub struct Draft {
+    /// The number of the bulk decision that it becomes.
+    pub id: u64,
+    /// Whether more may be pending than one bulk decision takes.
+    pub has_more: bool,
+}
+
 impl App {
     /// Keeps what a query finds, as far as the maker may decide on it, at most [`BULK_LIMIT`]: what a verdict on the draft
-    /// binds to. Returns its number.
-    pub async fn draft_bulk(&self, maker: Maker<'_>, query: &RequestQuery) -> Result<u64, Failure> {
+    /// binds to. None where it finds nothing.
+    pub async fn draft_bulk(
+        &self,
+        maker: Maker<'_>,
+        query: &RequestQuery,
+        without_warned: bool,
+    ) -> Result<Option<Draft>, Failure> {
         let wanted = self.wanted(maker.actor, query).await?;
         if wanted.state != Some(State::Pending) {
             return Err(Refusal::invalid_field("state", Text::new("expected-pending")).into());
         }
         self.expire().await?;
-        let mut chosen = Vec::new();
+        let mut items = Vec::new();
         let mut after = query.after;
-        for _ in 0..LOOKS {
+        let mut looks = 0..LOOKS;
+        let has_more = loop {
             let mut connection = self.database.read().await?;
-            let page = request_list::list(&mut connection, &wanted.filter(after, PART as u32)).await?;
-            chosen.extend(page.items.into_iter().filter(|(item, _)| {
-                authorize(maker.actor, Action::Approve, &request_object(item.number, &item.organisation, item.kind))
-                    .is_ok()
-            }));
-            after = page.next;
-            if after.is_none() || chosen.len() >= BULK_LIMIT {
-                break;
+            let mut chosen = Vec::new();
+            let mut is_end = false;
+            while !is_end && items.len() + chosen.len() < BULK_LIMIT && looks.next().is_some() {
+                let page = request_list::list(&mut connection, &wanted.filter(after, PART as u32)).await?;
+                chosen.extend(page.items.into_iter().filter(|(item, _)| {
+                    authorize(maker.actor, Action::Approve, &request_object(item.number, &item.organisation, item.kind))
+                        .is_ok()
+                }));
+                after = page.next;
+                is_end = after.is_none();
             }
-        }
-        chosen.truncate(BULK_LIMIT);
-        let mut connection = self.database.read().await?;
-        // Of all at once: what the index does not have yet is looked through for each call.
-        let chosen = warned_of(&mut connection, chosen).await?;
-        let mut items = Vec::with_capacity(chosen.len());
-        for part in chosen.chunks(PART) {
-            items.extend(as_shown(&mut connection, part).await?);
-        }
-        drop(connection);
+            // Of all at once: what the index does not have yet is looked through for each call.
+            let chosen = warned_of(&mut connection, chosen).await?;
+            for part in chosen.chunks(PART) {
+                let shown = as_shown(&mut connection, part).await?;
+                items.extend(shown.into_iter().filter(|item| !without_warned || item.warnings.is_empty()));
+            }
+            if is_end || items.len() >= BULK_LIMIT || looks.is_empty() {
+                break !is_end || items.len() > BULK_LIMIT;
+            }
+        };
+        items.truncate(BULK_LIMIT);
         if items.is_empty() {
-            return Err(Refusal::invalid_field("requests", Text::new("expected-pending-here")).into());
+            return Ok(None);
         }
-        self.keep_draft(maker, &items).await
+        Ok(Some(Draft { id: self.keep_draft(maker, &items).await?, has_more }))
     }
 }
 

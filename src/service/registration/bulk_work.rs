@@ -231,7 +231,8 @@ impl<'a> Work<'a> {
     async fn finish(&mut self) -> Result<(), Failure> {
         self.gather().await;
         let mut transaction = self.app.database.write().await?;
-        if self.resume(&mut transaction).await?.is_some() {
+        // Whoever made it: nothing is left to decide on.
+        if self.keep(&mut transaction).await? {
             self.end(&mut transaction, BulkState::Finished, None).await?;
         }
         kill_point::pass("bulk.before-finish");
@@ -244,9 +245,7 @@ impl<'a> Work<'a> {
     /// Adds what was signed to the record, and says who decides: nobody where the bulk decision ended meanwhile, or ends
     /// now because its maker may not decide any more.
     async fn resume(&self, transaction: &mut Transaction) -> Result<Option<Actor>, Failure> {
-        self.record_signed(transaction).await?;
-        let (id, process) = (self.row.id, &self.app.process);
-        if !bulk::keep(transaction, id, process, self.done, self.app.lease()).await? {
+        if !self.keep(transaction).await? {
             return Ok(None);
         }
         match maker_of(transaction, &self.row).await? {
@@ -256,6 +255,12 @@ impl<'a> Work<'a> {
                 Ok(None)
             }
         }
+    }
+
+    /// Adds what was signed to the record; `false` where the bulk decision ended meanwhile, or another process goes on.
+    async fn keep(&self, transaction: &mut Transaction) -> Result<bool, Failure> {
+        self.record_signed(transaction).await?;
+        Ok(bulk::keep(transaction, self.row.id, &self.app.process, self.done, self.app.lease()).await?)
     }
 
     async fn end(

@@ -38,6 +38,12 @@ impl App {
         Ok(organisations::codes(&mut *self.database.read().await?).await?)
     }
 
+    /// Refuses the code of an organisation that does not exist.
+    pub async fn known_organisation(&self, actor: &Actor, code: &str) -> Result<(), Failure> {
+        self.allow(actor, Action::ListOrganisations, &Object::Everything).await?;
+        known_organisation(&mut *self.database.read().await?, code).await.map(drop)
+    }
+
     /// The name of an organisation, for those who belong to it.
     pub async fn organisation_name(&self, code: &str) -> Result<String, Failure> {
         let organisation = organisations::find(&mut *self.database.read().await?, code).await?;

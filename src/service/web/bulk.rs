@@ -21,7 +21,7 @@ use crate::protocol::text::csv_cell;
 use crate::service::api::extract::InPath;
 use crate::service::app::App;
 use crate::service::auth::Action;
-use crate::service::error::Failure;
+use crate::service::error::{Failure, Refusal};
 use crate::service::registration::DRAFT_LIFETIME;
 
 const ROWS: u32 = 50;
@@ -169,7 +169,9 @@ pub(super) async fn draft(
     FromState(app): FromState<Arc<App>>,
     Posted(fields): Posted,
 ) -> Result<Redirect, Failure> {
-    let id = app.draft_bulk(viewer.maker(), &asked_for(&fields)).await?;
+    let draft = app.draft_bulk(viewer.maker(), &asked_for(&fields), false).await?;
+    let nothing = || Refusal::invalid_field("requests", Text::new("expected-pending-here"));
+    let id = draft.ok_or_else(nothing)?.id;
     Ok(Redirect::to(&format!("/requests/bulk/{id}")))
 }
 
