@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what the files hold.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -113,6 +113,9 @@ pub fn ensure_folder(folder: &Path) -> Result<(), FileError> {
         .map_err(|cause| FileError::new(folder, cause))
 }
 
+/// How the name of a folder ends while it is filled.
+const STAGING: &str = ".installing";
+
 /// Makes an owner-only folder with all that `fill` puts into it, or nothing: it is filled under another name beside
 /// its place and moved there when everything is synced.
 ///
@@ -141,7 +144,7 @@ pub fn create_folder_after<E: From<FileError>>(
     // the next one.
     let mut name = OsString::from(".");
     name.push(folder.file_name().unwrap_or_default());
-    name.push(".installing");
+    name.push(STAGING);
     let staging = parent.join(name);
     look(&staging)?;
     discard(&staging).and_then(|()| owner_only().create(&staging)).map_err(|cause| FileError::new(&staging, cause))?;
@@ -154,6 +157,17 @@ pub fn create_folder_after<E: From<FileError>>(
         let _ = discard(&staging);
     }
     filled
+}
+
+/// The folders beside this one, in which an interrupted attempt left something under another name. None where others may be at
+/// work on them: only who has the turn knows, and only where there are locks.
+pub fn interrupted_beside(staging: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent(staging)).map(|entries| entries.filter_map(Result::ok)) else {
+        return Vec::new();
+    };
+    let is_staging = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(STAGING));
+    let left = entries.filter(|entry| cfg!(unix) && is_staging(&entry.file_name())).map(|entry| entry.path());
+    left.filter(|path| path != staging).collect()
 }
 
 /// Waits until nobody else has this file or folder for their own, which they have until they drop what is returned. Where

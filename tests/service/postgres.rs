@@ -192,6 +192,8 @@ fn what_is_no_database_for_an_installation_is_refused() {
         (at("used"), "holds something already"),
         (at("others"), "holds something already"),
         (at("latin"), "UTF8"),
+        (at("missing"), "database \"missing\" does not exist\nNext:  Make what is missing (createuser, createdb)"),
+        (format!("{}&user=nobody", at("used")), "role \"nobody\" does not exist"),
         ("--database=mysql://localhost/enroll".to_owned(), "postgres://"),
         ("--database=postgres://enroll:secret-word@localhost/enroll".to_owned(), "without a password"),
         ("--database=postgres:///enroll?host=/tmp&password=secret-word".to_owned(), "without a password"),

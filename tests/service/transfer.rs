@@ -320,14 +320,18 @@ fn a_backup_that_was_killed_is_made_by_the_next_one() {
     let service = Service::start();
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy");
+    let of_yesterday = folder.path().join("of-yesterday");
+    // What is no backup's stays.
+    fs::create_dir_all(folder.path().join(".another.installing/ca")).unwrap();
     for place in ["backup-files", "backup-table", "backup-manifest"] {
+        killed(program(&service.home(), &["backup", "--to", of_yesterday.to_str().unwrap()]), place);
         killed(program(&service.home(), &["backup", "--to", copy.to_str().unwrap()]), place);
         assert!(!copy.exists(), "{place}");
         for path in files(folder.path()) {
             assert_eq!(mode(&path), 0o600, "{}", path.display());
         }
         backup(&service.home(), &copy);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{place}: remains are left over");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "{place}: remains are left over");
         fs::remove_dir_all(&copy).unwrap();
     }
 }

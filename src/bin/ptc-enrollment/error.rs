@@ -157,6 +157,7 @@ fn of_transfer(error: &TransferError) -> Exit {
     match error {
         TransferError::Database(error) => of_database(error),
         TransferError::Credential(error) => of_credential(error),
+        TransferError::DiskFull(_) => Exit::Unavailable,
         TransferError::Runtime(_) | TransferError::Differs { .. } => Exit::Unexpected,
         TransferError::AuditBroken { .. } => Exit::Refused,
         TransferError::File(_)
@@ -194,6 +195,7 @@ fn of_database(error: &DatabaseError) -> Exit {
         | DatabaseError::Empty { .. }
         | DatabaseError::Occupied { .. }
         | DatabaseError::Newer { .. }
+        | DatabaseError::NotAdmitted { .. }
         | DatabaseError::Unfit { .. } => Exit::Input,
         DatabaseError::Moved | DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. } => {
             Exit::Unavailable

@@ -173,6 +173,8 @@ database-newer = A later version of this program made the database { $path }.
     .hint = Use that version, or restore the backup from before the update.
 database-unusable = The database { $path } cannot be opened: { $cause }
     .hint = Check its permissions and the free space; if it is damaged, restore a backup.
+database-not-admitted = The server does not open the database { $path }: { $said }
+    .hint = Make what is missing (createuser, createdb), or correct address and account; docs/operations.md says how.
 database-moved = The database was moved to a server, and nothing is written here any more.
     .hint = enrollment.toml names the server when the move is done. Where it was interrupted, run “ptc-enrollment database move” again.
 database-unavailable = The database cannot answer now: { $cause }
@@ -204,6 +206,8 @@ install-failed = The installation failed: { $cause }
 serve-listen = The service cannot listen on { $address }: { $cause }
     .hint = Stop what uses the port, or change public_listen, secure_listen, http_listen or operations_listen in enrollment.toml.
 system-refused = The system refused: { $cause }
+disk-full = There is no room for what is written: { $cause }
+    .hint = Free some space or name a place on another disk; then try again. Nothing was left behind.
 audit-broken = The audit record was changed: entry { $sequence } does not fit the one before, or entries are missing there.
     .hint = Keep the database as it is for an investigation, and compare with the last backup.
 

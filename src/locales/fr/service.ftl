@@ -173,6 +173,8 @@ database-newer = Une version plus récente de ce programme a créé la base de d
     .hint = Utilisez cette version, ou restaurez la sauvegarde d’avant la mise à jour.
 database-unusable = La base de données { $path } ne peut pas être ouverte : { $cause }
     .hint = Vérifiez ses droits et l’espace libre ; si elle est endommagée, restaurez une sauvegarde.
+database-not-admitted = Le serveur n’ouvre pas la base de données { $path } : { $said }
+    .hint = Créez ce qui manque (createuser, createdb), ou corrigez l’adresse et le compte ; docs/operations.md explique comment.
 database-moved = La base de données a été déplacée vers un serveur, et plus rien n’est écrit ici.
     .hint = enrollment.toml nomme le serveur quand le déplacement est fait. S’il a été interrompu, relancez « ptc-enrollment database move ».
 database-unavailable = La base de données ne peut pas répondre maintenant : { $cause }
@@ -204,6 +206,8 @@ install-failed = L’installation a échoué : { $cause }
 serve-listen = Le service ne peut pas écouter sur { $address } : { $cause }
     .hint = Arrêtez ce qui utilise le port, ou changez public_listen, secure_listen, http_listen ou operations_listen dans enrollment.toml.
 system-refused = Le système a refusé : { $cause }
+disk-full = Il n’y a pas de place pour ce qui est écrit : { $cause }
+    .hint = Libérez de l’espace ou indiquez un emplacement sur un autre disque, puis réessayez. Rien n’est resté.
 audit-broken = Le journal d’audit a été modifié : l’entrée { $sequence } ne suit pas la précédente, ou des entrées manquent à cet endroit.
     .hint = Gardez la base de données telle quelle pour une enquête et comparez-la à la dernière sauvegarde.
 

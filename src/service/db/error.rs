@@ -37,6 +37,13 @@ pub enum DatabaseError {
         /// What it lacks.
         what: Text,
     },
+    /// The server does not let this account into this database, or has no such account or database.
+    NotAdmitted {
+        /// The database.
+        place: String,
+        /// What the server says.
+        said: String,
+    },
     /// The database cannot be opened or brought up to date.
     Unusable {
         /// The database.
@@ -74,6 +81,9 @@ impl DatabaseError {
             Self::Unfit { place, what } => {
                 Text::new("database-unfit").with("path", place).with_text("what", what.clone())
             }
+            Self::NotAdmitted { place, said } => {
+                Text::new("database-not-admitted").with("path", place).with("said", said)
+            }
             Self::Unusable { place, cause } => Text::new("database-unusable").with("path", place).with("cause", cause),
             Self::Moved => Text::new("database-moved"),
             Self::Unavailable { cause } => Text::new("database-unavailable").with("cause", cause),
@@ -85,6 +95,22 @@ impl DatabaseError {
     /// Whether a row with the same unique value is there already.
     pub fn is_duplicate(&self) -> bool {
         matches!(self, Self::Query { cause: sqlx::Error::Database(error) } if error.kind() == ErrorKind::UniqueViolation)
+    }
+
+    /// The failure of a first connection to a server.
+    pub(super) fn of_connecting(place: String, cause: sqlx::Error) -> Self {
+        let refused = cause.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        match refused {
+            // Class 28: no such account, or not this way; 3D: no such database; 42501: an account without the right to connect
+            // (postgresql.org/docs/current/errcodes-appendix.html).
+            Some(error) if ["28", "3D", "42501"].iter().any(|code| error.code().starts_with(code)) => {
+                Self::NotAdmitted { place, said: error.message().to_owned() }
+            }
+            _ => match cause.into() {
+                Self::Query { cause } => Self::Unusable { place, cause: cause.into() },
+                error => error,
+            },
+        }
     }
 
     /// The failure of a commit, which may have come about all the same where the connection broke meanwhile.

@@ -199,10 +199,7 @@ async fn prepare(server: &Server, purpose: Purpose) -> Result<(), DatabaseError>
 }
 
 fn unusable(server: &Server, error: sqlx::Error) -> DatabaseError {
-    match DatabaseError::from(error) {
-        DatabaseError::Query { cause } => DatabaseError::Unusable { place: server.to_string(), cause: cause.into() },
-        error => error,
-    }
+    DatabaseError::of_connecting(server.to_string(), error)
 }
 
 /// Connects, and looks whether server and database are what they have to be.

@@ -29,7 +29,7 @@ pub fn backup(home: &Home, to: &Path, clock: &Clock, watch: Watch<'_>) -> Result
     let settings = Settings::load(home)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut made = None;
-    files::create_folder(to, |staging| {
+    files::create_folder_after(to, discard_interrupted, |staging| {
         // The files first: what they certify is recorded before it comes to lie there.
         let files = copy_files(home, &settings, staging)?;
         kill_point::pass("backup-files");
@@ -44,6 +44,18 @@ pub fn backup(home: &Home, to: &Path, clock: &Clock, watch: Watch<'_>) -> Result
         Ok::<(), TransferError>(())
     })?;
     made.ok_or_else(|| TransferError::NoBackup { path: to.to_owned() })
+}
+
+/// Removes what backups left beside this one that were interrupted: each had another name, and the CA's keys are in it.
+fn discard_interrupted(staging: &Path) -> Result<(), TransferError> {
+    for folder in files::interrupted_beside(staging) {
+        // An installation has no such folder, and goes on with what is there.
+        if folder.join(HOME).is_dir() {
+            log::warn!(folder:% = folder.display(); "an interrupted backup is removed");
+            std::fs::remove_dir_all(&folder).map_err(|cause| FileError::new(&folder, cause))?;
+        }
+    }
+    Ok(())
 }
 
 /// What of the home is in the backup.

@@ -39,7 +39,9 @@ pub enum TransferError {
     /// The certificate of the CA.
     Credential(#[from] CredentialError),
     /// The runtime for the database.
-    Runtime(#[from] std::io::Error),
+    Runtime(std::io::Error),
+    /// There is no room for what is written.
+    DiskFull(std::io::Error),
     /// There is no backup.
     NoBackup {
         /// Where one was looked for.
@@ -93,6 +95,7 @@ impl TransferError {
             Self::Database(error) => error.text(),
             Self::Credential(error) => error.text(),
             Self::Runtime(error) => Text::new("system-refused").with("cause", error),
+            Self::DiskFull(error) => Text::new("disk-full").with("cause", error),
             Self::NoBackup { path } => Text::new("backup-none").with("path", path.display()),
             Self::Newer { path, program } => {
                 Text::new("backup-newer").with("path", path.display()).with("program", program)
@@ -103,6 +106,15 @@ impl TransferError {
             Self::OnServer { place } => Text::new("move-on-server").with("path", place),
             Self::Differs { table } => Text::new("transfer-differs").with("table", table),
             Self::SettingsText { path } => Text::new("transfer-settings-text").with("path", path.display()),
+        }
+    }
+}
+
+impl From<std::io::Error> for TransferError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull(error),
+            _ => Self::Runtime(error),
         }
     }
 }
