@@ -43,7 +43,7 @@ pub(crate) async fn run(
     let query = RequestQuery { state: Some(State::Pending), organisation, kind, ..RequestQuery::default() };
     let Some(Draft { id, has_more }) = app.draft_bulk(maker, &query, without_warnings).await? else {
         let nothing = json!({ "bulk_decision": null, "results": [], "has_more": false });
-        return output.result(command, &nothing, || output.say(Text::new("bulk-nothing")));
+        return output.result(command, &nothing, || output.say(Text::new("bulk-none-pending")));
     };
     let with_rest = |text: String| match has_more {
         true => format!("{text}\n{}", output.say(Text::new("bulk-more"))),

@@ -479,7 +479,7 @@ bulk-would = { $count ->
    *[other] { $count } requests would be decided on, { $warned } with warnings. Nothing was.
 }
 bulk-done = Bulk decision { $id }: { $approved } approved, { $rejected } rejected, { $refused } not decided, { $stopped } stopped before their turn.
-bulk-nothing = Nothing to decide on: no pending request matches.
+bulk-none-pending = Nothing to decide on: no pending request matches.
 bulk-more = More are pending than one bulk decision takes: the same command goes on with them.
 bulk-working = deciding
 records-working = copying and comparing rows

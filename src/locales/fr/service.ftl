@@ -480,7 +480,7 @@ bulk-would = { $count ->
    *[other] { $count } demandes seraient décidées, { $warned } avec avertissements. Rien ne l’a été.
 }
 bulk-done = Décision groupée { $id } : { $approved } approuvées, { $rejected } rejetées, { $refused } non décidées, { $stopped } arrêtées avant leur tour.
-bulk-nothing = Rien à décider : aucune demande en attente ne correspond.
+bulk-none-pending = Rien à décider : aucune demande en attente ne correspond.
 bulk-more = D’autres demandes attendent, au-delà de ce que prend une décision groupée : la même commande continue avec elles.
 bulk-working = décision en cours
 records-working = copie et comparaison des lignes
