@@ -325,9 +325,11 @@ fn a_process_that_dies_leaves_nothing_undone() {
     let unsigned = "SELECT count(*) FROM certificates WHERE der IS NULL";
     assert_eq!(cluster.sql(unsigned), "0");
     cluster.audit_is_intact();
-    // A letter that the dead one had taken is due again after a while, here within this process's own time.
-    service.advance(Duration::hours(1));
+    // A letter that the dead one had taken is due again after a while, here within this process's own time: by that, one that
+    // the other one is sending would be due too.
     let waiting = || service.run(service.app.outbox_state()).unwrap().waiting;
+    eventually("all other letters", || waiting() <= 1);
+    service.advance(Duration::hours(1));
     let last = service.pending(A).number;
     eventually("all letters", || waiting() == 0);
     let letters = mail.received();
