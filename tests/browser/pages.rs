@@ -61,7 +61,7 @@ fn bulk(service: &Service, identity: &Identity) -> [(&'static str, String); 3] {
          WHERE id = (SELECT min(id) FROM bulk_decisions WHERE state = 'finished')",
     );
     let query = RequestQuery { state: Some(State::Pending), ..RequestQuery::default() };
-    let draft = service.run(service.app.draft_bulk(maker, &query)).unwrap();
+    let draft = service.run(service.app.draft_bulk(maker, &query, false)).unwrap().unwrap().id;
     [("bulk-draft", draft), ("bulk-running", running), ("bulk-ended", ended)]
         .map(|(name, id)| (name, format!("/requests/bulk/{id}")))
 }
