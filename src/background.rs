@@ -15,7 +15,7 @@ pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 
 /// Lets this thread have a tenth of the processor where others want it too. Outside Linux, nothing changes.
 pub fn step_back() {
-    // There, this is a thread's own value, and of those that it starts (sched(7)); elsewhere, the whole process's.
+    // On Linux this is a thread's own value, and of those that it starts (sched(7)); elsewhere it is the whole process's.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(10);
 }

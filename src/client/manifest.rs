@@ -118,8 +118,7 @@ fn stray_quote(content: &[u8], separator: u8) -> Option<(u64, Text)> {
     let mut bytes = content.iter().copied().peekable();
     let mut line = 1;
     loop {
-        // At the start of a value.
-        while bytes.next_if(|byte| matches!(byte, b' ' | b'\t')).is_some() {}
+        // At the start of a value. Behind a space, a quote is one character like others.
         if bytes.next_if_eq(&b'"').is_some() {
             let opened = line;
             loop {
