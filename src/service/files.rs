@@ -3,7 +3,7 @@
 //! Knows nothing of what the files hold.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -159,14 +159,15 @@ pub fn create_folder_after<E: From<FileError>>(
     filled
 }
 
-/// The folders beside this one, in which an interrupted attempt left something under another name. None where others may be at
-/// work on them: only who has the turn knows, and only where there are locks.
+/// The folders beside this one in which an interrupted attempt left something under another name, for who has the turn. None
+/// where the file system has no locks: others may be at work on them.
 pub fn interrupted_beside(staging: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(parent(staging)).map(|entries| entries.filter_map(Result::ok)) else {
-        return Vec::new();
-    };
+    let folder = parent(staging);
+    // Whoever asks has the lock, and even they do not get another one.
+    let has_locks = File::open(folder).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+    let entries = has_locks.then(|| fs::read_dir(folder).ok()).flatten().into_iter().flatten().filter_map(Result::ok);
     let is_staging = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(STAGING));
-    let left = entries.filter(|entry| cfg!(unix) && is_staging(&entry.file_name())).map(|entry| entry.path());
+    let left = entries.filter(|entry| is_staging(&entry.file_name())).map(|entry| entry.path());
     left.filter(|path| path != staging).collect()
 }
 

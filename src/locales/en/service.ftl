@@ -207,7 +207,7 @@ serve-listen = The service cannot listen on { $address }: { $cause }
     .hint = Stop what uses the port, or change public_listen, secure_listen, http_listen or operations_listen in enrollment.toml.
 system-refused = The system refused: { $cause }
 disk-full = There is no room for what is written: { $cause }
-    .hint = Free some space or name a place on another disk; then try again. Nothing was left behind.
+    .hint = Free some space or name a place on another disk; then try again.
 audit-broken = The audit record was changed: entry { $sequence } does not fit the one before, or entries are missing there.
     .hint = Keep the database as it is for an investigation, and compare with the last backup.
 

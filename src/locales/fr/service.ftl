@@ -207,7 +207,7 @@ serve-listen = Le service ne peut pas écouter sur { $address } : { $cause }
     .hint = Arrêtez ce qui utilise le port, ou changez public_listen, secure_listen, http_listen ou operations_listen dans enrollment.toml.
 system-refused = Le système a refusé : { $cause }
 disk-full = Il n’y a pas de place pour ce qui est écrit : { $cause }
-    .hint = Libérez de l’espace ou indiquez un emplacement sur un autre disque, puis réessayez. Rien n’est resté.
+    .hint = Libérez de l’espace ou indiquez un emplacement sur un autre disque, puis réessayez.
 audit-broken = Le journal d’audit a été modifié : l’entrée { $sequence } ne suit pas la précédente, ou des entrées manquent à cet endroit.
     .hint = Gardez la base de données telle quelle pour une enquête et comparez-la à la dernière sauvegarde.
 
