@@ -111,6 +111,7 @@ impl App {
                 false => Err(Refusal::idempotency_mismatch().into()),
             };
         }
+        make_room(&mut transaction, &maker, organisation.as_deref()).await?;
         let id = bulk::insert(&mut transaction, &new, &items).await?.unsigned_abs();
         let row = self.start_within(&mut transaction, maker, id, &verdict).await?;
         kill_point::pass("bulk.before-start");
@@ -169,6 +170,7 @@ impl App {
         if row.created_at.0 + DRAFT_LIFETIME < self.now().0 {
             return Err(Refusal::state_conflict(Text::new("conflict-bulk-draft-over")).into());
         }
+        make_room(&mut transaction, &maker, row.organisation.as_deref()).await?;
         if without_warned {
             bulk::leave_out_warned(&mut transaction, row.id).await?;
         }
@@ -188,13 +190,6 @@ impl App {
         id: u64,
         verdict: &Verdict,
     ) -> Result<BulkRow, Failure> {
-        if matches!(maker.actor, Actor::Manager(_)) {
-            let organisation = found(bulk::find(transaction, id).await?)?.organisation;
-            if bulk::running_of_managers(transaction, organisation.as_deref()).await? >= RUNNING {
-                return Err(Refusal::too_many_requests(COME_AGAIN).into());
-            }
-            bulk::forget_beyond(transaction, organisation.as_deref(), KEPT_REQUESTS).await?;
-        }
         bulk::start(transaction, id, verdict.word(), verdict.reason(), maker.certificate, self.now()).await?;
         let row = found(bulk::find(transaction, id).await?)?;
         let detail =
@@ -361,6 +356,21 @@ impl Verdict {
             Self::Reject { reason } => Some(reason),
         }
     }
+}
+
+/// Leaves room for the other organisations before another one of this one's managers starts: for their turn, and on the disk.
+async fn make_room(
+    transaction: &mut Transaction,
+    maker: &Maker<'_>,
+    organisation: Option<&str>,
+) -> Result<(), Failure> {
+    if !matches!(maker.actor, Actor::Manager(_)) {
+        return Ok(());
+    }
+    if bulk::running_of_managers(transaction, organisation).await? >= RUNNING {
+        return Err(Refusal::too_many_requests(COME_AGAIN).into());
+    }
+    Ok(bulk::forget_beyond(transaction, organisation, KEPT_REQUESTS).await?)
 }
 
 /// The bulk decision as the object of an action.
