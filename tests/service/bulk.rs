@@ -219,6 +219,22 @@ fn a_manager_who_is_shut_out_in_the_middle_decides_nothing_more() {
 }
 
 #[test]
+fn what_has_nothing_left_has_finished_even_where_its_maker_is_shut_out() {
+    let service = Service::start();
+    let manager = service.manager(A);
+    let colleague = service.secure(Some(&service.manager(A)));
+    let shown = service.pending_many(A, 3);
+    let id = approve_all(&service.secure(Some(&manager)), &shown[..2]).json::<BulkStatus>().id;
+    ended(&colleague, id);
+    // As a process left it that was killed before it said so.
+    service.run(service.app.disable_manager(&operator(), manager.id)).unwrap();
+    service.tamper("UPDATE bulk_decisions SET state = 'running', ended_at = NULL, worker = NULL, worker_until = NULL");
+    ended(&colleague, approve_all(&colleague, &shown[2..]).json::<BulkStatus>().id);
+    let status = ended(&colleague, id);
+    assert_eq!((status.state, counts(&status)), (BulkState::Finished, [2, 0, 2, 0, 0, 0]));
+}
+
+#[test]
 fn killed_in_the_middle_it_goes_on_and_decides_each_once() {
     let mut service = Service::start();
     let manager = service.manager(A);
