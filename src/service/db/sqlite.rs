@@ -38,6 +38,10 @@ const SNAPSHOTS: u32 = 2;
 /// is read again. Each commit looks at all of it, once a balanced tree had a page under its last number for a moment.
 const WRITER_CACHE: &str = "-16384";
 
+/// What a statement of many rows changed is kept until it ends, in case it fails, and would else go into a file that every
+/// group of writes makes and removes (sqlite.org/tempfiles.html §2.3).
+const KEEP_IN_MEMORY: &str = "PRAGMA temp_store = MEMORY";
+
 /// How long the log grows before it is moved into the file, 64 MiB: pages that change again and again move once.
 const WAL_PAGES: &str = "16384";
 
@@ -84,6 +88,9 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
         }
         error => unusable(error.into()),
     })?;
+    // Only now: what a migration changes in one statement may be all there is. A connection that takes this one's place (see
+    // above) is slower for it.
+    sqlx::query(KEEP_IN_MEMORY).execute(&writer).await.map_err(|error| unusable(error.into()))?;
     // A connection to a file does not break.
     let reading =
         |connections| pool(connections).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write};
-use std::iter;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,9 +158,15 @@ impl Dialect for Sqlite {
                 "?".into()
             }
             Piece::Rows(columns, values) => {
+                let rows = values.len() / columns;
+                let places = places(rows);
                 values.iter().try_for_each(|value| add(arguments, value))?;
+                let left_empty = (places - rows) * columns;
+                (0..left_empty).try_for_each(|_| add(arguments, &Value::Number(None)))?;
+                // Not by the parameter alone: see `push_limit`.
+                arguments.add(i64::try_from(rows)?)?;
                 let row = format!("({})", vec!["?"; *columns].join(", "));
-                format!("VALUES {}", vec![row; values.len() / columns].join(", ")).into()
+                format!("SELECT * FROM (VALUES {}) LIMIT ? + 0", vec![row; places].join(", ")).into()
             }
             Piece::Numbers(numbers) => {
                 arguments.add(serde_json::to_string(numbers)?)?;
@@ -248,20 +253,22 @@ fn add_array<'q>(
 /// sqlite.org/limits.html).
 const ROWS_LIMIT: usize = 256;
 
-/// How many prepared statements a connection keeps: those that [`row_groups`] make, of every size, and all others.
-pub(super) const STATEMENTS: usize = 256;
+/// How many prepared statements a connection keeps: those with rows, for each number of [`places`], and all others.
+pub(super) const STATEMENTS: usize = 384;
 
-/// Rows in groups: of 256, 128, 64 … rows for SQLite, in statements of few different texts, each of which is prepared once.
-/// For PostgreSQL the text is always the same.
-pub(super) fn row_groups<T>(engine: Engine, mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    iter::from_fn(move || {
-        let length = match engine {
-            Engine::Sqlite => 1 << rows.len().min(ROWS_LIMIT).checked_ilog2()?,
-            Engine::Postgres => rows.len().min(4 * ROWS_LIMIT),
-        };
-        let (group, rest) = rows.split_at(length);
-        rows = rest;
-        (!group.is_empty()).then_some(group)
+/// For how many rows SQLite gets a statement that has so many: 1, 2, 3, 4, 6, 8, 12, 16, 24 …, so that there are few different
+/// texts, each of which is prepared once. Nothing stands in the places that are left.
+const fn places(rows: usize) -> usize {
+    let power = rows.next_power_of_two();
+    let three_quarters = power / 4 * 3;
+    if rows <= three_quarters { three_quarters } else { power }
+}
+
+/// Rows in groups, each for one statement.
+pub(super) fn row_groups<T>(engine: Engine, rows: &[T]) -> impl Iterator<Item = &[T]> {
+    rows.chunks(match engine {
+        Engine::Sqlite => ROWS_LIMIT,
+        Engine::Postgres => 4 * ROWS_LIMIT,
     })
 }
 
