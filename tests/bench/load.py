@@ -30,8 +30,8 @@ def time_accepting(site, table):
     """Submissions of RSA-2048 requests that wait for a manager, one by one and in batches."""
     without_limits(site)
     with site.serving():
-        load(site, table, "accepting RSA-2048, one by one", "rsa-2048", 100_000, 1, "/requests", 4_000)
-        load(site, table, f"accepting RSA-2048, in batches of {BATCH}", "rsa-2048", 200_000, BATCH, "/requests/batch", 10_000)
+        load(site, table, "accepting RSA-2048, one by one", "rsa-2048", 200_000, 1, "/requests", 4_000)
+        load(site, table, f"accepting RSA-2048, in batches of {BATCH}", "rsa-2048", 300_000, BATCH, "/requests/batch", 10_000)
 
 
 def time_enrolling(site, table, server=None):

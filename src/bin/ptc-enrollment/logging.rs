@@ -1,6 +1,7 @@
 //! The log: lines on stderr, each readable alone, inert whatever it quotes; for people or for programs.
 
 use std::io::{self, Write};
+use std::num::NonZeroU8;
 
 use env_logger::Builder;
 use env_logger::fmt::Formatter;
@@ -10,7 +11,8 @@ use ptc_enroll::protocol::text::{ascii_line, printable};
 use ptc_enroll::service::request_scope;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::Iso8601;
+use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
 
 use crate::cli::LogFormat;
 
@@ -49,10 +51,13 @@ fn write_json(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     line.write_all(ascii_line(&Value::Object(object)).as_bytes())
 }
 
+/// The present moment (RFC 3339), always as long, so that sorted lines are in order.
 fn now() -> String {
+    const MILLISECONDS: EncodedConfig =
+        Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: NonZeroU8::new(3) }).encode();
     let now = OffsetDateTime::now_utc();
-    // Whole milliseconds are enough, and a year has four digits for a while.
-    now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+    // Without what would be rounded; a year has four digits for a while.
+    now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Iso8601::<MILLISECONDS>).unwrap_or_default()
 }
 
 struct Words<'a> {

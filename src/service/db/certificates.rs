@@ -41,6 +41,11 @@ impl Holder {
         }
     }
 
+    /// Whether it is this service itself.
+    pub const fn is_service(self) -> bool {
+        matches!(self, Self::Service | Self::PackageSigner)
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Request(..) => "request",
@@ -180,6 +185,8 @@ pub struct Unsigned {
     pub organisation: Option<String>,
     /// What it is for, where it answers a request.
     pub kind: Option<Kind>,
+    /// Whether this service itself holds it.
+    pub own: bool,
 }
 
 /// All that were recorded and not signed; one that was revoked in the meantime is not signed any more.
@@ -187,8 +194,8 @@ pub async fn unsigned(connection: &mut Connection) -> Result<Vec<Unsigned>, Data
     Ok(on!(
         connection,
         sqlx::query_as(
-            "SELECT serial, tbs, subject, organisation, kind FROM certificates
-             WHERE der IS NULL AND revoked_at IS NULL ORDER BY id"
+            "SELECT serial, tbs, subject, organisation, kind, holder IN ('service', 'package-signer') AS own
+             FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id"
         )
         .fetch_all(connection)
         .await?

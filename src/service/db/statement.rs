@@ -311,3 +311,27 @@ values! {
 fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.as_bytes().contains(&0) { text.replace('\0', "\u{fffd}").into() } else { text }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use sqlx::{Connection, SqliteConnection};
+
+    use super::{ROWS_LIMIT, Statement};
+
+    #[tokio::test]
+    async fn rows_are_as_many_as_were_given_in_statements_of_few_texts() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let mut texts = HashSet::new();
+        for rows in 1..=ROWS_LIMIT {
+            let given: Vec<i64> = (1..).take(rows).collect();
+            let mut statement = Statement::new("SELECT count(*), total(column2) FROM (");
+            statement.push_rows(given.iter().map(|number| ["a".into(), (*number).into()])).push(")");
+            let (count, sum): (i64, f64) = statement.query_as().unwrap().fetch_one(&mut connection).await.unwrap();
+            assert_eq!((count, sum), (rows as i64, given.iter().sum::<i64>() as f64), "{rows} rows");
+            texts.insert(statement.put::<sqlx::Sqlite>().unwrap().0);
+        }
+        assert_eq!(texts.len(), 16);
+    }
+}

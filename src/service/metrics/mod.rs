@@ -187,7 +187,7 @@ impl Metrics {
 const SENT: &str = "sent";
 const NOT_SENT: &str = "not-sent";
 
-/// Of certificates without a kind of request; the service's own are issued by `init`.
+/// Of certificates without a kind of request; the service's own are not counted.
 const MANAGER: &str = "manager";
 
 impl App {
