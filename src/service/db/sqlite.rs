@@ -88,9 +88,11 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
         }
         error => unusable(error.into()),
     })?;
-    // Only now: what a migration changes in one statement may be all there is. A connection that takes this one's place (see
-    // above) is slower for it.
-    sqlx::query(KEEP_IN_MEMORY).execute(&writer).await.map_err(|error| unusable(error.into()))?;
+    // Only now: what a migration changes in one statement may be all there is, and what is made of all that was restored is
+    // sorted. A connection that takes this one's place (see above) is slower for it.
+    if !restored {
+        sqlx::query(KEEP_IN_MEMORY).execute(&writer).await.map_err(|error| unusable(error.into()))?;
+    }
     // A connection to a file does not break.
     let reading =
         |connections| pool(connections).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
