@@ -55,9 +55,8 @@ fn write_json(line: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 fn now() -> String {
     const MILLISECONDS: EncodedConfig =
         Config::DEFAULT.set_time_precision(TimePrecision::Second { decimal_digits: NonZeroU8::new(3) }).encode();
-    let now = OffsetDateTime::now_utc();
-    // Without what would be rounded; a year has four digits for a while.
-    now.replace_millisecond(now.millisecond()).unwrap_or(now).format(&Iso8601::<MILLISECONDS>).unwrap_or_default()
+    // A year has four digits for a while.
+    OffsetDateTime::now_utc().format(&Iso8601::<MILLISECONDS>).unwrap_or_default()
 }
 
 struct Words<'a> {

@@ -445,11 +445,14 @@ pub async fn decide(
     numbers: &[RequestNumber],
     decision: &Decision<'_>,
 ) -> Result<(), DatabaseError> {
-    let mut statement = Statement::new("UPDATE requests SET state = ");
-    statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
-    statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
-    statement.push(" WHERE number IN ").push_numbers(numbers);
-    on!(connection, statement.query()?.execute(connection).await?.rows_affected());
+    // In groups: what a statement changed is in memory until it ends, and all that wait may expire on one day.
+    for numbers in row_groups(connection.engine(), numbers) {
+        let mut statement = Statement::new("UPDATE requests SET state = ");
+        statement.push_bind(decision.state.as_str()).push(", decided_at = ").push_bind(decision.at);
+        statement.push(", decided_by = ").push_bind(decision.by).push(", reason = ").push_bind(decision.reason);
+        statement.push(" WHERE number IN ").push_numbers(numbers);
+        on!(connection, statement.query()?.execute(connection).await?.rows_affected());
+    }
     Ok(())
 }
 

@@ -71,6 +71,9 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
     // do (`test_before_acquire`), so that what is counted here is over, and opens another one in its place.
     let writing = options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
     let writer = pool(1)
+        // Who writes stays: with its pages, its prepared statements, and what is set below.
+        .max_lifetime(None)
+        .idle_timeout(None)
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect_with(writing)
         .await
@@ -89,7 +92,7 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
         error => unusable(error.into()),
     })?;
     // Only now: what a migration changes in one statement may be all there is, and what is made of all that was restored is
-    // sorted. A connection that takes this one's place (see above) is slower for it.
+    // sorted. A connection that takes this one's place after a failure (see above) goes without.
     if !restored {
         sqlx::query(KEEP_IN_MEMORY).execute(&writer).await.map_err(|error| unusable(error.into()))?;
     }

@@ -28,7 +28,7 @@ use crate::service::db::bulk::{self, BulkRow, NewBulk, NewItem, ResultRow, Share
 use crate::service::db::{Connection, Moment, Transaction, certificates};
 use crate::service::error::{Failure, Refusal};
 
-/// How many are decided on in one transaction: as many rows as statements hold without a rest.
+/// How many are decided on in one transaction: two statements' rows in SQLite, without a rest.
 pub const PART: usize = 512;
 
 /// How long a draft can be started.
