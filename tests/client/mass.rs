@@ -177,9 +177,9 @@ fn the_bad_among_many_are_named_and_the_good_are_sent() {
     let site = Site::start();
     let machine = site.workstation("pc");
     let folder = csrs(&site, 5);
-    // Files that a spreadsheet would take for formulas, one of them no CSR; one CSR twice.
+    // Files that a spreadsheet would take for formulas, one of them no CSR; one CSR twice, under a name that acts on terminals.
     fs::write(folder.join("=1+1.csr"), "nothing").unwrap();
-    fs::copy(folder.join("s003.csr"), folder.join("s003-copy.csr")).unwrap();
+    fs::copy(folder.join("s003.csr"), folder.join("s003-\u{1b}[2J-copy.csr")).unwrap();
     let report = site.folder().join("report.csv");
     let mut command = machine.command(["submit-external", "--output=jsonl", "--report", report.to_str().unwrap(), "."]);
     let run = Run::of(command.arg(FIELDS[0]).current_dir(&folder)).exits(3);
@@ -191,11 +191,12 @@ fn the_bad_among_many_are_named_and_the_good_are_sent() {
         let line = lines.iter().find(|line| line["result"]["file"].as_str().unwrap().ends_with(name)).unwrap();
         line["result"]["request"]["number"].as_u64().unwrap()
     };
-    assert_eq!(number_of("s003.csr"), number_of("s003-copy.csr"));
+    assert_eq!(number_of("s003.csr"), number_of("-copy.csr"));
     assert_eq!(site.requests().len(), 5);
     let report = fs::read_to_string(report).unwrap();
     let row = report.lines().find(|row| row.contains("1+1")).unwrap();
     assert!(row.contains(r#""failed","","","","csr","#), "{row}");
+    assert!(report.contains(r"s003-\u{1b}[2J-copy.csr") && !report.contains('\u{1b}'), "{report}");
 
     // A report that cannot be written is known before anything is sent.
     csr(&folder, "later");

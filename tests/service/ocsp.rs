@@ -20,7 +20,7 @@ const UNAUTHORIZED: &[u8] = &[0x30, 3, 0x0a, 1, 6];
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A serial number of the right form that nobody has.
-const NOBODY: &str = "40000000000000000000000000000001";
+pub const NOBODY: &str = "40000000000000000000000000000001";
 
 fn serial(service: &Service) -> String {
     service.detail(service.approved(A).number).status.issued.unwrap().serial

@@ -10,7 +10,7 @@ use crate::client::exit::Exit;
 use crate::client::report::{Json, Lines, Progress, Report};
 use crate::locales::{Language, Text};
 use crate::protocol::messages::RequestStatus;
-use crate::protocol::text::csv_cell;
+use crate::protocol::text::{csv_cell, printable};
 
 /// How a file ended, where it did not fail.
 #[derive(Clone)]
@@ -119,7 +119,7 @@ impl Line {
                 without_request("failed", "", &explanation.code, message.join(" "))
             }
         };
-        cells.map(|cell| csv_cell(&cell)).join(separator) + "\r\n"
+        cells.map(|cell| csv_cell(&printable(&cell))).join(separator) + "\r\n"
     }
 }
 
