@@ -219,6 +219,8 @@ pub enum Object<'a> {
         organisation: Option<&'a str>,
         /// What it is for, where it answers a request.
         kind: Option<Kind>,
+        /// Whether it is this service's own.
+        own: bool,
     },
     /// A manager.
     Manager(u64),

@@ -7,16 +7,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use ptc_enroll::protocol::messages::API;
+use ptc_enroll::protocol::messages::{API, Revocation, RevocationCode};
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::Kind;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::db::Database;
+use ptc_enroll::service::registration::CertificateQuery;
 use serde_json::{Value, json};
 use time::Duration;
 
 use super::ocsp::{NOBODY, openssl_request};
-use crate::support::service::{A, B, Draft, Enrolled, Service};
+use crate::support::service::{A, B, Draft, Enrolled, Service, operator};
 use crate::support::site::{Run, Site};
 
 /// How long a service may take to do what it does at once.
@@ -42,6 +43,10 @@ fn busy() -> Service {
     assert_eq!(public.get_as(&pending.1.token, &format!("/requests/{}", pending.0)).status, 200);
     // For which it certifies itself: a certificate that is none of a manager's.
     service.run(service.app.ocsp(&openssl_request(&service, &[NOBODY], &[])));
+    let listed = service.run(service.app.list_certificates(&operator(), &CertificateQuery::default())).unwrap().items;
+    let responder = listed.into_iter().find(|certificate| certificate.subject.contains("OCSP Responder")).unwrap();
+    let replaced = Revocation { code: RevocationCode::Superseded, reason: String::new() };
+    service.run(service.app.revoke(&operator(), &responder.serial, &replaced)).unwrap();
     let revoke = format!("/manager/certificates/{}/revoke", detail["issued"]["serial"].as_str().unwrap());
     assert_eq!(manager.post(&revoke, &json!({ "code": "superseded" })).status, 200);
     public.get("/nowhere").is_problem(ProblemCode::NotFound);
@@ -100,6 +105,7 @@ fn a_real_enrollment_leaves_no_figure_missing() {
         ("certificates_issued_total{kind=\"workstation\"}", 1.0),
         ("certificates_issued_total{kind=\"manager\"}", 1.0),
         ("certificates_revoked_total{kind=\"workstation\"}", 1.0),
+        ("certificates_revoked_total{kind=\"manager\"}", 0.0),
         ("requests{kind=\"workstation\",state=\"pending\"}", 1.0),
         ("requests{kind=\"workstation\",state=\"revoked\"}", 1.0),
         ("requests{kind=\"mobile\",state=\"expired\"}", 0.0),

@@ -87,6 +87,13 @@ pub struct CertificateRow {
     revocation_reason: Option<String>,
 }
 
+impl CertificateRow {
+    /// Whether it was issued to this service itself.
+    pub const fn is_own(&self) -> bool {
+        self.request.is_none() && self.manager.is_none()
+    }
+}
+
 impl From<CertificateRow> for CertificateSummary {
     fn from(row: CertificateRow) -> Self {
         Self {
@@ -185,7 +192,7 @@ pub struct Unsigned {
     pub organisation: Option<String>,
     /// What it is for, where it answers a request.
     pub kind: Option<Kind>,
-    /// Whether this service itself holds it.
+    /// Whether it is for this service itself.
     pub own: bool,
 }
 
@@ -194,7 +201,7 @@ pub async fn unsigned(connection: &mut Connection) -> Result<Vec<Unsigned>, Data
     Ok(on!(
         connection,
         sqlx::query_as(
-            "SELECT serial, tbs, subject, organisation, kind, holder IN ('service', 'package-signer') AS own
+            "SELECT serial, tbs, subject, organisation, kind, request IS NULL AND manager IS NULL AS own
              FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id"
         )
         .fetch_all(connection)

@@ -148,8 +148,11 @@ impl Metrics {
         self.limited.get_or_create(&[("limit", limit.as_str())]).inc();
     }
 
-    /// What counts an entry of the audit record, if anything does.
+    /// What counts an entry of the audit record, if anything does: nothing, where it tells of the service's own certificates.
     pub(super) fn of(&self, action: Action, object: &Object<'_>) -> Option<Counter> {
+        if matches!(object, Object::Certificate { own: true, .. }) {
+            return None;
+        }
         let kind = ("kind", object.kind().map_or(MANAGER, Kind::as_str));
         let decided = |outcome| self.decided.get_or_create_owned(&[kind, ("outcome", outcome)]);
         Some(match action {
@@ -187,7 +190,7 @@ impl Metrics {
 const SENT: &str = "sent";
 const NOT_SENT: &str = "not-sent";
 
-/// Of certificates without a kind of request; the service's own are not counted.
+/// Of certificates without a kind of request.
 const MANAGER: &str = "manager";
 
 impl App {

@@ -115,7 +115,7 @@ pub(super) struct Signed {
     subject: String,
     organisation: Option<String>,
     kind: Option<Kind>,
-    /// Whether it is the service's own, which nobody asked for and no metric counts.
+    /// Whether it is the service's own.
     own: bool,
 }
 
@@ -147,21 +147,22 @@ async fn complete(
     let pairs: Vec<(&str, &[u8])> =
         signed.iter().map(|signed| (signed.serial.as_str(), signed.der.as_slice())).collect();
     let completed = certificates::complete(transaction, &pairs).await?;
-    let newly: Vec<(&Signed, Event<'_>)> = signed
-        .iter()
-        .filter(|signed| completed.contains(&signed.serial))
-        .map(|signed| {
-            let (organisation, kind) = (signed.organisation.as_deref(), signed.kind);
-            let object = Object::Certificate { serial: &signed.serial, organisation, kind };
-            let detail = json!({ "subject": signed.subject });
-            (*signed, Event { actor: &Actor::Service, action: Action::Issue, object, detail })
-        })
-        .collect();
+    let events = signed.iter().filter(|signed| completed.contains(&signed.serial)).map(|signed| Event {
+        actor: &Actor::Service,
+        action: Action::Issue,
+        object: Object::Certificate {
+            serial: &signed.serial,
+            organisation: signed.organisation.as_deref(),
+            kind: signed.kind,
+            own: signed.own,
+        },
+        detail: json!({ "subject": signed.subject }),
+    });
+    let events: Vec<Event<'_>> = events.collect();
     if let Some(metrics) = metrics {
-        let asked_for = newly.iter().filter(|(signed, _)| !signed.own);
-        transaction.count(asked_for.filter_map(|(_, event)| metrics.of(event.action, &event.object)));
+        transaction.count(events.iter().filter_map(|event| metrics.of(event.action, &event.object)));
     }
-    audit::record_all(transaction, now, newly.into_iter().map(|(_, event)| event)).await?;
+    audit::record_all(transaction, now, events).await?;
     let mut stored = Vec::with_capacity(signed.len());
     for signed in signed {
         let mut signed = (*signed).clone();

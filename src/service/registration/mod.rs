@@ -105,7 +105,7 @@ impl App {
     async fn reach_certificate(&self, actor: &Actor, action: Action, serial: &str) -> Result<CertificateRow, Failure> {
         let serial = &canonical_serial(serial)?;
         let row = certificates::find(&mut *self.database.read().await?, serial).await?;
-        let nothing = Object::Certificate { serial, organisation: None, kind: None };
+        let nothing = Object::Certificate { serial, organisation: None, kind: None, own: false };
         self.allow(actor, action, &row.as_ref().map_or(nothing, certificate_object)).await?;
         Ok(found(row)?)
     }
@@ -175,7 +175,8 @@ fn request_object(number: RequestNumber, organisation: &str, kind: Kind) -> Obje
 
 /// The certificate as the object of an action.
 fn certificate_object(row: &CertificateRow) -> Object<'_> {
-    Object::Certificate { serial: &row.serial, organisation: row.organisation.as_deref(), kind: row.kind }
+    let organisation = row.organisation.as_deref();
+    Object::Certificate { serial: &row.serial, organisation, kind: row.kind, own: row.is_own() }
 }
 
 /// A stored CSR, checked again as if it came now: the rules may have become stricter.
