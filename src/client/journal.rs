@@ -24,6 +24,7 @@ use time::macros::format_description;
 use crate::kill_point;
 use crate::locales::Text;
 use crate::parallel;
+use crate::protocol::identifier;
 use crate::protocol::messages::{RequestStatus, Submission};
 use crate::protocol::request::{Kind, RequestNumber, State, StoreScope};
 use crate::protocol::secret::{Secret, hex};
@@ -108,15 +109,13 @@ impl Record {
         common_name: String,
         now: OffsetDateTime,
     ) -> Result<Self, aws_lc_rs::error::Unspecified> {
-        let mut random = [0_u8; 16];
-        aws_lc_rs::rand::fill(&mut random)?;
-        let idempotency_key = hex(&random);
+        let idempotency_key = hex(&identifier::fresh(now)?);
         let time = now
             .format(format_description!("[year][month][day]T[hour][minute][second].[subsecond digits:6]Z"))
             .unwrap_or_default();
         Ok(Self {
             format: FORMAT,
-            id: format!("{time}-{}", &idempotency_key[..12]),
+            id: format!("{time}-{}", &idempotency_key[20..]),
             created_at: now,
             step: Step::Prepared,
             common_name,

@@ -6,6 +6,7 @@ pub mod batch;
 pub mod bulk;
 mod csr_form;
 pub(crate) mod der;
+pub mod identifier;
 pub mod messages;
 pub mod package;
 pub mod problem;

@@ -18,7 +18,8 @@ use super::package::Signer;
 use super::publication::{Budget, Publication};
 use super::registration::{Group, PART, Signing, Submitters, Watchers};
 use crate::locales::Text;
-use crate::protocol::secret::sha256_hex;
+use crate::protocol::identifier;
+use crate::protocol::secret::{hex, sha256_hex};
 
 /// The environment that real clients use, where nothing approves by itself.
 const PRODUCTION: &str = "prod";
@@ -103,7 +104,7 @@ pub struct App {
     pub(super) ca: Arc<Ca>,
     pub(super) signer: Signer,
     pub(super) clock: Clock,
-    pub(super) serials: Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>,
+    pub(super) serials: Box<dyn Fn(OffsetDateTime) -> Result<Serial, CaError> + Send + Sync>,
     pub(super) auto_approve: bool,
     pub(super) publication: Publication,
     pub(super) watchers: Watchers,
@@ -141,7 +142,8 @@ impl App {
         }
         let signer = Signer::load(&home.package_signer())?;
         let publication = Publication::new(&ca)?;
-        let serials = Box::new(Serial::random);
+        let serials = Box::new(Serial::fresh);
+        let process = hex(&identifier::fresh(clock.now()).map_err(|_| CaError::Random)?);
         let admission = Admission::new(&settings.limits);
         let metrics = Metrics::new(database.write_seconds().clone());
         Ok(Self {
@@ -166,7 +168,7 @@ impl App {
             outbox: watch::Sender::new(()),
             bulk_work: watch::Sender::new(()),
             bulk_part: PART,
-            process: Serial::random()?.to_string(),
+            process,
         })
     }
 
@@ -182,8 +184,11 @@ impl App {
         Ok(self)
     }
 
-    /// Takes serial numbers from elsewhere than chance, to see what a collision does.
-    pub fn with_serials(mut self, serials: impl Fn() -> Result<Serial, CaError> + Send + Sync + 'static) -> Self {
+    /// Takes serial numbers from elsewhere, to see what a collision does.
+    pub fn with_serials(
+        mut self,
+        serials: impl Fn(OffsetDateTime) -> Result<Serial, CaError> + Send + Sync + 'static,
+    ) -> Self {
         self.serials = Box::new(serials);
         self
     }

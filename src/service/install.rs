@@ -217,7 +217,7 @@ async fn certify_itself(
     operator: &Actor,
     now: Moment,
 ) -> Result<(), InstallError> {
-    let issuer = Issuer { ca, serials: &Serial::random, now };
+    let issuer = Issuer { ca, serials: &Serial::fresh, now: now.0 };
     let environment = &plan.settings.environment;
     let listeners = service_template(&plan.settings, tls::prepare(&home.tls())?);
     let signer = Signer::template(&home.package_signer(), environment)?;

@@ -97,7 +97,7 @@ fn rsa_key() -> Vec<u8> {
 }
 
 fn issue(ca: &Ca, template: &Template, now: OffsetDateTime) -> Vec<u8> {
-    ca.sign(&ca.prepare(template, Serial::random().unwrap(), now).unwrap()).unwrap()
+    ca.sign(&ca.prepare(template, Serial::fresh(now).unwrap(), now).unwrap()).unwrap()
 }
 
 fn broken(result: Result<impl std::fmt::Debug, CaError>) -> String {
@@ -216,23 +216,23 @@ fn templates_that_ask_for_more_than_the_profile_are_refused() {
     for (expected, profile, change) in cases {
         let mut given = template(profile, ec_key());
         change(&mut given);
-        let said = broken(ca.prepare(&given, Serial::random().unwrap(), NOW));
+        let said = broken(ca.prepare(&given, Serial::fresh(NOW).unwrap(), NOW));
         assert!(said.contains(expected), "{given:?}: {said}");
     }
     for key in [b"no key".to_vec(), Vec::new()] {
         let given = template(Profile::Mobile, key);
-        assert!(matches!(ca.prepare(&given, Serial::random().unwrap(), NOW), Err(CaError::Encoding(_))));
+        assert!(matches!(ca.prepare(&given, Serial::fresh(NOW).unwrap(), NOW), Err(CaError::Encoding(_))));
     }
     let (_, issuing) = X509Certificate::from_der(ca.issuing()).unwrap();
     let given = template(Profile::Mobile, issuing.public_key().raw.to_vec());
-    assert!(broken(ca.prepare(&given, Serial::random().unwrap(), NOW)).contains("not the issuing key"));
+    assert!(broken(ca.prepare(&given, Serial::fresh(NOW).unwrap(), NOW)).contains("not the issuing key"));
 }
 
 #[test]
 fn recorded_bytes_are_taken_up_and_changed_ones_refused() {
     let ca = ca(Algorithm::EcdsaP256);
     for profile in Profile::ALL {
-        let prepared = ca.prepare(&template(profile, ec_key()), Serial::random().unwrap(), NOW).unwrap();
+        let prepared = ca.prepare(&template(profile, ec_key()), Serial::fresh(NOW).unwrap(), NOW).unwrap();
         let resumed = ca.resume(prepared.tbs().to_vec()).unwrap();
         assert_eq!(resumed, prepared);
         let certificate = ca.sign(&resumed).unwrap();
@@ -241,7 +241,7 @@ fn recorded_bytes_are_taken_up_and_changed_ones_refused() {
         assert_eq!(Serial::try_from(read.raw_serial()).unwrap(), prepared.serial());
         assert_eq!(read.validity().not_after.to_datetime(), prepared.not_after());
     }
-    let prepared = ca.prepare(&template(Profile::Server, ec_key()), Serial::random().unwrap(), NOW).unwrap();
+    let prepared = ca.prepare(&template(Profile::Server, ec_key()), Serial::fresh(NOW).unwrap(), NOW).unwrap();
     let other = ca_at(Algorithm::EcdsaP256, NOW);
     assert!(matches!(other.sign(&prepared), Err(CaError::Signature)), "signed what another CA has checked");
     for (name, bytes) in [
@@ -262,7 +262,7 @@ fn bytes_that_break_a_rule_are_not_signed() {
     let own_key = KeyPair::generate().unwrap();
     let forge = |issuing: &[u8], change: fn(&mut CertificateParams)| {
         let mut given = CertificateParams::default();
-        given.serial_number = Some(SerialNumber::from_slice(Serial::random().unwrap().as_ref()));
+        given.serial_number = Some(SerialNumber::from_slice(Serial::fresh(NOW).unwrap().as_ref()));
         given.not_before = NOW - Duration::MINUTE;
         given.not_after = NOW + Duration::DAY;
         given.distinguished_name = DistinguishedName::new();
@@ -352,7 +352,7 @@ fn no_certificate_outlives_its_issuer() {
         (datetime!(2037-01-01 0:00 UTC), "start is before the end"),
         (NOW - Duration::HOUR, "inside the issuing certificate"),
     ] {
-        let said = broken(ca.prepare(&template(Profile::Server, ec_key()), Serial::random().unwrap(), now));
+        let said = broken(ca.prepare(&template(Profile::Server, ec_key()), Serial::fresh(now).unwrap(), now));
         assert!(said.contains(expected), "{said}");
     }
 }
@@ -363,7 +363,7 @@ fn revoked_certificates_are_listed() {
         let ca = ca(algorithm);
         let [good, bad, worse] = [(); 3].map(|()| {
             let prepared =
-                ca.prepare(&template(Profile::Workstation, ec_key()), Serial::random().unwrap(), NOW).unwrap();
+                ca.prepare(&template(Profile::Workstation, ec_key()), Serial::fresh(NOW).unwrap(), NOW).unwrap();
             (prepared.serial(), ca.sign(&prepared).unwrap())
         });
         let later = NOW + Duration::DAY;
@@ -405,7 +405,7 @@ fn a_long_list_is_read_by_others_entry_by_entry() {
     let ca = ca_at(Algorithm::EcdsaP256, made);
     let revoked: Vec<Revoked> = (0..20_000_i32)
         .map(|number| Revoked {
-            serial: Serial::random().unwrap(),
+            serial: Serial::fresh(NOW).unwrap(),
             revoked_at: made + Duration::HOUR * number,
             code: RevocationCode::ALL[number as usize % RevocationCode::ALL.len()],
         })
@@ -437,7 +437,7 @@ fn a_long_list_is_read_by_others_entry_by_entry() {
 #[test]
 fn lists_that_break_a_rule_are_not_signed() {
     let ca = ca(Algorithm::EcdsaP256);
-    let serial = Serial::random().unwrap();
+    let serial = Serial::fresh(NOW).unwrap();
     let entry = |revoked_at| Revoked { serial, revoked_at, code: RevocationCode::Superseded };
     assert!(broken(ca.crl(1, NOW, NOW + Duration::DAY, &[entry(NOW), entry(NOW)])).contains("there once"));
     assert!(broken(ca.crl(1, NOW, NOW + Duration::DAY, &[entry(NOW + Duration::HOUR)])).contains("nothing is revoked"));

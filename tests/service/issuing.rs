@@ -6,7 +6,7 @@ use ptc_enroll::protocol::messages::RequestStatus;
 use ptc_enroll::protocol::request::State;
 use ptc_enroll::service::ca::Serial;
 use serde_json::json;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::support::service::{A, Service};
 
@@ -51,9 +51,9 @@ fn a_certificate_revoked_before_its_signature_is_never_signed() {
 
 #[test]
 fn a_serial_number_that_is_taken_is_not_used_again() {
-    let taken = Serial::random().unwrap();
-    let drawn = Mutex::new(vec![Serial::random().unwrap(), taken, taken, taken]);
-    let service = Service::with_serials(Box::new(move || Ok(drawn.lock().unwrap().pop().unwrap())));
+    let [taken, free] = [(), ()].map(|()| Serial::fresh(OffsetDateTime::now_utc()).unwrap());
+    let drawn = Mutex::new(vec![free, taken, taken, taken]);
+    let service = Service::with_serials(Box::new(move |_| Ok(drawn.lock().unwrap().pop().unwrap())));
     let serials = [(), ()].map(|()| {
         let enrolled = service.approved(A);
         service.detail(enrolled.number).status.issued.unwrap().serial

@@ -110,7 +110,8 @@ pub(super) fn client(ca: &Ca, profile: Profile) -> (Vec<u8>, KeyPair) {
 }
 
 fn sign(ca: &Ca, template: &Template) -> Vec<u8> {
-    ca.sign(&ca.prepare(template, Serial::random().unwrap(), OffsetDateTime::now_utc()).unwrap()).unwrap()
+    let now = OffsetDateTime::now_utc();
+    ca.sign(&ca.prepare(template, Serial::fresh(now).unwrap(), now).unwrap()).unwrap()
 }
 
 fn template(profile: Profile, public_key: Vec<u8>) -> Template {

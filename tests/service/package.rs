@@ -36,7 +36,7 @@ impl Setup {
         let place = folder.path().join("package-signer");
         let mut template = Signer::template(&place, "test").unwrap();
         change(&mut template);
-        let prepared = ca.prepare(&template, Serial::random().unwrap(), NOW).unwrap();
+        let prepared = ca.prepare(&template, Serial::fresh(NOW).unwrap(), NOW).unwrap();
         Signer::install(&place, &[&ca.sign(&prepared).unwrap(), ca.issuing()]).unwrap();
         let signer = Signer::load(&place).unwrap();
         Self { folder, ca, signer, secret: Secret::random().unwrap() }

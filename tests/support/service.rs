@@ -50,7 +50,7 @@ pub const SECURE_URL: &str = "https://enroll.ptc.example:8444";
 /// A request with the SHA-256 of the CSR that was shown.
 pub type Shown = (RequestNumber, String);
 
-type Serials = Box<dyn Fn() -> Result<Serial, CaError> + Send + Sync>;
+type Serials = Box<dyn Fn(OffsetDateTime) -> Result<Serial, CaError> + Send + Sync>;
 
 /// A running service.
 pub struct Service {

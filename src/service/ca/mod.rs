@@ -259,7 +259,7 @@ fn authority(
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     parameters.distinguished_name.push(DnType::OrganizationName, "PTC");
     parameters.distinguished_name.push(DnType::CommonName, common_name);
-    parameters.serial_number = Some(SerialNumber::from_slice(Serial::random()?.as_ref()));
+    parameters.serial_number = Some(SerialNumber::from_slice(Serial::fresh(now)?.as_ref()));
     parameters.not_before = profile::start(now);
     parameters.not_after = profile::years_after(parameters.not_before, years);
     parameters.is_ca = IsCa::Ca(constraints);

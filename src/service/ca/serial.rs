@@ -1,14 +1,16 @@
-//! Serial numbers, which only chance assigns.
+//! Serial numbers, which time and chance assign.
 
 use std::fmt;
 use std::str::FromStr;
 
+use time::OffsetDateTime;
+
 use super::CaError;
+use crate::protocol::identifier::{self, LENGTH};
 use crate::protocol::secret::hex;
 
-const LENGTH: usize = 16;
 /// The second bit is always set, the first never: a serial is positive and its DER form as long as its own, without a
-/// zero octet in front (RFC 5280 §4.1.2.2). 126 bits are left to chance.
+/// zero octet in front (RFC 5280 §4.1.2.2).
 const FIRST_OCTET: (u8, u8) = (0x3f, 0x40);
 
 /// A certificate's serial number: 16 octets, positive. `Display` is 32 lower-case hexadecimal digits.
@@ -21,10 +23,10 @@ pub struct Serial([u8; LENGTH]);
 pub struct MalformedSerial;
 
 impl Serial {
-    /// A fresh serial number from the system's random numbers.
-    pub fn random() -> Result<Self, CaError> {
-        let mut octets = [0; LENGTH];
-        aws_lc_rs::rand::fill(&mut octets).map_err(|_| CaError::Random)?;
+    /// A fresh serial number: the time, and 80 bits from the system's random numbers.
+    pub fn fresh(now: OffsetDateTime) -> Result<Self, CaError> {
+        let mut octets = identifier::fresh(now).map_err(|_| CaError::Random)?;
+        // Of the time, its first octet is 1 until the year 2039, and its first two bits are set in the year 4199.
         let (mask, set) = FIRST_OCTET;
         octets[0] = octets[0] & mask | set;
         Ok(Self(octets))
@@ -79,10 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_serials_are_positive_and_read_back() {
+    fn fresh_serials_are_positive_and_read_back() {
         let mut seen = std::collections::HashSet::new();
         for _ in 0..1_000 {
-            let serial = Serial::random().unwrap();
+            let serial = Serial::fresh(OffsetDateTime::now_utc()).unwrap();
             assert!((0x40..0x80).contains(&serial.0[0]), "{serial}");
             assert_eq!(serial.to_string().parse::<Serial>().unwrap(), serial);
             assert!(seen.insert(serial), "{serial} twice");

@@ -1,6 +1,7 @@
 //! The certificates, from before they are signed until after they are revoked.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
@@ -359,13 +360,17 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
     Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
+/// How many digits of a serial number are searched for. The first twelve tell the time of its making to a millisecond; with
+/// fewer, all of some weeks would be found. None has more than 20 octets (RFC 5280 §4.1.2.2).
+const SERIAL_DIGITS: RangeInclusive<usize> = 12..=40;
+
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.
 fn push_search<'a>(query: &mut Statement<'a>, search: &'a str, requests: &[RequestNumber], engine: Engine) {
     query.push(" AND id IN (SELECT id FROM certificates WHERE manager IS NOT NULL AND ");
     // Of a few characters, a number above all, every subject has some.
     query.push_contains(engine, "search", if search.chars().count() < SHORTEST { "\n" } else { search });
     let digits: String = search.chars().filter(|character| !matches!(character, ':' | ' ')).collect();
-    if (4..=40).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if SERIAL_DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         query.push(" UNION SELECT id FROM certificates WHERE serial >= ").push_bind(digits.clone());
         query.push(" AND serial < ").push_bind(format!("{digits}g"));
     }

@@ -178,7 +178,8 @@ impl App {
         let issued = match (&certificate, &csr) {
             (Some(certificate), _) => certificate.der.as_deref().and_then(Content::of_certificate),
             (None, Ok(csr)) if row.state == State::Pending => {
-                let prepared = self.ca.prepare(&self.template(row.kind, csr), (self.serials)()?, self.clock.now())?;
+                let now = self.clock.now();
+                let prepared = self.ca.prepare(&self.template(row.kind, csr), (self.serials)(now)?, now)?;
                 TbsCertificate::from_der(prepared.tbs()).ok().map(|(_, tbs)| Content::of_tbs(&tbs))
             }
             _ => None,

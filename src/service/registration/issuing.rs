@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::kill_point;
 use crate::parallel;
@@ -17,7 +18,7 @@ use crate::service::db::{Connection, Database, Moment, Transaction};
 use crate::service::error::Failure;
 use crate::service::metrics::Metrics;
 
-/// With 126 random bits one collision is a wonder; several are a broken source of random numbers.
+/// With 80 random bits one collision is a wonder; several are a broken source of random numbers.
 const SERIAL_ATTEMPTS: usize = 8;
 
 /// How many certificates are worth a thread of their own.
@@ -28,9 +29,9 @@ pub struct Issuer<'a> {
     /// The CA.
     pub ca: &'a Ca,
     /// Where serial numbers come from.
-    pub serials: &'a (dyn Fn() -> Result<Serial, CaError> + Send + Sync),
+    pub serials: &'a (dyn Fn(OffsetDateTime) -> Result<Serial, CaError> + Send + Sync),
     /// The present moment.
-    pub now: Moment,
+    pub now: OffsetDateTime,
 }
 
 /// A certificate that was built and checked, and may enter the record. Those who record, sign and tell of it share it.
@@ -54,7 +55,7 @@ impl Issuer<'_> {
     /// Builds and checks a certificate, with a serial number that is most likely free.
     pub fn plan(&self, template: impl Into<Arc<Template>>) -> Result<Planned, Failure> {
         let template = template.into();
-        let prepared = self.ca.prepare(&template, (self.serials)()?, self.now.0)?.into();
+        let prepared = self.ca.prepare(&template, (self.serials)(self.now)?, self.now)?.into();
         Ok(Planned { template, prepared })
     }
 
@@ -303,6 +304,6 @@ impl App {
 
     /// The CA with the present moment.
     pub(super) fn issuer(&self) -> Issuer<'_> {
-        Issuer { ca: &self.ca, serials: &self.serials, now: self.now() }
+        Issuer { ca: &self.ca, serials: &self.serials, now: self.clock.now() }
     }
 }
