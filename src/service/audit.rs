@@ -33,29 +33,22 @@ pub struct Event<'a> {
     pub detail: Value,
 }
 
-/// Adds an entry.
-pub async fn record(
+/// Adds an entry, as [`record_all`] does.
+pub fn record(
     transaction: &mut Transaction,
     now: Moment,
     actor: &Actor,
     action: Action,
     object: &Object<'_>,
     detail: Value,
-) -> Result<(), DatabaseError> {
-    record_all(transaction, now, [Event { actor, action, object: *object, detail }]).await
+) {
+    record_all(transaction, now, [Event { actor, action, object: *object, detail }]);
 }
 
-/// Adds entries, in order.
-pub async fn record_all(
-    transaction: &mut Transaction,
-    now: Moment,
-    events: impl IntoIterator<Item = Event<'_>>,
-) -> Result<(), DatabaseError> {
-    let last = match transaction.last_entry.take() {
-        None => rows::last(transaction).await?,
-        last => last,
-    };
-    let (mut sequence, mut previous) = last.unwrap_or((0, GENESIS.to_owned()));
+/// Adds entries, in order, which are written as the transaction is committed.
+pub fn record_all<'a>(transaction: &mut Transaction, now: Moment, events: impl IntoIterator<Item = Event<'a>>) {
+    let mut sequence = transaction.heads.last_entry;
+    let mut previous = transaction.heads.last_hash.clone().unwrap_or_else(|| GENESIS.to_owned());
     let chained = events.into_iter().map(|event| {
         sequence += 1;
         let mut row = AuditRow {
@@ -73,10 +66,9 @@ pub async fn record_all(
         previous.clone_from(&row.hash);
         row
     });
-    let chained: Vec<AuditRow> = chained.collect();
-    rows::insert(transaction, &chained).await?;
-    transaction.last_entry = Some((sequence, previous));
-    Ok(())
+    transaction.enter(chained.collect());
+    transaction.heads.last_entry = sequence;
+    transaction.heads.last_hash = Some(previous);
 }
 
 /// What the installation's own entry, the first one, tells of.

@@ -228,7 +228,7 @@ async fn certify_itself(
     }
     filling::mark(&mut transaction, Unfinished::Installation).await?;
     let detail = audit::installation(ca.root(), environment);
-    audit::record(&mut transaction, now, operator, Action::Install, &Object::Everything, detail).await?;
+    audit::record(&mut transaction, now, operator, Action::Install, &Object::Everything, detail);
     let listeners = record_certificate(&issuer, &mut transaction, &listeners, Holder::Service, None).await?;
     let signer = record_certificate(&issuer, &mut transaction, &signer, Holder::PackageSigner, None).await?;
     transaction.commit().await?;

@@ -54,7 +54,7 @@ async fn record(context: &Context, settings: &Settings, encrypted: bool) -> Resu
     let database = Database::open(&settings.place(&context.home)?).await?;
     let mut transaction = database.write().await?;
     let (now, operator, detail) = (context.clock.moment(), context.operator(), json!({ "encrypted": encrypted }));
-    audit::record(&mut transaction, now, &operator, Action::ProtectKeys, &Object::Everything, detail).await?;
+    audit::record(&mut transaction, now, &operator, Action::ProtectKeys, &Object::Everything, detail);
     transaction.commit().await?;
     database.close().await;
     Ok(())

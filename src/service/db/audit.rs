@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use sqlx::FromRow;
 
-use super::{Connection, DatabaseError, Moment, Statement, on, row_groups, row_number};
+use super::{Connection, DatabaseError, Engine, Moment, Statement, on, row_groups, row_number};
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, FromRow)]
@@ -38,9 +38,9 @@ pub async fn last(connection: &mut Connection) -> Result<Option<(i64, String)>, 
     ))
 }
 
-/// Adds entries, in order.
-pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<(), DatabaseError> {
-    for rows in row_groups(connection.engine(), rows) {
+/// The statements that add entries, in order.
+pub(super) fn insertions(engine: Engine, rows: &[AuditRow]) -> impl Iterator<Item = Statement<'_>> {
+    row_groups(engine, rows).map(|rows| {
         let mut statement = Statement::new(
             "INSERT INTO audit (sequence, time, actor, action, object, organisation, detail, previous, hash) ",
         );
@@ -57,9 +57,8 @@ pub async fn insert(connection: &mut Connection, rows: &[AuditRow]) -> Result<()
                 (&row.hash).into(),
             ]
         }));
-        on!(connection, statement.query()?.execute(connection).await?.rows_affected());
-    }
-    Ok(())
+        statement
+    })
 }
 
 /// Entries above a position, in order.

@@ -132,8 +132,9 @@ pub struct NewCertificate<'a> {
     pub not_after: Moment,
 }
 
-/// Records certificates before they are signed.
-pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<'_>]) -> Result<(), DatabaseError> {
+/// Records certificates before they are signed, but for those whose serial number is taken; says how many it recorded.
+pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<'_>]) -> Result<u64, DatabaseError> {
+    let mut recorded = 0;
     for certificates in row_groups(connection.engine(), certificates) {
         let mut statement = Statement::new(
             "INSERT INTO certificates (serial, holder, request, kind, manager, organisation, subject, search, tbs,
@@ -159,25 +160,25 @@ pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<
                 certificate.not_after.into(),
             ]
         }));
-        on!(connection, statement.query()?.execute(connection).await?.rows_affected());
+        statement.push(" ON CONFLICT (serial) DO NOTHING");
+        recorded += on!(connection, statement.query()?.execute(connection).await?.rows_affected());
     }
-    Ok(())
+    Ok(recorded)
 }
 
-/// Which of these serial numbers are taken.
-pub async fn taken<'a>(
+/// Which of these bytes to be signed are on record, each with its serial number.
+pub async fn recorded(
     connection: &mut Connection,
-    serials: impl IntoIterator<Item = &'a str>,
-) -> Result<Vec<String>, DatabaseError> {
-    let serials: Vec<&str> = serials.into_iter().collect();
-    let mut taken = Vec::new();
-    for serials in row_groups(connection.engine(), &serials) {
-        let mut statement = Statement::new("SELECT serial FROM certificates WHERE serial IN (");
-        statement.push_rows(serials.iter().map(|serial| [(*serial).into()])).push(")");
-        let rows: Vec<(String,)> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
-        taken.extend(rows.into_iter().map(|(serial,)| serial));
+    certificates: &[(&str, &[u8])],
+) -> Result<HashSet<Vec<u8>>, DatabaseError> {
+    let mut recorded = HashSet::new();
+    for certificates in row_groups(connection.engine(), certificates) {
+        let mut statement = Statement::new("SELECT tbs FROM certificates WHERE (serial, tbs) IN (");
+        statement.push_rows(certificates.iter().map(|(serial, tbs)| [(*serial).into(), (*tbs).into()])).push(")");
+        let rows: Vec<(Vec<u8>,)> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
+        recorded.extend(rows.into_iter().map(|(tbs,)| tbs));
     }
-    Ok(taken)
+    Ok(recorded)
 }
 
 /// A certificate that was recorded and not signed.

@@ -1,5 +1,6 @@
 //! What queries run on: a connection of either database, and the query written once for both.
 
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
@@ -8,15 +9,17 @@ use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Database, Postgres, Sqlite};
 
-use super::DatabaseError;
+use super::audit::{self, AuditRow};
+use super::heads::{self, Heads};
+use super::{DatabaseError, Statement, Writing};
 
 /// A connection that queries run on, inside a transaction or not: see [`on!`].
 #[derive(Debug)]
 pub enum Connection {
     /// To the database file.
-    Sqlite(Hold<Sqlite>),
+    Sqlite(Hold<Sqlite, Writing>),
     /// To a server.
-    Postgres(Hold<Postgres>),
+    Postgres(Hold<Postgres, sqlx::Transaction<'static, Postgres>>),
 }
 
 /// Which database it is, for what cannot be said in one SQL.
@@ -59,38 +62,33 @@ impl Connection {
 
 /// A connection of one of the two, until it is dropped.
 #[derive(Debug)]
-pub enum Hold<DB: Database> {
-    /// Without a transaction.
+pub enum Hold<DB: Database, W> {
+    /// To read, without a transaction.
     Plain(PoolConnection<DB>),
-    /// In a transaction, which ends without effect where it is dropped.
-    Transaction(sqlx::Transaction<'static, DB>),
+    /// To read, in a transaction.
+    Snapshot(sqlx::Transaction<'static, DB>),
+    /// To write, in a transaction that ends without effect where it is dropped.
+    Writing(W),
 }
 
-impl<DB: Database> Hold<DB> {
-    async fn commit(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Plain(_) => Ok(()),
-            Self::Transaction(transaction) => transaction.commit().await,
-        }
-    }
-}
-
-impl<DB: Database> Deref for Hold<DB> {
+impl<DB: Database, W: DerefMut<Target = DB::Connection>> Deref for Hold<DB, W> {
     type Target = DB::Connection;
 
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Plain(connection) => connection,
-            Self::Transaction(transaction) => transaction,
+            Self::Snapshot(transaction) => transaction,
+            Self::Writing(transaction) => transaction,
         }
     }
 }
 
-impl<DB: Database> DerefMut for Hold<DB> {
+impl<DB: Database, W: DerefMut<Target = DB::Connection>> DerefMut for Hold<DB, W> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
             Self::Plain(connection) => connection,
-            Self::Transaction(transaction) => transaction,
+            Self::Snapshot(transaction) => transaction,
+            Self::Writing(transaction) => transaction,
         }
     }
 }
@@ -129,8 +127,10 @@ pub struct Reading(pub(super) Connection);
 pub struct Transaction {
     connection: Connection,
     counted: Vec<Counter>,
-    /// Position and hash of the last entry of the audit record, once it was asked for: nobody else adds one meanwhile.
-    pub(in crate::service) last_entry: Option<(i64, String)>,
+    /// What it goes on from: nobody else changes that meanwhile, and who does in this transaction keeps it true.
+    pub(in crate::service) heads: Heads,
+    /// Entries of the audit record, to be written as it ends.
+    entries: Vec<AuditRow>,
     _held: Held,
 }
 
@@ -149,8 +149,23 @@ impl Drop for Held {
 
 impl Transaction {
     /// A transaction that just began; how long it takes is measured.
-    pub(super) fn new(connection: Connection, seconds: Histogram) -> Self {
-        Self { connection, counted: Vec::new(), last_entry: None, _held: Held { since: Instant::now(), seconds } }
+    pub(super) fn new(connection: Connection, heads: Heads, seconds: Histogram) -> Self {
+        Self {
+            connection,
+            counted: Vec::new(),
+            heads,
+            entries: Vec::new(),
+            _held: Held { since: Instant::now(), seconds },
+        }
+    }
+
+    /// Looks again what it goes on from, after rows came from elsewhere.
+    pub(super) async fn look_again(&mut self) -> Result<(), DatabaseError> {
+        self.heads = match &mut self.connection {
+            Connection::Sqlite(hold) => sqlx::query_as(heads::OF_FILE).fetch_one(&mut **hold).await?,
+            Connection::Postgres(hold) => sqlx::query_as(heads::ON_SERVER).fetch_one(&mut **hold).await?,
+        };
+        Ok(())
     }
 
     /// Has each of these count one more once everything done in it lasts.
@@ -158,19 +173,41 @@ impl Transaction {
         self.counted.extend(counters);
     }
 
+    /// Has these entries stand in the audit record once everything done in it lasts. They are written as it ends.
+    pub fn enter(&mut self, entries: Vec<AuditRow>) {
+        self.entries.extend(entries);
+    }
+
+    /// Writes the entries now, for who reads them in it.
+    pub async fn write_entries(&mut self) -> Result<(), DatabaseError> {
+        let entries = mem::take(&mut self.entries);
+        let connection = &mut self.connection;
+        for statement in audit::insertions(connection.engine(), &entries) {
+            on!(connection, statement.query()?.execute(connection).await?.rows_affected());
+        }
+        Ok(())
+    }
+
     /// Makes everything that was done in it last. When this returns, it is on disk.
     ///
     /// # Errors
     /// [`DatabaseError::Unconfirmed`] where the connection broke, so that nobody knows.
     pub async fn commit(self) -> Result<(), DatabaseError> {
+        let mut entries: Vec<Statement<'_>> = audit::insertions(self.connection.engine(), &self.entries).collect();
         match self.connection {
-            Connection::Sqlite(hold) => hold.commit().await,
-            Connection::Postgres(mut hold) => {
+            Connection::Sqlite(Hold::Writing(transaction)) => transaction.commit(entries).await,
+            Connection::Postgres(Hold::Writing(mut transaction)) => {
                 // After any error, COMMIT takes back everything and reports success; any other statement fails
                 // (postgresql.org/docs/current/sql-commit.html).
-                sqlx::query("SELECT 1").execute(&mut *hold).await?;
-                hold.commit().await
+                if entries.is_empty() {
+                    entries.push(Statement::new("SELECT 1"));
+                }
+                for statement in entries {
+                    statement.query()?.execute(&mut *transaction).await?;
+                }
+                transaction.commit().await
             }
+            Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
         }
         .map_err(DatabaseError::of_commit)?;
         for counter in self.counted {

@@ -7,8 +7,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use sqlx::{Pool, Postgres, Sqlite};
 
 use super::connection::{Connection, Engine, Hold, Reading, Transaction, on};
+use super::heads::{self, Heads};
 use super::postgres::{self, Server};
-use super::{DatabaseError, sqlite};
+use super::{DatabaseError, Writer, sqlite};
 use crate::service::metrics::seconds;
 
 /// Where a database is.
@@ -43,17 +44,15 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub enum Database {
     /// One file.
-    Sqlite(Pools<Sqlite>),
-    /// A server.
-    Postgres(Pools<Postgres>),
+    Sqlite(Writer, Pools<Sqlite>),
+    /// A server, and the one connection to write with: within this process, writes queue there.
+    Postgres(Pool<Postgres>, Pools<Postgres>),
 }
 
-/// The connections of this process.
+/// The connections of this process to read with.
 #[derive(Debug)]
 pub struct Pools<DB: sqlx::Database> {
-    /// One connection: within this process, writes queue here.
-    pub(super) writer: Pool<DB>,
-    pub(super) readers: Pool<DB>,
+    readers: Pool<DB>,
     /// For what reads much at one moment; the readers' where there are none.
     snapshots: Option<Pool<DB>>,
     /// How long the right to write is held, in seconds.
@@ -100,7 +99,10 @@ impl Database {
     pub async fn open_as_it_is(server: &Server) -> Result<Option<Self>, DatabaseError> {
         match postgres::connect_as_it_is(server).await {
             Err(DatabaseError::Empty { .. }) => Ok(None),
-            pools => Ok(Some(Self::Postgres(pools?))),
+            connected => {
+                let (writer, pools) = connected?;
+                Ok(Some(Self::Postgres(writer, pools)))
+            }
         }
     }
 
@@ -119,8 +121,14 @@ impl Database {
 
     async fn connect(place: &Place, purpose: Purpose) -> Result<Self, DatabaseError> {
         match place {
-            Place::File(path) => sqlite::connect(path, purpose).await.map(Self::Sqlite),
-            Place::Server(server) => postgres::connect(server, purpose).await.map(Self::Postgres),
+            Place::File(path) => {
+                let (writer, pools) = sqlite::connect(path, purpose).await?;
+                Ok(Self::Sqlite(writer, pools))
+            }
+            Place::Server(server) => {
+                let (writer, pools) = postgres::connect(server, purpose).await?;
+                Ok(Self::Postgres(writer, pools))
+            }
         }
     }
 
@@ -129,16 +137,16 @@ impl Database {
     // may once ask for a connection.
     pub async fn read(&self) -> Result<Reading, DatabaseError> {
         Ok(Reading(match self {
-            Self::Sqlite(pools) => Connection::Sqlite(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
-            Self::Postgres(pools) => Connection::Postgres(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
+            Self::Sqlite(_, pools) => Connection::Sqlite(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
+            Self::Postgres(_, pools) => Connection::Postgres(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
         }))
     }
 
     /// The database as it is at one moment, whatever is written meanwhile, until it is dropped.
     pub async fn snapshot(&self) -> Result<Reading, DatabaseError> {
         Ok(Reading(match self {
-            Self::Sqlite(pools) => Connection::Sqlite(Hold::Transaction(Box::pin(pools.snapshots().begin()).await?)),
-            Self::Postgres(pools) => Connection::Postgres(Hold::Transaction(
+            Self::Sqlite(_, pools) => Connection::Sqlite(Hold::Snapshot(Box::pin(pools.snapshots().begin()).await?)),
+            Self::Postgres(_, pools) => Connection::Postgres(Hold::Snapshot(
                 Box::pin(pools.snapshots().begin_with(postgres::BEGIN_SNAPSHOT)).await?,
             )),
         }))
@@ -146,32 +154,32 @@ impl Database {
 
     /// A transaction that holds the right to write from its start, so that what it reads stays true until it ends.
     pub async fn write(&self) -> Result<Transaction, DatabaseError> {
-        Ok(Transaction::new(self.begin().await?, self.write_seconds().clone()))
+        let (connection, heads) = self.begin().await?;
+        Ok(Transaction::new(connection, heads, self.write_seconds().clone()))
     }
 
     /// Takes the right to write, which goes back when the connection is dropped.
-    async fn begin(&self) -> Result<Connection, DatabaseError> {
-        Ok(match self {
-            Self::Sqlite(pools) => {
-                let mut transaction = Box::pin(pools.writer.begin_with(sqlite::BEGIN)).await?;
-                // Only now it stays true.
-                if sqlite::was_moved(&mut transaction).await? {
-                    return Err(DatabaseError::Moved);
-                }
-                Connection::Sqlite(Hold::Transaction(transaction))
+    async fn begin(&self) -> Result<(Connection, Heads), DatabaseError> {
+        let (connection, heads) = match self {
+            Self::Sqlite(writer, _) => {
+                let (transaction, heads) = Box::pin(writer.begin(sqlite::PATIENCE)).await?;
+                (Connection::Sqlite(Hold::Writing(transaction)), heads)
             }
-            Self::Postgres(pools) => {
+            Self::Postgres(writer, _) => {
                 // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back.
-                let mut transaction = Box::pin(pools.writer.begin()).await?;
+                let mut transaction = Box::pin(writer.begin()).await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
-                Connection::Postgres(Hold::Transaction(transaction))
+                let heads = sqlx::query_as(heads::ON_SERVER).fetch_one(&mut *transaction).await?;
+                (Connection::Postgres(Hold::Writing(transaction)), heads)
             }
-        })
+        };
+        // Only now it stays true.
+        if heads.user_version == sqlite::MOVED { Err(DatabaseError::Moved) } else { Ok((connection, heads)) }
     }
 
     /// Whether something could be written now; nothing is, nor is it measured as a write.
     pub async fn check_writable(&self) -> Result<(), DatabaseError> {
-        let connection = &mut self.begin().await?;
+        let (connection, _) = &mut self.begin().await?;
         let nothing = "UPDATE managers SET language = language WHERE id < 0";
         on!(connection, sqlx::query(nothing).execute(connection).await?.rows_affected());
         Ok(())
@@ -180,24 +188,31 @@ impl Database {
     /// How long the right to write is held, in seconds.
     pub const fn write_seconds(&self) -> &Histogram {
         match self {
-            Self::Sqlite(pools) => &pools.write_seconds,
-            Self::Postgres(pools) => &pools.write_seconds,
+            Self::Sqlite(_, pools) => &pools.write_seconds,
+            Self::Postgres(_, pools) => &pools.write_seconds,
         }
     }
 
     /// How many connections of each pool are in use.
     pub fn busy_connections(&self) -> [(&'static str, i64); 2] {
-        match self {
-            Self::Sqlite(pools) => pools.busy(),
-            Self::Postgres(pools) => pools.busy(),
-        }
+        let (writers, readers) = match self {
+            Self::Sqlite(writer, pools) => (i64::from(writer.is_busy()), pools.busy()),
+            Self::Postgres(writer, pools) => (busy(writer), pools.busy()),
+        };
+        [("writer", writers), ("reader", readers)]
     }
 
     /// Closes the connections; of a file, what was committed moves from the log into it.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite(pools) => pools.close().await,
-            Self::Postgres(pools) => pools.close().await,
+            Self::Sqlite(writer, pools) => {
+                pools.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(writer, pools) => {
+                pools.close().await;
+                writer.close().await;
+            }
         }
     }
 }
@@ -223,17 +238,16 @@ pub async fn size(connection: &mut Connection) -> Result<u64, DatabaseError> {
 
 impl<DB: sqlx::Database> Pools<DB> {
     /// With nothing measured yet.
-    pub(super) fn new(writer: Pool<DB>, readers: Pool<DB>, snapshots: Option<Pool<DB>>) -> Self {
-        Self { writer, readers, snapshots, write_seconds: seconds() }
+    pub(super) fn new(readers: Pool<DB>, snapshots: Option<Pool<DB>>) -> Self {
+        Self { readers, snapshots, write_seconds: seconds() }
     }
 
     fn snapshots(&self) -> &Pool<DB> {
         self.snapshots.as_ref().unwrap_or(&self.readers)
     }
 
-    fn busy(&self) -> [(&'static str, i64); 2] {
-        let busy = |pool: &Pool<DB>| i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
-        [("writer", busy(&self.writer)), ("reader", busy(&self.readers) + self.snapshots.as_ref().map_or(0, busy))]
+    fn busy(&self) -> i64 {
+        busy(&self.readers) + self.snapshots.as_ref().map_or(0, busy)
     }
 
     async fn close(&self) {
@@ -241,6 +255,9 @@ impl<DB: sqlx::Database> Pools<DB> {
             snapshots.close().await;
         }
         self.readers.close().await;
-        self.writer.close().await;
     }
+}
+
+fn busy<DB: sqlx::Database>(pool: &Pool<DB>) -> i64 {
+    i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX)
 }

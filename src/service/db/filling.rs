@@ -166,6 +166,7 @@ impl Filling {
         if self.transaction.engine() == Engine::Sqlite {
             check_between_records(&mut self.transaction).await?;
         }
+        self.transaction.look_again().await?;
         Ok(self.transaction)
     }
 }

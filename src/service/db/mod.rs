@@ -13,6 +13,7 @@ pub mod crls;
 mod database;
 mod error;
 pub mod filling;
+mod heads;
 pub mod managers;
 pub mod organisations;
 pub mod outbox;
@@ -26,13 +27,16 @@ pub mod requests;
 pub mod revocations;
 mod sqlite;
 mod statement;
+mod writer;
 
 pub use columns::Moment;
 pub use connection::{Connection, Engine, Hold, Reading, Transaction};
 pub use database::{Database, Place, Pools, close_for_good, size};
 pub use error::DatabaseError;
+pub use heads::Heads;
 pub use postgres::{Server, ServerError};
 pub use sqlite::newest_schema;
+pub use writer::{Writer, Writing};
 
 use columns::row_number;
 use connection::{on, run};

@@ -95,13 +95,6 @@ pub struct NewRequest<'a> {
     pub decision: Option<Decision<'a>>,
 }
 
-/// The highest number that a request has; requests are never deleted.
-pub async fn last(connection: &mut Connection) -> Result<RequestNumber, DatabaseError> {
-    let last: Option<RequestNumber> =
-        on!(connection, sqlx::query_scalar("SELECT max(number) FROM requests").fetch_one(connection).await?);
-    Ok(last.unwrap_or(RequestNumber(0)))
-}
-
 /// Adds requests with their numbers.
 pub async fn insert(
     connection: &mut Connection,

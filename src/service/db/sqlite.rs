@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Sqlite, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, SqliteConnection};
 
-use super::DatabaseError;
 use super::database::{Pools, Purpose};
 use super::statement::STATEMENTS;
+use super::{DatabaseError, Writer};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/sqlite");
 
@@ -18,14 +18,14 @@ pub fn newest_schema() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
-/// Takes the right to write at once (sqlite.org/lang_transaction.html): what is read in the transaction stays true.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
-
 /// Stands in the file's header (`PRAGMA user_version`) from the moment on when the database is on a server instead.
-const MOVED: i64 = 1;
+pub(super) const MOVED: i64 = 1;
 
 /// How long a write waits for another process (a command beside the running service) to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it waits, besides, for others of this process.
+pub(super) const PATIENCE: Duration = BUSY_TIMEOUT.saturating_mul(2);
 
 /// Enough to read while a write goes on; each one costs a thread and a page cache.
 const READERS: u32 = 4;
@@ -46,7 +46,7 @@ const KEEP_IN_MEMORY: &str = "PRAGMA temp_store = MEMORY";
 const WAL_PAGES: &str = "16384";
 
 /// Opens the file, or makes it, and brings its schema up to date.
-pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlite>, DatabaseError> {
+pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<(Writer, Pools<Sqlite>), DatabaseError> {
     let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
     // By one connection, in one transaction, before anybody else knows the file.
     let restored = matches!(purpose, Purpose::Create { schema: Some(_) });
@@ -65,25 +65,15 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
-    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT * 2);
-    // Where the disk is full or fails, SQLite itself ends the transaction (sqlite.org/lang_transaction.html) and sqlx
-    // goes on counting it: such a connection could never begin one again. The pool has let it finish what it had to
-    // do (`test_before_acquire`), so that what is counted here is over, and opens another one in its place.
+    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
     let writing = options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
-    let writer = pool(1)
-        // Who writes stays: with its pages, its prepared statements, and what is set below.
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_with(writing)
-        .await
-        .map_err(|error| unusable(error.into()))?;
-    if purpose == Purpose::Open && !has_schema(&writer).await.map_err(|error| unusable(error.into()))? {
+    let mut writer = writing.connect().await.map_err(|error| unusable(error.into()))?;
+    if purpose == Purpose::Open && !has_schema(&mut writer).await.map_err(|error| unusable(error.into()))? {
         return Err(DatabaseError::Empty { place: path.display().to_string() });
     }
     let migrated = match purpose {
-        Purpose::Create { schema: Some(version) } => MIGRATIONS.run_to(version, &writer).await,
-        _ => MIGRATIONS.run(&writer).await,
+        Purpose::Create { schema: Some(version) } => MIGRATIONS.run_to(version, &mut writer).await,
+        _ => MIGRATIONS.run(&mut writer).await,
     };
     migrated.map_err(|error| match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
@@ -92,14 +82,14 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<Pools<Sqlit
         error => unusable(error.into()),
     })?;
     // Only now: what a migration changes in one statement may be all there is, and what is made of all that was restored is
-    // sorted. A connection that takes this one's place after a failure (see above) goes without.
+    // sorted.
     if !restored {
-        sqlx::query(KEEP_IN_MEMORY).execute(&writer).await.map_err(|error| unusable(error.into()))?;
+        sqlx::query(KEEP_IN_MEMORY).execute(&mut writer).await.map_err(|error| unusable(error.into()))?;
     }
     // A connection to a file does not break.
     let reading =
         |connections| pool(connections).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
-    Ok(Pools::new(writer, reading(READERS), Some(reading(SNAPSHOTS))))
+    Ok((Writer::new(writer), Pools::new(reading(READERS), Some(reading(SNAPSHOTS)))))
 }
 
 /// Whether the database was moved to a server.
@@ -115,8 +105,8 @@ pub(super) async fn close_for_good(connection: &mut SqliteConnection) -> Result<
 }
 
 /// Whether a migration ever ran: only [`Database::create`] starts from nothing.
-async fn has_schema(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
+async fn has_schema(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')")
-        .fetch_one(pool)
+        .fetch_one(connection)
         .await
 }

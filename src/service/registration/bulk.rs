@@ -194,7 +194,7 @@ impl App {
         let row = found(bulk::find(transaction, id).await?)?;
         let detail =
             json!({ "verdict": verdict.word().as_str(), "reason": verdict.reason(), "requests": row.requests });
-        record(self, transaction, maker.actor, Action::StartBulk, &object(&row), detail).await?;
+        record(self, transaction, maker.actor, Action::StartBulk, &object(&row), detail);
         Ok(row)
     }
 
@@ -215,7 +215,7 @@ impl App {
             return Err(Refusal::state_conflict(Text::new("conflict-bulk-not-running")).into());
         }
         bulk::end(&mut transaction, row.id, BulkState::Stopped, None, self.now()).await?;
-        record(self, &mut transaction, actor, Action::StopBulk, &object(&row), counted(&row)).await?;
+        record(self, &mut transaction, actor, Action::StopBulk, &object(&row), counted(&row));
         let row = found(bulk::find(&mut transaction, id).await?)?;
         transaction.commit().await?;
         self.bulk_status(row, language)

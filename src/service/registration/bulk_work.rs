@@ -283,6 +283,7 @@ impl<'a> Work<'a> {
             }
         };
         log::info!(bulk = row.id, state = state.as_str(), decided = row.decided, refused = row.refused; "bulk decision ended");
-        record(app, transaction, &Actor::Service, action, &object(&row), detail).await
+        record(app, transaction, &Actor::Service, action, &object(&row), detail);
+        Ok(())
     }
 }

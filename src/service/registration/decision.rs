@@ -221,7 +221,7 @@ impl App {
                 None => json!({ "reason": reason }),
             },
         });
-        record_all(self, transaction, events.collect()).await?;
+        record_all(self, transaction, events.collect());
         if self.tells() {
             let rows = requests::find_all(transaction, &numbers).await?;
             for number in &numbers {

@@ -61,7 +61,7 @@ impl App {
             duplicate(error.into(), what)
         })?;
         let detail = json!({ "name": organisation.name, "country": organisation.country });
-        record(self, &mut transaction, actor, Action::AddOrganisation, &object, detail).await?;
+        record(self, &mut transaction, actor, Action::AddOrganisation, &object, detail);
         kill_point::pass("organisation.before-commit");
         transaction.commit().await?;
         kill_point::pass("organisation.after-commit");
@@ -97,7 +97,7 @@ impl App {
             "name": manager.name, "email": manager.email, "role": manager.role, "organisation": code,
             "serial": serial.to_string(),
         });
-        record(self, &mut transaction, actor, Action::AddManager, &Object::Manager(id), detail).await?;
+        record(self, &mut transaction, actor, Action::AddManager, &Object::Manager(id), detail);
         kill_point::pass("manager.before-commit");
         transaction.commit().await?;
         kill_point::pass("manager.after-commit");
@@ -135,7 +135,7 @@ impl App {
         let older = certificates::of_manager(&mut transaction, id).await?;
         let serial = self.certify_manager(&mut transaction, id, public_key).await?;
         let detail = json!({ "serial": serial.to_string(), "revoke_older": reissue.revoke_older });
-        record(self, &mut transaction, actor, Action::ReissueManager, &object, detail).await?;
+        record(self, &mut transaction, actor, Action::ReissueManager, &object, detail);
         if reissue.revoke_older {
             self.revoke_all(&mut transaction, actor, &older, RevocationCode::Superseded).await?;
         }
@@ -171,7 +171,7 @@ impl App {
             return Ok(manager);
         }
         managers::disable(&mut transaction, id, self.now()).await?;
-        record(self, &mut transaction, actor, Action::DisableManager, &Object::Manager(id), json!({})).await?;
+        record(self, &mut transaction, actor, Action::DisableManager, &Object::Manager(id), json!({}));
         let serials = certificates::of_manager(&mut transaction, id).await?;
         self.revoke_all(&mut transaction, actor, &serials, RevocationCode::PrivilegeWithdrawn).await?;
         kill_point::pass("disable.before-commit");
@@ -190,7 +190,7 @@ impl App {
         let manager = found(managers::find(&mut transaction, id).await?)?;
         managers::speak(&mut transaction, id, language).await?;
         let detail = json!({ "language": language });
-        record(self, &mut transaction, actor, Action::SetManagerLanguage, &object, detail).await?;
+        record(self, &mut transaction, actor, Action::SetManagerLanguage, &object, detail);
         transaction.commit().await?;
         Ok(manager)
     }

@@ -136,8 +136,8 @@ impl App {
             let task = write(Writer { app: self.clone(), idle: false });
             match self.database {
                 // A file is written by a thread of sqlx's; who begins sooner would write smaller groups.
-                Database::Sqlite(_) => _ = tokio::spawn(task),
-                Database::Postgres(_) => self.group.thread.spawn(task),
+                Database::Sqlite(..) => _ = tokio::spawn(task),
+                Database::Postgres(..) => self.group.thread.spawn(task),
             }
         }
         outcome.await.unwrap_or_else(|_| Err(Failure::Inconsistent { what: "the outcome of a change" }))

@@ -130,13 +130,12 @@ impl App {
         let now = self.now();
         let identities: Vec<Waiting> = wave.iter().map(|(_, arrival)| arrival.waiting.clone()).collect();
         let older = requests::find_pending(transaction, &identities).await?;
-        let mut number = requests::last(transaction).await?.0;
         let mut new: Vec<New> = identities
             .iter()
             .map(|identity| {
-                number += 1;
+                transaction.heads.last_request.0 += 1;
                 let replaces = older.get(identity).copied();
-                New { number: RequestNumber(number), submitted_at: now, replaces, planned: None }
+                New { number: transaction.heads.last_request, submitted_at: now, replaces, planned: None }
             })
             .collect();
         for ((_, arrival), new) in wave.iter().zip(&new) {
@@ -171,7 +170,7 @@ impl App {
                 event(&Actor::AutoApproval, Action::Approve, object, detail);
             }
         }
-        record_all(self, transaction, events).await?;
+        record_all(self, transaction, events);
         for new in &new {
             self.tell(transaction, new.number).await?;
         }

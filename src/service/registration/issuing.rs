@@ -62,29 +62,30 @@ impl Issuer<'_> {
     /// Records certificates that are to be signed once the transaction is committed. Where a serial number is taken, the
     /// certificate gets another one.
     pub async fn record(&self, transaction: &mut Connection, planned: &mut [Recorded<'_>]) -> Result<(), Failure> {
+        let mut left: Vec<&mut Recorded<'_>> = planned.iter_mut().collect();
         for _ in 0..SERIAL_ATTEMPTS {
-            let serials: Vec<String> = planned.iter().map(|(planned, ..)| planned.serial().to_string()).collect();
-            let taken = certificates::taken(transaction, serials.iter().map(String::as_str)).await?;
-            let mut seen: HashSet<String> = taken.into_iter().collect();
-            let free: Vec<bool> = serials.iter().map(|serial| seen.insert(serial.clone())).collect();
-            if free.iter().all(|free| *free) {
-                let rows: Vec<NewCertificate<'_>> = planned
-                    .iter()
-                    .zip(&serials)
-                    .map(|((planned, holder, organisation), serial)| NewCertificate {
-                        serial,
-                        holder: *holder,
-                        organisation: *organisation,
-                        subject: planned.prepared.subject(),
-                        tbs: planned.prepared.tbs(),
-                        not_before: Moment(planned.prepared.not_before()),
-                        not_after: Moment(planned.prepared.not_after()),
-                    })
-                    .collect();
-                return Ok(certificates::insert(transaction, &rows).await?);
+            let serials: Vec<String> = left.iter().map(|(planned, ..)| planned.serial().to_string()).collect();
+            let rows: Vec<NewCertificate<'_>> = left
+                .iter()
+                .zip(&serials)
+                .map(|((planned, holder, organisation), serial)| NewCertificate {
+                    serial,
+                    holder: *holder,
+                    organisation: *organisation,
+                    subject: planned.prepared.subject(),
+                    tbs: planned.prepared.tbs(),
+                    not_before: Moment(planned.prepared.not_before()),
+                    not_after: Moment(planned.prepared.not_after()),
+                })
+                .collect();
+            if certificates::insert(transaction, &rows).await? == rows.len() as u64 {
+                return Ok(());
             }
-            for (((planned, ..), serial), _) in planned.iter_mut().zip(serials).zip(free).filter(|(_, free)| !free) {
-                log::error!(serial:% = serial; "serial number is taken, drawing another");
+            let bytes: Vec<(&str, &[u8])> = rows.iter().map(|row| (row.serial, row.tbs)).collect();
+            let recorded = certificates::recorded(transaction, &bytes).await?;
+            left.retain(|(planned, ..)| !recorded.contains(planned.prepared.tbs()));
+            for (planned, ..) in &mut left {
+                log::error!(serial:% = planned.serial(); "serial number is taken, drawing another");
                 *planned = self.plan(planned.template.clone())?;
             }
         }
@@ -163,7 +164,7 @@ async fn complete(
     if let Some(metrics) = metrics {
         transaction.count(events.iter().filter_map(|event| metrics.of(event.action, &event.object)));
     }
-    audit::record_all(transaction, now, events).await?;
+    audit::record_all(transaction, now, events);
     let mut stored = Vec::with_capacity(signed.len());
     for signed in signed {
         let mut signed = (*signed).clone();

@@ -89,7 +89,7 @@ impl App {
     ) -> Result<(), Failure> {
         let mut transaction = self.database.write().await?;
         let detail = audit::refused(refusal.code());
-        audit::record(&mut transaction, self.now(), actor, action, object, detail).await?;
+        audit::record(&mut transaction, self.now(), actor, action, object, detail);
         Ok(transaction.commit().await?)
     }
 
@@ -225,21 +225,14 @@ fn check_stored(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
 }
 
 /// Adds an audit entry in a change's own transaction.
-async fn record(
-    app: &App,
-    transaction: &mut Transaction,
-    actor: &Actor,
-    action: Action,
-    object: &Object<'_>,
-    detail: Value,
-) -> Result<(), Failure> {
-    record_all(app, transaction, vec![Event { actor, action, object: *object, detail }]).await
+fn record(app: &App, transaction: &mut Transaction, actor: &Actor, action: Action, object: &Object<'_>, detail: Value) {
+    record_all(app, transaction, vec![Event { actor, action, object: *object, detail }]);
 }
 
 /// Adds audit entries in the changes' own transaction, which counts them once it is committed.
-async fn record_all(app: &App, transaction: &mut Transaction, events: Vec<Event<'_>>) -> Result<(), Failure> {
+fn record_all(app: &App, transaction: &mut Transaction, events: Vec<Event<'_>>) {
     transaction.count(events.iter().filter_map(|event| app.metrics.of(event.action, &event.object)));
-    Ok(audit::record_all(transaction, app.now(), events).await?)
+    audit::record_all(transaction, app.now(), events);
 }
 
 /// What is stored as JSON.

@@ -78,7 +78,7 @@ impl App {
         let mut transaction = self.database.write().await?;
         if found(packages::find(&mut transaction, id).await?)?.disabled_at.is_none() {
             packages::disable(&mut transaction, id, self.now()).await?;
-            record(self, &mut transaction, actor, Action::DisablePackage, &Object::Package(id), json!({})).await?;
+            record(self, &mut transaction, actor, Action::DisablePackage, &Object::Package(id), json!({}));
         }
         let package = found(packages::find(&mut transaction, id).await?)?;
         kill_point::pass("end-package.before-commit");
@@ -125,7 +125,7 @@ impl App {
             packages::disable(&mut transaction, id, now).await?;
         }
         let detail = json!({ "replaced_by": created.id, "grace_days": grace_days });
-        record(self, &mut transaction, actor, Action::RotatePackage, &object, detail).await?;
+        record(self, &mut transaction, actor, Action::RotatePackage, &object, detail);
         created.replaces = Some(found(packages::find(&mut transaction, id).await?)?.into());
         kill_point::pass("rotate.before-commit");
         transaction.commit().await?;
@@ -151,7 +151,7 @@ impl App {
             "organisation": new.organisation, "kind": new.kind, "store": new.store,
             "external_requests": new.external_requests, "expires_at": expires_at, "replaces": replaces,
         });
-        record(self, transaction, actor, Action::CreatePackage, &Object::Package(id), detail).await?;
+        record(self, transaction, actor, Action::CreatePackage, &Object::Package(id), detail);
         Ok(CreatedPackage { id, package, expires_at: new.expires_at, files, replaces: None })
     }
 

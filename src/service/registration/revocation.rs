@@ -63,6 +63,7 @@ impl App {
             }
         }
         let detail = json!({ "code": revocation.code, "reason": revocation.reason, "request": row.request });
-        record(self, transaction, actor, Action::Revoke, &certificate_object(row), detail).await
+        record(self, transaction, actor, Action::Revoke, &certificate_object(row), detail);
+        Ok(())
     }
 }

@@ -242,7 +242,8 @@ impl Route {
         let mut last = right_to_write(source).await?;
         let since = Instant::now();
         let detail = json!({ "to": self.place.to_string() });
-        audit::record(&mut last, clock.moment(), operator, Action::MoveDatabase, &Object::Everything, detail).await?;
+        audit::record(&mut last, clock.moment(), operator, Action::MoveDatabase, &Object::Everything, detail);
+        last.write_entries().await?;
         follow(&mut last, target, &mut tables, &mut audit).await?;
         kill_point::pass("move-committed");
         changes::stop(&mut last).await?;

@@ -227,7 +227,7 @@ impl Source<'_> {
         crls::make_outdated(&mut transaction, now.0.unix_timestamp() + CRL_NUMBERS_AHEAD).await?;
         let taken_at = self.manifest.taken_at.format(&Rfc3339).unwrap_or_default();
         let detail = json!({ "backup_sha256": self.sha256, "taken_at": taken_at });
-        audit::record(&mut transaction, now, operator, Action::Restore, &Object::Everything, detail).await?;
+        audit::record(&mut transaction, now, operator, Action::Restore, &Object::Everything, detail);
         Ok(transaction.commit().await?)
     }
 
