@@ -1,13 +1,17 @@
 //! Between the decision and the certificate: what a stop, a collision or a revocation in between does.
 
-use std::sync::Mutex;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use ptc_enroll::protocol::bulk::BulkStatus;
 use ptc_enroll::protocol::messages::RequestStatus;
 use ptc_enroll::protocol::request::State;
 use ptc_enroll::service::ca::Serial;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
+use super::bulk::{approve_all, ended};
 use crate::support::service::{A, Service};
 
 /// What kill -9 leaves between the record and the signature.
@@ -60,6 +64,26 @@ fn a_serial_number_that_is_taken_is_not_used_again() {
     });
     assert_eq!(serials[0], taken.to_string());
     assert_ne!(serials[0], serials[1]);
+}
+
+#[test]
+fn a_serial_number_that_many_are_given_at_once_goes_to_one_of_them() {
+    let given = Serial::fresh(OffsetDateTime::now_utc()).unwrap();
+    let more = Arc::new(AtomicUsize::new(0));
+    let left = more.clone();
+    let is_left = move || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    let service = Service::with_serials(Box::new(move |now| if is_left() { Ok(given) } else { Serial::fresh(now) }));
+    let manager = service.secure(Some(&service.manager(A)));
+    let shown = service.pending_many(A, 3);
+
+    more.store(5, Ordering::SeqCst);
+    let job: BulkStatus = approve_all(&manager, &shown).json();
+    let job = ended(&manager, job.id);
+    assert_eq!((job.approved, more.load(Ordering::SeqCst)), (3, 0), "{job:?}");
+    let serials: HashSet<String> =
+        shown.iter().map(|(number, _)| service.detail(*number).status.issued.unwrap().serial).collect();
+    assert_eq!(serials.len(), 3);
+    assert!(serials.contains(&given.to_string()));
 }
 
 #[test]

@@ -117,3 +117,40 @@ impl DerefMut for Writing {
         &mut self.kept.connection
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use crate::service::db::{Database, Place, run};
+
+    #[tokio::test]
+    async fn who_leaves_gives_the_right_to_write_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::File(folder.path().join("enrollment.db"));
+        let here = Database::create(&place).await.unwrap();
+        let elsewhere = Database::open(&place).await.unwrap();
+        // Less than who writes elsewhere would wait for it.
+        let soon = Duration::from_secs(5);
+
+        let mut left = here.write().await.unwrap();
+        run(&mut left, "INSERT INTO organisations (code, name, country, created_at) VALUES ('A', 'A', 'FR', 0)")
+            .await
+            .unwrap();
+        drop(left);
+        let others = timeout(soon, elsewhere.write()).await.expect("a transaction was left open").unwrap();
+
+        // And where it was left while it began.
+        assert!(timeout(Duration::from_millis(50), here.write()).await.is_err());
+        others.commit().await.unwrap();
+        let others = timeout(soon, elsewhere.write()).await.expect("a transaction was begun for nobody").unwrap();
+        others.commit().await.unwrap();
+
+        let mut transaction = here.write().await.unwrap();
+        run(&mut transaction, "INSERT INTO organisations (code, name, country, created_at) VALUES ('A', 'A', 'FR', 0)")
+            .await
+            .expect("what was left was done all the same");
+    }
+}
