@@ -115,6 +115,7 @@ impl Record {
             .unwrap_or_default();
         Ok(Self {
             format: FORMAT,
+            // What chance made of it: the time stands before.
             id: format!("{time}-{}", &idempotency_key[20..]),
             created_at: now,
             step: Step::Prepared,

@@ -45,7 +45,7 @@ struct Certificate<'a> {
 fn certificate_rules<'a>() -> Vec<Rule<Certificate<'a>>> {
     vec![
         rule("the version is 3", "RFC 5280 §4.1.2.1", |given| given.tbs.version == X509Version::V3),
-        rule("the serial number is random, positive and at most 20 octets", "RFC 5280 §4.1.2.2", |given| {
+        rule("the serial number is this CA's, positive and at most 20 octets", "RFC 5280 §4.1.2.2", |given| {
             Serial::try_from(given.tbs.raw_serial()).is_ok()
         }),
         rule("the signature algorithm is the issuing key's", "RFC 5280 §4.1.2.3", |given| {

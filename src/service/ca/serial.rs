@@ -26,7 +26,7 @@ impl Serial {
     /// A fresh serial number: the time, and 80 bits from the system's random numbers.
     pub fn fresh(now: OffsetDateTime) -> Result<Self, CaError> {
         let mut octets = identifier::fresh(now).map_err(|_| CaError::Random)?;
-        // Of the time, its first octet is 1 until the year 2039, and its first two bits are set in the year 4199.
+        // The time's first two bits, which are lost here, are 0 until the year 4199.
         let (mask, set) = FIRST_OCTET;
         octets[0] = octets[0] & mask | set;
         Ok(Self(octets))

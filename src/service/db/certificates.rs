@@ -167,18 +167,18 @@ pub async fn insert(connection: &mut Connection, certificates: &[NewCertificate<
 }
 
 /// Which of these bytes to be signed are on record, each with its serial number.
-pub async fn recorded(
+pub async fn on_record(
     connection: &mut Connection,
     certificates: &[(&str, &[u8])],
 ) -> Result<HashSet<Vec<u8>>, DatabaseError> {
-    let mut recorded = HashSet::new();
+    let mut found = HashSet::new();
     for certificates in row_groups(connection.engine(), certificates) {
         let mut statement = Statement::new("SELECT tbs FROM certificates WHERE (serial, tbs) IN (");
         statement.push_rows(certificates.iter().map(|(serial, tbs)| [(*serial).into(), (*tbs).into()])).push(")");
         let rows: Vec<(Vec<u8>,)> = on!(connection, statement.query_as()?.fetch_all(connection).await?);
-        recorded.extend(rows.into_iter().map(|(tbs,)| tbs));
+        found.extend(rows.into_iter().map(|(tbs,)| tbs));
     }
-    Ok(recorded)
+    Ok(found)
 }
 
 /// A certificate that was recorded and not signed.
@@ -361,8 +361,8 @@ pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Ve
     Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
-/// How many digits of a serial number are searched for. The first twelve tell the time of its making to a millisecond; with
-/// fewer, all of some weeks would be found. None has more than 20 octets (RFC 5280 §4.1.2.2).
+/// How many digits of a serial number are searched for. The first twelve tell the millisecond of its making; with four, all of
+/// seven weeks would be found. None has more than 20 octets (RFC 5280 §4.1.2.2).
 const SERIAL_DIGITS: RangeInclusive<usize> = 12..=40;
 
 /// A serial number by its start, a request by its number or by what a search for it finds, a manager by the subject.

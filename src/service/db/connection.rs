@@ -11,13 +11,13 @@ use sqlx::{AssertSqlSafe, Database, Postgres, Sqlite};
 
 use super::audit::{self, AuditRow};
 use super::heads::{self, Heads};
-use super::{DatabaseError, Statement, Writing};
+use super::{DatabaseError, FileTransaction, Statement};
 
 /// A connection that queries run on, inside a transaction or not: see [`on!`].
 #[derive(Debug)]
 pub enum Connection {
     /// To the database file.
-    Sqlite(Hold<Sqlite, Writing>),
+    Sqlite(Hold<Sqlite, FileTransaction>),
     /// To a server.
     Postgres(Hold<Postgres, sqlx::Transaction<'static, Postgres>>),
 }
@@ -127,7 +127,7 @@ pub struct Reading(pub(super) Connection);
 pub struct Transaction {
     connection: Connection,
     counted: Vec<Counter>,
-    /// What it goes on from: nobody else changes that meanwhile, and who does in this transaction keeps it true.
+    /// What it goes on from: nobody else changes that meanwhile. Who adds a request or an entry in it keeps it true.
     pub(in crate::service) heads: Heads,
     /// Entries of the audit record, to be written as it ends.
     entries: Vec<AuditRow>,
@@ -207,7 +207,9 @@ impl Transaction {
                 }
                 transaction.commit().await
             }
-            Connection::Sqlite(_) | Connection::Postgres(_) => Ok(()),
+            Connection::Sqlite(_) | Connection::Postgres(_) => {
+                Err(sqlx::Error::Protocol("not a transaction that writes".to_owned()))
+            }
         }
         .map_err(DatabaseError::of_commit)?;
         for counter in self.counted {

@@ -9,7 +9,7 @@ use sqlx::{Pool, Postgres, Sqlite};
 use super::connection::{Connection, Engine, Hold, Reading, Transaction, on};
 use super::heads::{self, Heads};
 use super::postgres::{self, Server};
-use super::{DatabaseError, Writer, sqlite};
+use super::{DatabaseError, FileWriter, sqlite};
 use crate::service::metrics::seconds;
 
 /// Where a database is.
@@ -44,7 +44,7 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub enum Database {
     /// One file.
-    Sqlite(Writer, Pools<Sqlite>),
+    Sqlite(FileWriter, Pools<Sqlite>),
     /// A server, and the one connection to write with: within this process, writes queue there.
     Postgres(Pool<Postgres>, Pools<Postgres>),
 }
@@ -162,11 +162,12 @@ impl Database {
     async fn begin(&self) -> Result<(Connection, Heads), DatabaseError> {
         let (connection, heads) = match self {
             Self::Sqlite(writer, _) => {
-                let (transaction, heads) = Box::pin(writer.begin(sqlite::PATIENCE)).await?;
+                let (transaction, heads) = Box::pin(writer.begin()).await?;
                 (Connection::Sqlite(Hold::Writing(transaction)), heads)
             }
             Self::Postgres(writer, _) => {
-                // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back.
+                // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back, and a statement sees
+                // what was committed before it began to wait.
                 let mut transaction = Box::pin(writer.begin()).await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
                 let heads = sqlx::query_as(heads::ON_SERVER).fetch_one(&mut *transaction).await?;

@@ -115,11 +115,16 @@ impl DatabaseError {
 
     /// The failure of a commit, which may have come about all the same where the connection broke meanwhile.
     pub(super) fn of_commit(cause: sqlx::Error) -> Self {
-        let decided = cause.as_database_error().is_some_and(|error| match error.try_downcast_ref() {
-            // Class 57P: the server stops, or ended the connection (postgresql.org/docs/current/errcodes-appendix.html).
-            Some(error) => !PgDatabaseError::code(error).starts_with("57P"),
-            None => true,
-        });
+        let decided = match &cause {
+            sqlx::Error::Database(error) => match error.try_downcast_ref() {
+                // Class 57P: the server stops, or ended the connection (postgresql.org/docs/current/errcodes-appendix.html).
+                Some(error) => !PgDatabaseError::code(error).starts_with("57P"),
+                None => true,
+            },
+            // Nothing was sent.
+            sqlx::Error::Encode(_) => true,
+            _ => false,
+        };
         if decided { cause.into() } else { Self::Unconfirmed { cause } }
     }
 }

@@ -36,7 +36,7 @@ pub use error::DatabaseError;
 pub use heads::Heads;
 pub use postgres::{Server, ServerError};
 pub use sqlite::newest_schema;
-pub use writer::{Writer, Writing};
+pub use writer::{FileTransaction, FileWriter};
 
 use columns::row_number;
 use connection::{on, run};

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, SqliteConnection};
 
 use super::database::{Pools, Purpose};
 use super::statement::STATEMENTS;
-use super::{DatabaseError, Writer};
+use super::{DatabaseError, FileWriter};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/sqlite");
 
@@ -46,7 +46,7 @@ const KEEP_IN_MEMORY: &str = "PRAGMA temp_store = MEMORY";
 const WAL_PAGES: &str = "16384";
 
 /// Opens the file, or makes it, and brings its schema up to date.
-pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<(Writer, Pools<Sqlite>), DatabaseError> {
+pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<(FileWriter, Pools<Sqlite>), DatabaseError> {
     let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
     // By one connection, in one transaction, before anybody else knows the file.
     let restored = matches!(purpose, Purpose::Create { schema: Some(_) });
@@ -89,7 +89,7 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<(Writer, Po
     // A connection to a file does not break.
     let reading =
         |connections| pool(connections).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
-    Ok((Writer::new(writer), Pools::new(reading(READERS), Some(reading(SNAPSHOTS)))))
+    Ok((FileWriter::new(writer), Pools::new(reading(READERS), Some(reading(SNAPSHOTS)))))
 }
 
 /// Whether the database was moved to a server.

@@ -82,8 +82,9 @@ impl Issuer<'_> {
                 return Ok(());
             }
             let bytes: Vec<(&str, &[u8])> = rows.iter().map(|row| (row.serial, row.tbs)).collect();
-            let recorded = certificates::recorded(transaction, &bytes).await?;
-            left.retain(|(planned, ..)| !recorded.contains(planned.prepared.tbs()));
+            // By their bytes: of several with one serial number, one is on record.
+            let on_record = certificates::on_record(transaction, &bytes).await?;
+            left.retain(|(planned, ..)| !on_record.contains(planned.prepared.tbs()));
             for (planned, ..) in &mut left {
                 log::error!(serial:% = planned.serial(); "serial number is taken, drawing another");
                 *planned = self.plan(planned.template.clone())?;
