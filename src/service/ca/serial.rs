@@ -78,6 +78,8 @@ impl FromStr for Serial {
 
 #[cfg(test)]
 mod tests {
+    use time::Duration;
+
     use super::*;
 
     #[test]
@@ -89,6 +91,14 @@ mod tests {
             assert_eq!(serial.to_string().parse::<Serial>().unwrap(), serial);
             assert!(seen.insert(serial), "{serial} twice");
         }
+    }
+
+    #[test]
+    fn serials_of_one_moment_lie_together() {
+        let now = OffsetDateTime::now_utc();
+        let [before, first, second, after] =
+            [-1, 0, 0, 1].map(|step| Serial::fresh(now + Duration::milliseconds(step)).unwrap());
+        assert!(before < first.min(second) && first.max(second) < after);
     }
 
     #[test]

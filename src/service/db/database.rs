@@ -99,10 +99,7 @@ impl Database {
     pub async fn open_as_it_is(server: &Server) -> Result<Option<Self>, DatabaseError> {
         match postgres::connect_as_it_is(server).await {
             Err(DatabaseError::Empty { .. }) => Ok(None),
-            connected => {
-                let (writer, pools) = connected?;
-                Ok(Some(Self::Postgres(writer, pools)))
-            }
+            connected => connected.map(|(writer, pools)| Some(Self::Postgres(writer, pools))),
         }
     }
 
@@ -122,12 +119,10 @@ impl Database {
     async fn connect(place: &Place, purpose: Purpose) -> Result<Self, DatabaseError> {
         match place {
             Place::File(path) => {
-                let (writer, pools) = sqlite::connect(path, purpose).await?;
-                Ok(Self::Sqlite(writer, pools))
+                sqlite::connect(path, purpose).await.map(|(writer, pools)| Self::Sqlite(writer, pools))
             }
             Place::Server(server) => {
-                let (writer, pools) = postgres::connect(server, purpose).await?;
-                Ok(Self::Postgres(writer, pools))
+                postgres::connect(server, purpose).await.map(|(writer, pools)| Self::Postgres(writer, pools))
             }
         }
     }

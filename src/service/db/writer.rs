@@ -30,8 +30,8 @@ impl Kept {
     /// Ends a transaction that somebody left.
     async fn settle(&mut self) {
         if self.open {
-            // Where the disk was full or failed, SQLite itself ended it (sqlite.org/lang_transaction.html). What else may fail shows
-            // as the next one begins.
+            // Where the disk was full or failed, SQLite itself ended it (sqlite.org/lang_transaction.html). What else may fail
+            // shows as the next one begins.
             let _ = sqlx::query(ROLLBACK).execute(&mut self.connection).await;
             self.open = false;
         }

@@ -246,11 +246,14 @@ impl App {
 
     /// The same in a transaction of the caller's.
     pub(super) async fn expire_overdue(&self, transaction: &mut Transaction) -> Result<(), Failure> {
-        // Most often none waits for so long.
+        // Most often none waits for so long; a server has to be asked.
         if transaction.heads.oldest_pending.is_none_or(|oldest| oldest >= self.oldest_alive()) {
             return Ok(());
         }
         let overdue = requests::overdue(transaction, self.oldest_alive()).await?;
+        if overdue.is_empty() {
+            return Ok(());
+        }
         let by = Actor::Service.to_string();
         let expired = Decision { state: State::Expired, at: self.now(), by: &by, reason: None };
         let numbers: Vec<RequestNumber> = overdue.iter().map(|(number, ..)| *number).collect();
