@@ -310,6 +310,8 @@ fn certificates_are_found_by_what_people_know_of_them() {
         assert!(page.contains(&format!("/certificates/{serial}")), "{search}: {page}");
         assert_eq!(page.matches("<th scope=\"row\">").count(), 1, "{search}");
     }
+    let page = client.page(&format!("/certificates?search={}", &serial[..11])).text();
+    assert!(page.contains("the first 12 digits or more") && !page.contains(&serial), "{page}");
     let revoke = [("code", "keyCompromise"), ("reason", "stolen")];
     assert_eq!(client.form(&format!("/certificates/{serial}/revoke"), &revoke).status, 303);
     let page = client.page(&format!("/certificates/{serial}")).text();
