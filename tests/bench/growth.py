@@ -11,7 +11,8 @@ SIZES = (10_000, 1_000_000)
 LIMIT = 1.5
 ROUNDS = 5
 SECONDS = 4
-VISITS = 100
+WARMING = 50
+VISITS = 1_000
 
 
 def time_growth(sites, table):
@@ -27,20 +28,28 @@ def time_growth(sites, table):
         for site in sites:
             wait_for_index(site.home / "enrollment.db")
         # Enrolling comes last: it makes many of the few.
-        for (figure, measure) in [("status", ask), ("search of requests", search),
-                                  ("search of certificates", search_certificates), ("issue", enroll)]:
-            runs = [(measure(small, SIZES[0], turn), measure(large, SIZES[1], turn)) for turn in range(ROUNDS)]
+        for (figure, runs) in [
+            ("status", rounds(sites, ask)),
+            ("search of requests", visits(sites, "/requests?state=all&search=pc-{:07}")),
+            ("search of certificates", visits(sites, "/certificates?search={:08X}")),
+            ("issue", rounds(sites, enroll)),
+        ]:
             (before, after) = (statistics.median(column) for column in zip(*runs))
             table.add(f"{figure}, ten thousand / a million", f"{before * 1e3:.2f} / {after * 1e3:.2f} ms", None, "")
             table.ratio(f"{figure}, a million ÷ ten thousand", [after], [before], LIMIT)
 
 
-def ask(site, count, turn):
+def rounds(sites, measure):
+    """What is measured in the one and then in the other, again and again."""
+    return [[measure(site, turn) for site in sites] for turn in range(ROUNDS)]
+
+
+def ask(site, turn):
     """Seconds that one of many who ask for the state of their request takes."""
     return each(wrk(f"https://127.0.0.1:{site.public}/api/v1/requests", "status.lua", site.folder / "asked", seconds=SECONDS))
 
 
-def enroll(site, count, turn):
+def enroll(site, turn):
     """Seconds that one of many who enrol takes, approved by policy."""
     (_, result) = send(site, "ec-p256", f"turn-{turn}", 20_000, 1, "/requests", seconds=SECONDS)
     return each(result)
@@ -51,26 +60,17 @@ def each(result):
     return result["microseconds"] / 1e6 / result["requests"]
 
 
-def search(site, count, turn):
-    return visit(site, [f"/requests?state=all&search=pc-{number:07}" for number in some(count, turn)])
-
-
-def search_certificates(site, count, turn):
-    return visit(site, [f"/certificates?search={number:08X}" for number in some(count, turn)])
-
-
-def some(count, turn):
-    """Which of the requests to look for: how much a number has in common with others is chance."""
-    return random.Random(turn).choices(range(count), k=VISITS)
-
-
-def visit(site, paths):
-    """The median seconds of visits to these pages."""
-    browser = Browser(site, "ada")
-    browser.visit(paths[0])
+def visits(sites, path):
+    """The seconds of visits to the pages of requests drawn at random, one here and one there: how long a page takes depends more
+    on the moment, on how long threads sleep before they are woken, than on what is asked for."""
+    browsers = [Browser(site, "ada") for site in sites]
+    # How much a number has in common with others is chance.
+    chosen = [random.Random(count).choices(range(count), k=WARMING + VISITS) for count in SIZES]
     seconds = []
-    for path in paths:
-        begin = time.perf_counter()
-        browser.visit(path)
-        seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds)
+    for numbers in zip(*chosen):
+        seconds.append([])
+        for (browser, number) in zip(browsers, numbers):
+            begin = time.perf_counter()
+            browser.visit(path.format(number))
+            seconds[-1].append(time.perf_counter() - begin)
+    return seconds[WARMING:]
