@@ -4,6 +4,7 @@
 //! the client showed a certificate, [`PeerCertificate`] in its extensions.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::{CONNECTION, HeaderValue};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -277,7 +279,8 @@ impl Connection {
         let service = service_fn(move |request: Request<Incoming>| {
             waiting.head_is_complete();
             let deadline = Box::pin(sleep_until(Instant::now() + limits.body));
-            let mut request = request.map(|body| Body::new(TimedBody { body, deadline, waiting: waiting.clone() }));
+            let timed = |body| TimedBody { body, deadline, waiting: waiting.clone(), ended: false };
+            let mut request = request.map(|body| Body::new(timed(body)));
             request.extensions_mut().insert(PeerAddress(address));
             if let Some(certificate) = &certificate {
                 request.extensions_mut().insert(certificate.clone());
@@ -285,7 +288,14 @@ impl Connection {
             // A router is always ready.
             let answer = router.clone().call(request);
             let waiting = waiting.clone();
-            async move { answer.await.map(|answer| answer.map(|body| waiting.answer(body))) }
+            async move {
+                let mut answer = answer.await?;
+                if waiting.is_body_left() {
+                    // Else the client might send its next request into a connection that ends (RFC 9112 §9.6).
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer.map(|body| waiting.answer(body)))
+            }
         });
         let mut http = http1::Builder::new();
         http.header_read_timeout(None);
@@ -322,11 +332,13 @@ struct TimedBody {
     body: Incoming,
     deadline: Pin<Box<Sleep>>,
     waiting: Waiting,
+    /// Whether all of it was read. Of one in chunks `is_end_stream` does not tell.
+    ended: bool,
 }
 
 impl Drop for TimedBody {
     fn drop(&mut self) {
-        if !body::Body::is_end_stream(&self.body) {
+        if !self.ended && !body::Body::is_end_stream(&self.body) {
             self.waiting.body_is_left();
         }
     }
@@ -341,7 +353,10 @@ impl body::Body for TimedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new))),
+            Poll::Ready(frame) => {
+                self.ended = frame.is_none();
+                Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new)))
+            }
             Poll::Pending => self.deadline.as_mut().poll(context).map(|()| {
                 Some(Err(axum::Error::new(io::Error::new(io::ErrorKind::TimedOut, "the body took too long"))))
             }),

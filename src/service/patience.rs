@@ -39,8 +39,7 @@ struct State {
     since: Instant,
     /// Whether some of an answer waits until the client takes it.
     blocked: bool,
-    /// Whether a request's body was left unread, or may have been: hyper reads once more after it, and keeps the connection
-    /// where that was all.
+    /// Whether a request's body was left unread. hyper may read some more of it, which is no request.
     body_left: bool,
 }
 
@@ -70,6 +69,11 @@ impl Waiting {
     /// Nobody reads the rest of a request's body.
     pub(super) fn body_is_left(&self) {
         self.lock().body_left = true;
+    }
+
+    /// Whether it is so, and nothing was read since.
+    pub(super) fn is_body_left(&self) -> bool {
+        self.lock().body_left
     }
 
     /// A body of an answer which notices when all of it is on its way: from then on the next request is waited for.

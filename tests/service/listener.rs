@@ -330,6 +330,31 @@ async fn a_client_that_goes_on_sending_gives_its_place_away() {
 }
 
 #[tokio::test]
+async fn whoever_is_refused_before_the_body_is_read_learns_that_the_connection_ends() {
+    let service = Service::start(Limits::default()).await;
+    let (length, chunks) = ("content-length: 3\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    for (path, body, ends) in [
+        ("/nowhere", length, true),
+        ("/nowhere", chunks, true),
+        // Only the method is known by then.
+        ("/who", length, true),
+        ("/nowhere", "content-length: 0\r\n\r\n", false),
+        ("/body", length, false),
+        ("/body", chunks, false),
+    ] {
+        let mut stream = service.connect(service.public, None).await;
+        stream.write_all(format!("POST {path} HTTP/1.1\r\nhost: x\r\n{body}").as_bytes()).await.unwrap();
+        if !ends {
+            stream.write_all(b"GET /who HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        }
+        let answers = read(&mut stream).await;
+        let (first, rest) = answers.split_once("\r\n\r\n").unwrap();
+        assert_eq!(first.contains("connection: close"), ends, "{path} {body:?}: {answers}");
+        assert_eq!(rest.contains("HTTP/1.1 200"), !ends, "{path} {body:?}: {answers}");
+    }
+}
+
+#[tokio::test]
 async fn a_stop_does_not_hear_out_who_was_refused() {
     let mut service = Service::start(Limits { linger: PATIENCE * 2, stop: PATIENCE * 2, ..Limits::default() }).await;
     let mut refused = refused(&service).await;
