@@ -538,4 +538,4 @@ move-done =
     { $rows } rows were moved to { $to }, each read again there and compared. enrollment.toml names it.
     For { $seconds } seconds nobody could write.
 move-ended = An interrupted move is ended: the database is on { $to }, and enrollment.toml names it.
-move-next = A running service goes over by itself within seconds. { $file } stays as it was and is not opened any more: keep it until you have a backup of the server.
+move-next = A running service goes over by itself within seconds; until then it answers writes with 503, and clients come again. { $file } stays as it was and is not opened any more: keep it until you have a backup of the server.

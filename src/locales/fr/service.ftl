@@ -539,4 +539,4 @@ move-done =
     { $rows } lignes ont été déplacées vers { $to }, chacune relue là-bas et comparée. enrollment.toml la nomme.
     Pendant { $seconds } secondes, personne ne pouvait écrire.
 move-ended = Un déplacement interrompu est terminé : la base de données est sur { $to }, et enrollment.toml la nomme.
-move-next = Un service en marche y passe de lui-même en quelques secondes. { $file } reste tel quel et n’est plus ouvert : gardez-le jusqu’à ce que vous ayez une sauvegarde du serveur.
+move-next = Un service en marche y passe de lui-même en quelques secondes ; d’ici là il répond 503 aux écritures, et les clients reviennent. { $file } reste tel quel et n’est plus ouvert : gardez-le jusqu’à ce que vous ayez une sauvegarde du serveur.
