@@ -11,6 +11,7 @@ use ptc_enroll::service::audit::{Verdict, verify};
 use serde_json::{Value, json};
 use time::Duration;
 
+use super::limits::counted;
 use crate::support::receivers::eventually;
 use crate::support::service::{A, B, Client, Draft, Reply, Service, Shown, operator};
 use crate::support::serving::{PROGRAM, Serving};
@@ -384,6 +385,7 @@ fn one_organisation_leaves_room_for_the_others() {
     let reply = approve_all(&clients[0], &shown[0][1..2]);
     assert!(reply.header("retry-after").is_some());
     reply.is_problem(ProblemCode::TooManyRequests);
+    assert_eq!(counted(&service, "bulk-decisions"), 1);
     let other = approve_all(&clients[1], &shown[1]).json::<BulkStatus>().id;
     assert_eq!(ended(&clients[1], other).approved, 3);
 

@@ -20,7 +20,8 @@ fn limited(change: impl FnOnce(&mut LimitSettings)) -> Service {
     Service::with_settings(|settings| change(&mut settings.limits))
 }
 
-fn counted(service: &Service, limit: &str) -> u64 {
+/// How often somebody met a limit.
+pub(super) fn counted(service: &Service, limit: &str) -> u64 {
     let scrape = service.operations().send_to("GET", "/metrics", &[], None).text();
     let series = format!("ptc_enrollment_limited_total{{limit=\"{limit}\"}} ");
     scrape.lines().find_map(|line| line.strip_prefix(&series)).unwrap().parse().unwrap()

@@ -10,6 +10,7 @@ use time::Duration;
 use yasna::Tag;
 use yasna::models::ObjectIdentifier;
 
+use super::limits::counted;
 use crate::support::service::{A, Reply, Service, operator};
 use crate::support::verifiers::{openssl, openssl_extensions, pem, pkilint_ocsp};
 
@@ -400,6 +401,7 @@ fn nobody_makes_the_service_sign_without_end() {
     while post(&service, &several).body != TRY_LATER {
         assert!(begun.elapsed() < PATIENCE, "several at once are signed without end");
     }
+    assert_eq!(counted(&service, "ocsp-signatures"), 2);
     assert_eq!(post(&service, &request).body, kept);
 }
 

@@ -233,11 +233,25 @@ pub enum Limit {
     Connections,
     /// Requests under way.
     UnderWay,
+    /// Changes that wait to be written.
+    WaitingChanges,
+    /// Bulk decisions of an organisation's managers that run at once.
+    BulkDecisions,
+    /// Signatures of OCSP responses.
+    OcspSignatures,
 }
 
 impl Limit {
-    const ALL: [Self; 5] =
-        [Self::Submissions, Self::WrongCredentials, Self::RefusedAttempts, Self::Connections, Self::UnderWay];
+    const ALL: [Self; 8] = [
+        Self::Submissions,
+        Self::WrongCredentials,
+        Self::RefusedAttempts,
+        Self::Connections,
+        Self::UnderWay,
+        Self::WaitingChanges,
+        Self::BulkDecisions,
+        Self::OcspSignatures,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -246,6 +260,9 @@ impl Limit {
             Self::RefusedAttempts => "refused-attempts",
             Self::Connections => "connections",
             Self::UnderWay => "requests-under-way",
+            Self::WaitingChanges => "waiting-changes",
+            Self::BulkDecisions => "bulk-decisions",
+            Self::OcspSignatures => "ocsp-signatures",
         }
     }
 }

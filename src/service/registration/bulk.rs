@@ -27,6 +27,7 @@ use crate::service::auth::{Action, Actor, Object, authorize};
 use crate::service::db::bulk::{self, BulkRow, NewBulk, NewItem, ResultRow, Share};
 use crate::service::db::{Connection, Moment, Transaction, certificates};
 use crate::service::error::{Failure, Refusal};
+use crate::service::metrics::Limit;
 
 /// How many are decided on in one transaction: two statements' rows in SQLite, without a rest.
 pub const PART: usize = 512;
@@ -111,7 +112,7 @@ impl App {
                 false => Err(Refusal::idempotency_mismatch().into()),
             };
         }
-        make_room(&mut transaction, &maker, organisation.as_deref()).await?;
+        self.make_room(&mut transaction, &maker, organisation.as_deref()).await?;
         let id = bulk::insert(&mut transaction, &new, &items).await?.unsigned_abs();
         let row = self.start_within(&mut transaction, maker, id, &verdict).await?;
         kill_point::pass("bulk.before-start");
@@ -170,7 +171,7 @@ impl App {
         if row.created_at.0 + DRAFT_LIFETIME < self.now().0 {
             return Err(Refusal::state_conflict(Text::new("conflict-bulk-draft-over")).into());
         }
-        make_room(&mut transaction, &maker, row.organisation.as_deref()).await?;
+        self.make_room(&mut transaction, &maker, row.organisation.as_deref()).await?;
         if without_warned {
             bulk::leave_out_warned(&mut transaction, row.id).await?;
         }
@@ -181,6 +182,24 @@ impl App {
         transaction.commit().await?;
         self.bulk_work.send_replace(());
         Ok(())
+    }
+
+    /// Leaves room for the other organisations before another one of this one's managers starts: for their turn, and on the
+    /// disk.
+    async fn make_room(
+        &self,
+        transaction: &mut Transaction,
+        maker: &Maker<'_>,
+        organisation: Option<&str>,
+    ) -> Result<(), Failure> {
+        if !matches!(maker.actor, Actor::Manager(_)) {
+            return Ok(());
+        }
+        if bulk::running_of_managers(transaction, organisation).await? >= RUNNING {
+            self.metrics.limited(Limit::BulkDecisions);
+            return Err(Refusal::too_many_requests(COME_AGAIN).into());
+        }
+        Ok(bulk::forget_beyond(transaction, organisation, KEPT_REQUESTS).await?)
     }
 
     async fn start_within(
@@ -356,21 +375,6 @@ impl Verdict {
             Self::Reject { reason } => Some(reason),
         }
     }
-}
-
-/// Leaves room for the other organisations before another one of this one's managers starts: for their turn, and on the disk.
-async fn make_room(
-    transaction: &mut Transaction,
-    maker: &Maker<'_>,
-    organisation: Option<&str>,
-) -> Result<(), Failure> {
-    if !matches!(maker.actor, Actor::Manager(_)) {
-        return Ok(());
-    }
-    if bulk::running_of_managers(transaction, organisation).await? >= RUNNING {
-        return Err(Refusal::too_many_requests(COME_AGAIN).into());
-    }
-    Ok(bulk::forget_beyond(transaction, organisation, KEPT_REQUESTS).await?)
 }
 
 /// The bulk decision as the object of an action.

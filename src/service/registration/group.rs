@@ -15,6 +15,7 @@ use crate::kill_point;
 use crate::service::app::App;
 use crate::service::db::{Database, DatabaseError};
 use crate::service::error::{Failure, Refusal};
+use crate::service::metrics::Limit;
 
 /// The most changes of a kind in one transaction: nobody waits for more than these.
 const GROUP_LIMIT: usize = 500;
@@ -126,6 +127,7 @@ impl App {
             let mut state = self.group.lock();
             let changes = kind(&mut state.waiting);
             if changes.len() >= WAITING_LIMIT {
+                self.metrics.limited(Limit::WaitingChanges);
                 return Err(Refusal::unavailable().into());
             }
             changes.push_back(Wanted { change, waiting });

@@ -18,6 +18,7 @@ use crate::service::ca::{Profile, Serial, Template};
 use crate::service::db::certificates::Holder;
 use crate::service::db::revocations;
 use crate::service::error::Failure;
+use crate::service::metrics::Limit;
 use crate::service::publication::Response;
 
 /// For how long a serial number that nobody has is said to be unknown: somebody may have it soon.
@@ -60,7 +61,7 @@ impl App {
             }
             // A responder may leave the nonce out (RFC 9654 §3.1, RFC 5019 §4).
             (Some((id, form)), Some(_)) => self.lasting(id, form).await,
-            (None, _) => Ok(Unsuccessful::TryLater.into()),
+            (None, _) => Ok(self.try_later()),
         }
     }
 
@@ -81,7 +82,7 @@ impl App {
             _ => self.publication.budget.take(),
         };
         if !allowed {
-            return Ok(kept.unwrap_or_else(|| Unsuccessful::TryLater.into()));
+            return Ok(kept.unwrap_or_else(|| self.try_later()));
         }
         let (response, until) = self.sign_response(std::slice::from_ref(id), &standings, None, now).await?;
         match (standings.as_slice(), serial) {
@@ -92,6 +93,12 @@ impl App {
             }
             _ => Ok(Response::passing(response)),
         }
+    }
+
+    /// The response to whoever asks for more than is signed.
+    fn try_later(&self) -> Response {
+        self.metrics.limited(Limit::OcspSignatures);
+        Unsuccessful::TryLater.into()
     }
 
     /// A response for whoever asked this very question.
