@@ -237,12 +237,12 @@ fn a_start_that_is_killed_while_it_signs_is_made_good_by_the_next() {
     }
 }
 
-/// One bulk decision of two parts, killed at one place after the other.
+/// One bulk decision of four parts, killed at one place after the other.
 #[test]
 fn a_bulk_decision_goes_on_where_it_was() {
     let mut site = Crashing::start();
     site.service.restart_stopped();
-    let shown = site.service.pending_many(A, 600);
+    let shown = site.service.pending_many(A, 1_600);
     site.service.stop();
     let body = json!({ "verdict": "approve", "requests": shown.iter()
         .map(|(number, csr_sha256)| json!({ "number": number, "csr_sha256": csr_sha256 })).collect::<Vec<_>>() });
@@ -264,7 +264,8 @@ fn a_bulk_decision_goes_on_where_it_was() {
         "bulk.after-claim",
         "bulk.before-part",
         "bulk.after-part",
-        // The second part, when the first one was signed by the start.
+        // The fourth part, when the first one was signed by the start, and what was signed of the second would enter the record.
+        "bulk.before-part:3",
         "bulk.before-part",
         "bulk.after-sign",
         "bulk.before-finish",
@@ -279,9 +280,9 @@ fn a_bulk_decision_goes_on_where_it_was() {
     let reply = ask(&site);
     assert_eq!(reply.status, 202, "{}", reply.text());
     let status = bulk::ended(&site.secure(), reply.json::<Value>()["id"].as_u64().unwrap());
-    assert_eq!((status.state, status.approved, status.refused), (BulkState::Finished, 600, 0));
+    assert_eq!((status.state, status.approved, status.refused), (BulkState::Finished, 1_600, 0));
     assert_eq!(site.service.number("SELECT count(*) FROM bulk_decisions"), 1);
-    assert_eq!(site.service.number("SELECT count(der) FROM certificates WHERE request IS NOT NULL"), 600);
+    assert_eq!(site.service.number("SELECT count(der) FROM certificates WHERE request IS NOT NULL"), 1_600);
     for (number, csr_sha256) in &shown {
         site.told.decided(csr_sha256, *number, State::Approved);
     }
