@@ -263,6 +263,9 @@ pub async fn of_requests(
     connection: &mut Connection,
     numbers: &[RequestNumber],
 ) -> Result<HashMap<RequestNumber, CertificateRow>, DatabaseError> {
+    if numbers.is_empty() {
+        return Ok(HashMap::new());
+    }
     let mut query = Statement::new("SELECT * FROM certificates WHERE request IN ");
     query.push_numbers(numbers);
     let rows: Vec<CertificateRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);

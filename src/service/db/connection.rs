@@ -7,19 +7,19 @@ use std::time::Instant;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Database, Postgres, Sqlite};
+use sqlx::{AssertSqlSafe, Postgres};
 
 use super::audit::{self, AuditRow};
 use super::heads::{self, Heads};
-use super::{DatabaseError, FileTransaction, Statement};
+use super::{DatabaseError, FileConnection, FileTransaction, Statement};
 
 /// A connection that queries run on, inside a transaction or not: see [`on!`].
 #[derive(Debug)]
 pub enum Connection {
     /// To the database file.
-    Sqlite(Hold<Sqlite, FileTransaction>),
+    Sqlite(Hold<FileConnection, FileTransaction>),
     /// To a server.
-    Postgres(Hold<Postgres, sqlx::Transaction<'static, Postgres>>),
+    Postgres(Hold<PoolConnection<Postgres>, sqlx::Transaction<'static, Postgres>>),
 }
 
 /// Which database it is, for what cannot be said in one SQL.
@@ -62,33 +62,29 @@ impl Connection {
 
 /// A connection of one of the two, until it is dropped.
 #[derive(Debug)]
-pub enum Hold<DB: Database, W> {
+pub enum Hold<C, T> {
     /// To read, without a transaction.
-    Plain(PoolConnection<DB>),
-    /// To read, in a transaction.
-    Snapshot(sqlx::Transaction<'static, DB>),
-    /// To write, in a transaction that ends without effect where it is dropped.
-    Writing(W),
+    Plain(C),
+    /// In a transaction that ends without effect where it is dropped.
+    Within(T),
 }
 
-impl<DB: Database, W: DerefMut<Target = DB::Connection>> Deref for Hold<DB, W> {
-    type Target = DB::Connection;
+impl<C: DerefMut, T: DerefMut<Target = C::Target>> Deref for Hold<C, T> {
+    type Target = C::Target;
 
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Plain(connection) => connection,
-            Self::Snapshot(transaction) => transaction,
-            Self::Writing(transaction) => transaction,
+            Self::Within(transaction) => transaction,
         }
     }
 }
 
-impl<DB: Database, W: DerefMut<Target = DB::Connection>> DerefMut for Hold<DB, W> {
+impl<C: DerefMut, T: DerefMut<Target = C::Target>> DerefMut for Hold<C, T> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
             Self::Plain(connection) => connection,
-            Self::Snapshot(transaction) => transaction,
-            Self::Writing(transaction) => transaction,
+            Self::Within(transaction) => transaction,
         }
     }
 }
@@ -195,8 +191,8 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), DatabaseError> {
         let mut entries: Vec<Statement<'_>> = audit::insertions(self.connection.engine(), &self.entries).collect();
         match self.connection {
-            Connection::Sqlite(Hold::Writing(transaction)) => transaction.commit(entries).await,
-            Connection::Postgres(Hold::Writing(mut transaction)) => {
+            Connection::Sqlite(Hold::Within(transaction)) => transaction.commit(entries).await,
+            Connection::Postgres(Hold::Within(mut transaction)) => {
                 // After any error, COMMIT takes back everything and reports success; any other statement fails
                 // (postgresql.org/docs/current/sql-commit.html).
                 if entries.is_empty() {

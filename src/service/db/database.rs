@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use prometheus_client::metrics::histogram::Histogram;
-use sqlx::{Pool, Postgres, Sqlite};
+use sqlx::PgPool;
 
 use super::connection::{Connection, Engine, Hold, Reading, Transaction, on};
 use super::heads::{self, Heads};
 use super::postgres::{self, Server};
-use super::{DatabaseError, FileWriter, sqlite};
+use super::{DatabaseError, FilePool, sqlite};
 use crate::service::metrics::seconds;
 
 /// Where a database is.
@@ -43,20 +43,28 @@ pub(super) enum Purpose {
 /// The open database.
 #[derive(Debug)]
 pub enum Database {
-    /// One file.
-    Sqlite(FileWriter, Pools<Sqlite>),
-    /// A server, and the one connection to write with: within this process, writes queue there.
-    Postgres(Pool<Postgres>, Pools<Postgres>),
+    /// One file, and how long the right to write is held, in seconds.
+    Sqlite(FilePools, Histogram),
+    /// A server, and the same.
+    Postgres(ServerPools, Histogram),
 }
 
-/// The connections of this process to read with.
+/// The connections of this process to a file.
 #[derive(Debug)]
-pub struct Pools<DB: sqlx::Database> {
-    readers: Pool<DB>,
-    /// For what reads much at one moment; the readers' where there are none.
-    snapshots: Option<Pool<DB>>,
-    /// How long the right to write is held, in seconds.
-    write_seconds: Histogram,
+pub struct FilePools {
+    /// One: who writes next waits for it.
+    pub(super) writer: FilePool,
+    pub(super) readers: FilePool,
+    /// For what reads much at one moment.
+    pub(super) snapshots: FilePool,
+}
+
+/// The connections of this process to a server.
+#[derive(Debug)]
+pub struct ServerPools {
+    /// One: within this process, writes queue there.
+    pub(super) writer: PgPool,
+    pub(super) readers: PgPool,
 }
 
 impl Database {
@@ -99,7 +107,7 @@ impl Database {
     pub async fn open_as_it_is(server: &Server) -> Result<Option<Self>, DatabaseError> {
         match postgres::connect_as_it_is(server).await {
             Err(DatabaseError::Empty { .. }) => Ok(None),
-            connected => connected.map(|(writer, pools)| Some(Self::Postgres(writer, pools))),
+            connected => connected.map(|pools| Some(Self::Postgres(pools, seconds()))),
         }
     }
 
@@ -118,12 +126,8 @@ impl Database {
 
     async fn connect(place: &Place, purpose: Purpose) -> Result<Self, DatabaseError> {
         match place {
-            Place::File(path) => {
-                sqlite::connect(path, purpose).await.map(|(writer, pools)| Self::Sqlite(writer, pools))
-            }
-            Place::Server(server) => {
-                postgres::connect(server, purpose).await.map(|(writer, pools)| Self::Postgres(writer, pools))
-            }
+            Place::File(path) => Ok(Self::Sqlite(sqlite::connect(path, purpose).await?, seconds())),
+            Place::Server(server) => Ok(Self::Postgres(postgres::connect(server, purpose).await?, seconds())),
         }
     }
 
@@ -132,18 +136,18 @@ impl Database {
     // may once ask for a connection.
     pub async fn read(&self) -> Result<Reading, DatabaseError> {
         Ok(Reading(match self {
-            Self::Sqlite(_, pools) => Connection::Sqlite(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
-            Self::Postgres(_, pools) => Connection::Postgres(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
+            Self::Sqlite(pools, _) => Connection::Sqlite(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
+            Self::Postgres(pools, _) => Connection::Postgres(Hold::Plain(Box::pin(pools.readers.acquire()).await?)),
         }))
     }
 
     /// The database as it is at one moment, whatever is written meanwhile, until it is dropped.
     pub async fn snapshot(&self) -> Result<Reading, DatabaseError> {
         Ok(Reading(match self {
-            Self::Sqlite(_, pools) => Connection::Sqlite(Hold::Snapshot(Box::pin(pools.snapshots().begin()).await?)),
-            Self::Postgres(_, pools) => Connection::Postgres(Hold::Snapshot(
-                Box::pin(pools.snapshots().begin_with(postgres::BEGIN_SNAPSHOT)).await?,
-            )),
+            Self::Sqlite(pools, _) => Connection::Sqlite(Hold::Within(Box::pin(pools.snapshots.begin()).await?)),
+            Self::Postgres(pools, _) => {
+                Connection::Postgres(Hold::Within(Box::pin(pools.readers.begin_with(postgres::BEGIN_SNAPSHOT)).await?))
+            }
         }))
     }
 
@@ -156,17 +160,17 @@ impl Database {
     /// Takes the right to write, which goes back when the connection is dropped.
     async fn begin(&self) -> Result<(Connection, Heads), DatabaseError> {
         let (connection, heads) = match self {
-            Self::Sqlite(writer, _) => {
-                let (transaction, heads) = Box::pin(writer.begin()).await?;
-                (Connection::Sqlite(Hold::Writing(transaction)), heads)
+            Self::Sqlite(pools, _) => {
+                let (transaction, heads) = Box::pin(pools.writer.begin_to_write()).await?;
+                (Connection::Sqlite(Hold::Within(transaction)), heads)
             }
-            Self::Postgres(writer, _) => {
+            Self::Postgres(pools, _) => {
                 // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back, and a statement sees
                 // what was committed before it began to wait.
-                let mut transaction = Box::pin(writer.begin()).await?;
+                let mut transaction = Box::pin(pools.writer.begin()).await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
                 let heads = sqlx::query_as(heads::ON_SERVER).fetch_one(&mut *transaction).await?;
-                (Connection::Postgres(Hold::Writing(transaction)), heads)
+                (Connection::Postgres(Hold::Within(transaction)), heads)
             }
         };
         // Only now it stays true.
@@ -184,16 +188,17 @@ impl Database {
     /// How long the right to write is held, in seconds.
     pub const fn write_seconds(&self) -> &Histogram {
         match self {
-            Self::Sqlite(_, pools) => &pools.write_seconds,
-            Self::Postgres(_, pools) => &pools.write_seconds,
+            Self::Sqlite(_, seconds) | Self::Postgres(_, seconds) => seconds,
         }
     }
 
     /// How many connections of each pool are in use.
     pub fn busy_connections(&self) -> [(&'static str, i64); 2] {
         let (writers, readers) = match self {
-            Self::Sqlite(writer, pools) => (i64::from(writer.is_busy()), pools.busy()),
-            Self::Postgres(writer, pools) => (busy(writer), pools.busy()),
+            Self::Sqlite(FilePools { writer, readers, snapshots }, _) => {
+                (writer.busy(), readers.busy() + snapshots.busy())
+            }
+            Self::Postgres(ServerPools { writer, readers }, _) => (busy(writer), busy(readers)),
         };
         [("writer", writers), ("reader", readers)]
     }
@@ -201,12 +206,13 @@ impl Database {
     /// Closes the connections; of a file, what was committed moves from the log into it.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite(writer, pools) => {
-                pools.close().await;
+            Self::Sqlite(FilePools { writer, readers, snapshots }, _) => {
+                snapshots.close().await;
+                readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(writer, pools) => {
-                pools.close().await;
+            Self::Postgres(ServerPools { writer, readers }, _) => {
+                readers.close().await;
                 writer.close().await;
             }
         }
@@ -232,28 +238,6 @@ pub async fn size(connection: &mut Connection) -> Result<u64, DatabaseError> {
     Ok(size.unsigned_abs())
 }
 
-impl<DB: sqlx::Database> Pools<DB> {
-    /// With nothing measured yet.
-    pub(super) fn new(readers: Pool<DB>, snapshots: Option<Pool<DB>>) -> Self {
-        Self { readers, snapshots, write_seconds: seconds() }
-    }
-
-    fn snapshots(&self) -> &Pool<DB> {
-        self.snapshots.as_ref().unwrap_or(&self.readers)
-    }
-
-    fn busy(&self) -> i64 {
-        busy(&self.readers) + self.snapshots.as_ref().map_or(0, busy)
-    }
-
-    async fn close(&self) {
-        if let Some(snapshots) = &self.snapshots {
-            snapshots.close().await;
-        }
-        self.readers.close().await;
-    }
-}
-
-fn busy<DB: sqlx::Database>(pool: &Pool<DB>) -> i64 {
+fn busy(pool: &PgPool) -> i64 {
     i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX)
 }

@@ -12,6 +12,7 @@ mod connection;
 pub mod crls;
 mod database;
 mod error;
+mod file;
 pub mod filling;
 mod heads;
 pub mod managers;
@@ -27,16 +28,15 @@ pub mod requests;
 pub mod revocations;
 mod sqlite;
 mod statement;
-mod writer;
 
 pub use columns::Moment;
 pub use connection::{Connection, Engine, Hold, Reading, Transaction};
-pub use database::{Database, Place, Pools, close_for_good, size};
+pub use database::{Database, FilePools, Place, ServerPools, close_for_good, size};
 pub use error::DatabaseError;
+pub use file::{FileConnection, FilePool, FileTransaction};
 pub use heads::Heads;
 pub use postgres::{Server, ServerError};
 pub use sqlite::newest_schema;
-pub use writer::{FileTransaction, FileWriter};
 
 use columns::row_number;
 use connection::{on, run};

@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection as _, PgConnection, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection as _, PgConnection};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::DatabaseError;
-use super::database::{Pools, Purpose};
+use super::database::{Purpose, ServerPools};
 use super::statement::STATEMENTS;
 use crate::locales::Text;
 use crate::service::config::is_loopback;
@@ -113,18 +113,18 @@ impl fmt::Debug for Server {
 }
 
 /// Connects to a server, checks that it is fit, and brings the schema up to date.
-pub(super) async fn connect(server: &Server, purpose: Purpose) -> Result<(PgPool, Pools<Postgres>), DatabaseError> {
+pub(super) async fn connect(server: &Server, purpose: Purpose) -> Result<ServerPools, DatabaseError> {
     prepare(server, purpose).await?;
     Ok(pools(server))
 }
 
 /// Connects to a server, checks that it is fit, and leaves the schema as it is.
-pub(super) async fn connect_as_it_is(server: &Server) -> Result<(PgPool, Pools<Postgres>), DatabaseError> {
+pub(super) async fn connect_as_it_is(server: &Server) -> Result<ServerPools, DatabaseError> {
     look(server, Purpose::Open).await?;
     Ok(pools(server))
 }
 
-fn pools(server: &Server) -> (PgPool, Pools<Postgres>) {
+fn pools(server: &Server) -> ServerPools {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
     let options = (*server.0).clone().options([
         ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
@@ -154,7 +154,7 @@ fn pools(server: &Server) -> (PgPool, Pools<Postgres>) {
     // Whatever the server or the account is set to: what is acknowledged is on disk.
     let writer = pool(1).connect_lazy_with(options.clone().options([("synchronous_commit", "on")]));
     let readers = pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")]));
-    (writer, Pools::new(readers, None))
+    ServerPools { writer, readers }
 }
 
 /// What a server says of itself and of the database.

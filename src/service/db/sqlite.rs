@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Sqlite, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 
-use super::database::{Pools, Purpose};
+use super::database::{FilePools, Purpose};
 use super::statement::STATEMENTS;
-use super::{DatabaseError, FileWriter};
+use super::{DatabaseError, FilePool};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/service/db/migrations/sqlite");
 
@@ -46,7 +46,7 @@ const KEEP_IN_MEMORY: &str = "PRAGMA temp_store = MEMORY";
 const WAL_PAGES: &str = "16384";
 
 /// Opens the file, or makes it, and brings its schema up to date.
-pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<(FileWriter, Pools<Sqlite>), DatabaseError> {
+pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<FilePools, DatabaseError> {
     let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
     // By one connection, in one transaction, before anybody else knows the file.
     let restored = matches!(purpose, Purpose::Create { schema: Some(_) });
@@ -65,7 +65,6 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<(FileWriter
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
-    let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
     let writing = options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
     let mut writer = writing.connect().await.map_err(|error| unusable(error.into()))?;
     if purpose == Purpose::Open && !has_schema(&mut writer).await.map_err(|error| unusable(error.into()))? {
@@ -86,10 +85,12 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<(FileWriter
     if !restored {
         sqlx::query(KEEP_IN_MEMORY).execute(&mut writer).await.map_err(|error| unusable(error.into()))?;
     }
-    // A connection to a file does not break.
-    let reading =
-        |connections| pool(connections).test_before_acquire(false).connect_lazy_with(options.clone().read_only(true));
-    Ok((FileWriter::new(writer), Pools::new(reading(READERS), Some(reading(SNAPSHOTS)))))
+    let reading = |connections| FilePool::new(options.clone().read_only(true), connections, None);
+    Ok(FilePools {
+        writer: FilePool::new(writing, 1, Some(writer)),
+        readers: reading(READERS),
+        snapshots: reading(SNAPSHOTS),
+    })
 }
 
 /// Whether the database was moved to a server.

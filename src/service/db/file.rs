@@ -1,0 +1,332 @@
+//! The connections to the database file, kept open with their pages and their prepared statements.
+//!
+//! A pool of sqlx's tries each connection after its use, and to try one wakes two threads, as much as most reads take
+//! (sqlx-core 0.9, `Floating::return_to_pool`): a connection to a file does not break.
+
+use std::iter;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+use tokio::sync::{OwnedMappedMutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::Statement;
+use super::heads::{self, Heads};
+use super::sqlite::PATIENCE;
+
+const ROLLBACK: &str = "ROLLBACK";
+
+/// So many connections at most, opened as they are needed. Whoever comes when all are in use waits, and has the one that was
+/// in use last: what it has in memory is asked for again.
+#[derive(Debug)]
+pub struct FilePool(Arc<Places>);
+
+#[derive(Debug)]
+struct Places {
+    options: SqliteConnectOptions,
+    count: u32,
+    /// As many permits as there are slots below.
+    free: Arc<Semaphore>,
+    slots: Mutex<Vec<Slot>>,
+}
+
+/// The place of a connection that may not be open yet.
+type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+
+#[derive(Debug)]
+struct Kept {
+    connection: SqliteConnection,
+    /// Whether a transaction was begun and not ended.
+    open: bool,
+}
+
+impl Kept {
+    /// Ends a transaction that somebody left.
+    async fn settle(&mut self) {
+        if self.open {
+            // Where the disk was full or failed, SQLite itself ended it (sqlite.org/lang_transaction.html). What else may fail
+            // shows as the next one begins.
+            let _ = sqlx::query(ROLLBACK).execute(&mut self.connection).await;
+            self.open = false;
+        }
+    }
+}
+
+impl Places {
+    fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FilePool {
+    /// A pool of so many, of which one may be open already.
+    pub(super) fn new(options: SqliteConnectOptions, count: u32, first: Option<SqliteConnection>) -> Self {
+        let first = first.map(|connection| Kept { connection, open: false });
+        let kept = iter::once(first).chain(iter::repeat_with(|| None));
+        let slots = kept.take(count as usize).map(|kept| Arc::new(tokio::sync::Mutex::new(kept))).collect();
+        let free = Arc::new(Semaphore::new(count as usize));
+        Self(Arc::new(Places { options, count, free, slots: Mutex::new(slots) }))
+    }
+
+    /// A connection as soon as there is one.
+    pub(super) async fn acquire(&self) -> Result<FileConnection, sqlx::Error> {
+        let permit = timeout(PATIENCE, self.0.free.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        let slot = self.0.slots().pop().ok_or(sqlx::Error::PoolClosed)?;
+        let place = Place { slot: slot.clone(), places: self.0.clone(), _permit: permit };
+        let mut kept = slot.lock_owned().await;
+        match &mut *kept {
+            Some(kept) => kept.settle().await,
+            None => *kept = Some(Kept { connection: self.0.options.connect().await?, open: false }),
+        }
+        let kept = OwnedMutexGuard::try_map(kept, Option::as_mut).map_err(|_| sqlx::Error::PoolClosed)?;
+        Ok(FileConnection { kept, _place: place })
+    }
+
+    /// Begins a transaction that sees the database as it is at its first read.
+    pub(super) async fn begin(&self) -> Result<FileTransaction, sqlx::Error> {
+        let mut transaction = FileTransaction::of(self.acquire().await?);
+        sqlx::query("BEGIN").execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Begins a transaction that holds the right to write; fails where others hold it for too long.
+    pub(super) async fn begin_to_write(&self) -> Result<(FileTransaction, Heads), sqlx::Error> {
+        let mut transaction = FileTransaction::of(self.acquire().await?);
+        let heads = sqlx::query_as(heads::BEGIN_WITH_THOSE_OF_FILE).fetch_one(&mut *transaction).await?;
+        Ok((transaction, heads))
+    }
+
+    /// How many are in use.
+    pub(super) fn busy(&self) -> i64 {
+        i64::from(self.0.count) - i64::try_from(self.0.free.available_permits()).unwrap_or_default()
+    }
+
+    /// Closes the connections, as soon as nobody uses them.
+    pub(super) async fn close(&self) {
+        // Closed before, by whom it may be.
+        let Ok(_all) = self.0.free.acquire_many(self.0.count).await else { return };
+        self.0.free.close();
+        let slots: Vec<Slot> = self.0.slots().drain(..).collect();
+        for slot in slots {
+            if let Some(kept) = slot.lock().await.take() {
+                // What was committed is on disk.
+                let _ = kept.connection.close().await;
+            }
+        }
+    }
+}
+
+/// A connection, until it is dropped.
+#[derive(Debug)]
+pub struct FileConnection {
+    kept: OwnedMappedMutexGuard<Option<Kept>, Kept>,
+    /// Given back after the connection itself.
+    _place: Place,
+}
+
+#[derive(Debug)]
+struct Place {
+    slot: Slot,
+    places: Arc<Places>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.slots().push(self.slot.clone());
+    }
+}
+
+/// A transaction; it ends without effect where it is dropped.
+#[derive(Debug)]
+pub struct FileTransaction(FileConnection);
+
+impl FileTransaction {
+    /// Before it begins: whoever leaves in the middle of that does not know whether it did.
+    fn of(mut connection: FileConnection) -> Self {
+        connection.kept.open = true;
+        Self(connection)
+    }
+
+    /// Makes everything that was done in it last, and what these statements do.
+    pub(super) async fn commit(mut self, mut statements: Vec<Statement<'_>>) -> Result<(), sqlx::Error> {
+        // In one with the last of them: each statement costs a way to the connection's thread and back. That sqlx runs all that
+        // a text holds is not for ever (sqlx issue 3108); the test below would tell.
+        match statements.last_mut() {
+            Some(last) => _ = last.push("; COMMIT"),
+            None => statements.push(Statement::new("COMMIT")),
+        }
+        for statement in statements {
+            statement.query()?.execute(&mut *self).await?;
+        }
+        self.0.kept.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for FileTransaction {
+    fn drop(&mut self) {
+        if self.0.kept.open {
+            // Other processes wait for the right to write: it is handed to the connection's thread as this is polled for the first
+            // time. Where it is not, who begins next settles it.
+            let _ = sqlx::query(ROLLBACK).execute(&mut self.0.kept.connection).now_or_never();
+        }
+    }
+}
+
+macro_rules! deref_to_connection {
+    ($($guard:ty: $($path:tt).+),*) => {$(
+        impl Deref for $guard {
+            type Target = SqliteConnection;
+
+            fn deref(&self) -> &SqliteConnection {
+                &self.$($path).+
+            }
+        }
+
+        impl DerefMut for $guard {
+            fn deref_mut(&mut self) -> &mut SqliteConnection {
+                &mut self.$($path).+
+            }
+        }
+    )*};
+}
+
+deref_to_connection!(FileConnection: kept.connection, FileTransaction: 0.kept.connection);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use time::OffsetDateTime;
+    use tokio::time::timeout;
+
+    use crate::service::db::audit::{AuditRow, list};
+    use crate::service::db::{Connection, Database, Moment, Place, Transaction, run};
+
+    /// Less than who writes elsewhere would wait for it.
+    const SOON: Duration = Duration::from_secs(5);
+
+    async fn change(transaction: &mut Transaction) {
+        run(transaction, "INSERT INTO organisations (code, name, country, created_at) VALUES ('A', 'A', 'FR', 0)")
+            .await
+            .expect("what was left was done all the same");
+    }
+
+    fn place(folder: &tempfile::TempDir) -> Place {
+        Place::File(folder.path().join("enrollment.db"))
+    }
+
+    #[tokio::test]
+    async fn who_leaves_gives_the_right_to_write_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Database::create(&place(&folder)).await.unwrap();
+        let elsewhere = Database::open(&place(&folder)).await.unwrap();
+
+        let mut left = here.write().await.unwrap();
+        change(&mut left).await;
+        drop(left);
+        let others = timeout(SOON, elsewhere.write()).await.expect("a transaction was left open").unwrap();
+
+        // And where it was left while it began.
+        assert!(timeout(Duration::from_millis(50), here.write()).await.is_err());
+        others.commit().await.unwrap();
+        let others = timeout(SOON, elsewhere.write()).await.expect("a transaction was begun for nobody").unwrap();
+        others.commit().await.unwrap();
+
+        change(&mut here.write().await.unwrap()).await;
+    }
+
+    #[test]
+    fn who_leaves_without_another_word_gives_it_back_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (ours, others) = (runtime(), runtime());
+        let here = ours.block_on(Database::create(&place(&folder))).unwrap();
+        drop(ours.block_on(here.write()).unwrap());
+        others.block_on(async {
+            let elsewhere = Database::open(&place(&folder)).await.unwrap();
+            timeout(SOON, elsewhere.write()).await.expect("a transaction was left open").unwrap();
+        });
+    }
+
+    #[tokio::test]
+    async fn what_was_entered_lasts_with_all_else_once_it_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Database::create(&place(&folder)).await.unwrap();
+        let elsewhere = Database::open(&place(&folder)).await.unwrap();
+        // As many as one statement takes, and one more.
+        for entries in [0, 1, 257] {
+            let mut transaction = here.write().await.unwrap();
+            let first = transaction.heads.last_entry + 1;
+            transaction.enter((first..first + entries).map(entry).collect());
+            transaction.commit().await.unwrap();
+            let transaction = timeout(SOON, elsewhere.write()).await.expect("it goes on").unwrap();
+            assert_eq!(transaction.heads.last_entry, first + entries - 1);
+        }
+        assert_eq!(list(&mut elsewhere.read().await.unwrap(), 0, 1_000).await.unwrap().len(), 258);
+    }
+
+    #[tokio::test]
+    async fn a_moment_lasts_until_it_is_left_and_the_next_one_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Database::create(&place(&folder)).await.unwrap();
+        let entries = async |connection: &mut Connection| list(connection, 0, 10).await.unwrap().len();
+        let mut before = here.snapshot().await.unwrap();
+        assert_eq!(entries(&mut before).await, 0);
+        let mut transaction = here.write().await.unwrap();
+        transaction.enter(vec![entry(1)]);
+        transaction.commit().await.unwrap();
+        assert_eq!(entries(&mut before).await, 0);
+        // By the same connection, and by the one that was left as it began.
+        drop(before);
+        for _ in 0..3 {
+            drop(here.snapshot().now_or_never());
+            assert_eq!(entries(&mut here.snapshot().await.unwrap()).await, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_when_all_connections_are_in_use_waits_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Database::create(&place(&folder)).await.unwrap();
+        let mut reading = Vec::new();
+        while let Ok(another) = timeout(Duration::from_millis(200), here.read()).await {
+            reading.push(another.unwrap());
+        }
+        assert_eq!(here.busy_connections(), [("writer", 0), ("reader", reading.len() as i64)]);
+        let waiting = here.read();
+        reading.pop();
+        assert!(list(&mut timeout(SOON, waiting).await.unwrap().unwrap(), 0, 1).await.unwrap().is_empty());
+        // Nor is it closed before they are done.
+        let (closing, mut last) = (here.close(), reading.pop().unwrap());
+        let mut closing = std::pin::pin!(closing);
+        drop(reading);
+        assert!(timeout(Duration::from_millis(50), &mut closing).await.is_err());
+        assert!(list(&mut last, 0, 1).await.unwrap().is_empty());
+        drop(last);
+        timeout(SOON, closing).await.unwrap();
+        assert!(here.read().await.is_err() && here.write().await.is_err());
+    }
+
+    fn entry(sequence: i64) -> AuditRow {
+        let text = String::new;
+        let (time, organisation) = (Moment(OffsetDateTime::UNIX_EPOCH), None);
+        AuditRow {
+            sequence,
+            time,
+            actor: text(),
+            action: text(),
+            object: text(),
+            organisation,
+            detail: text(),
+            previous: text(),
+            hash: text(),
+        }
+    }
+}
