@@ -158,7 +158,7 @@ impl ApiError {
 
 /// Whether the status of a problem passes with time.
 fn is_passing(status: u16) -> bool {
-    matches!(status, 429 | 500 | 502 | 503 | 504)
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// An error of ureq without the words that ureq puts around the system's.

@@ -109,7 +109,12 @@ impl Exit {
                 | ProblemCode::Superseded
                 | ProblemCode::IdempotencyMismatch,
             ) => Self::Refused,
-            Some(ProblemCode::TooManyRequests | ProblemCode::Internal | ProblemCode::Unavailable) => Self::Unavailable,
+            Some(
+                ProblemCode::RequestTimeout
+                | ProblemCode::TooManyRequests
+                | ProblemCode::Internal
+                | ProblemCode::Unavailable,
+            ) => Self::Unavailable,
             None if status >= 500 || status == 429 => Self::Unavailable,
             None => Self::Refused,
         }

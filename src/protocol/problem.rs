@@ -93,6 +93,8 @@ problem_codes! {
     NotFound = "not-found", 404;
     /// The path exists, but not with this method.
     MethodNotAllowed = "method-not-allowed", 405;
+    /// The body did not arrive in time.
+    RequestTimeout = "request-timeout", 408;
     /// The state does not allow this (any more): somebody else was first.
     StateConflict = "state-conflict", 409;
     /// A thing with this name exists already.

@@ -108,6 +108,11 @@ impl Refusal {
         Self::new(ProblemCode::Malformed, Text::new("problem-malformed").with("detail", shortened(&detail, 1_000)))
     }
 
+    /// The body did not arrive in time. Sent again, it may be good.
+    pub fn request_timeout() -> Self {
+        Self::new(ProblemCode::RequestTimeout, Text::new("problem-request-timeout"))
+    }
+
     /// No credentials, or none that are known.
     pub fn unauthenticated() -> Self {
         Self::new(ProblemCode::Unauthenticated, Text::new("problem-unauthenticated"))

@@ -48,6 +48,24 @@ fn lasting_faults_are_named_and_lose_nothing() {
 }
 
 #[test]
+fn a_key_is_kept_where_what_arrives_of_a_repetition_cannot_be_read() {
+    let site = Site::builder().behind_proxy().start();
+    let machine = site.workstation("pc");
+    for (code, status, exit) in [("malformed", 400, 3), ("body-too-large", 413, 3), ("request-timeout", 408, 6)] {
+        let problem = format!(r#"{{"type":"urn:ptc-enroll:problem:{code}","title":"t","status":{status}}}"#);
+        let unread = Fault::answer(&format!("{status} X"), "application/problem+json", "", &problem);
+        // The service has the request, and nobody knows.
+        let faults = std::iter::once(Fault::LoseAnswer).chain(std::iter::repeat_n(unread, 5));
+        site.proxy.as_ref().unwrap().next(faults);
+        machine.run(["submit"].iter().chain(&FIELDS)).exits(exit);
+        assert_eq!((machine.keys().len(), machine.records().len()), (1, 1), "{code}");
+        site.proxy.as_ref().unwrap().next([]);
+    }
+    machine.submit();
+    assert_eq!((site.requests().len(), machine.keys().len()), (1, 1));
+}
+
+#[test]
 fn no_secret_travels_in_a_url() {
     let site = Site::builder().behind_proxy().start();
     let machine = site.workstation("pc");

@@ -10,6 +10,7 @@ use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::admission::{Admission, Buckets, LimitSettings, Source};
 use ptc_enroll::service::audit::{self, Verdict};
+use ptc_enroll::service::listener::Limits;
 use serde_json::{Value, json};
 
 use super::observability::begin_submission;
@@ -307,6 +308,16 @@ fn whoever_sends_slowly_holds_up_nobody() {
         stream.write_all(b"0").unwrap();
         assert_eq!(status_line(stream), "HTTP/1.1 200");
     }
+}
+
+#[test]
+fn a_body_that_does_not_come_in_time_is_not_called_wrong() {
+    let mut service = Service::start();
+    service.restart_within(Limits { body: Duration::from_millis(100), ..Limits::default() });
+    let secret = service.package(A);
+    let mut stream = service.public_connection();
+    begin_submission(&mut stream, &secret, 100, b"{");
+    assert_eq!(status_line(&mut stream), "HTTP/1.1 408");
 }
 
 #[test]

@@ -173,6 +173,12 @@ impl Service {
         self.running = Some(self.run(serve(self.app.clone(), Limits::default())).unwrap());
     }
 
+    /// The same with other limits of its listeners.
+    pub fn restart_within(&mut self, limits: Limits) {
+        self.stop();
+        self.running = Some(self.run(serve(self.app.clone(), limits)).unwrap());
+    }
+
     /// Lets the service begin to stop; the task is over when it has.
     pub fn begin_to_stop(&mut self) -> tokio::task::JoinHandle<()> {
         self.runtime.spawn(self.running.take().unwrap().stop())

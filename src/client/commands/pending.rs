@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::client::api::{Api, ApiError, Keyed};
 use crate::client::config::Config;
 use crate::client::error::{Error, Fault};
-use crate::client::exit::Exit;
 use crate::client::journal::{self, Journal, JournalError, LockedJournal, Record, Step};
 use crate::client::report::Progress;
 use crate::client::store;
 use crate::kill_point;
 use crate::locales::Text;
 use crate::protocol::messages::RequestStatus;
+use crate::protocol::problem::ProblemCode;
 use crate::protocol::request::StoreScope;
 
 /// How long a run waits for another one to end.
@@ -147,9 +147,11 @@ pub(super) fn send_all(
 }
 
 /// Whether it is the submission itself that the service refused, so that it never was and never will be accepted. A
-/// refusal of us, an ended package for one, says nothing of what arrived before.
+/// refusal of us, an ended package for one, says nothing of what arrived before; nor does one that never looked whether this
+/// came before, because it could not read what came now.
 fn refused_for_good(error: &Error) -> bool {
-    matches!(error, Error::Api(ApiError::Problem(_))) && Exit::from(error) == Exit::Input
+    use ProblemCode::{CsrRefused, InvalidField};
+    matches!(error, Error::Api(ApiError::Problem(problem)) if matches!(problem.code(), Some(CsrRefused | InvalidField)))
 }
 
 /// Takes a record that came to nothing away, its key first, so that no key is ever without a record.

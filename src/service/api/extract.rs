@@ -3,9 +3,11 @@
 //! Each refuses with a problem document of its own, where axum would answer in plain text.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::{io, iter};
 
 use axum::RequestPartsExt;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -72,7 +74,7 @@ pub(in crate::service) async fn read(request: Request, limit: usize) -> Result<V
             }
         };
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(Refusal::malformed)?;
+        let frame = frame.map_err(not_read)?;
         let Some(data) = frame.data_ref() else { continue };
         length += data.len();
         if length <= limit {
@@ -94,6 +96,15 @@ pub(in crate::service) async fn read(request: Request, limit: usize) -> Result<V
         place.take().await?;
     }
     Ok(bytes)
+}
+
+/// Why a body ended before its end.
+fn not_read(error: axum::Error) -> Refusal {
+    let mut causes = iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source());
+    let is_late = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    };
+    if causes.any(is_late) { Refusal::request_timeout() } else { Refusal::malformed(error) }
 }
 
 /// The query of the URL.
