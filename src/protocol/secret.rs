@@ -85,8 +85,7 @@ impl TryFrom<String> for SecretHash {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let hexadecimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if text.len() == 64 && hexadecimal { Ok(Self(text)) } else { Err("expected 64 lower-case hexadecimal digits") }
+        if is_sha256_hex(&text) { Ok(Self(text)) } else { Err("expected 64 lower-case hexadecimal digits") }
     }
 }
 
@@ -94,6 +93,11 @@ impl From<SecretHash> for String {
     fn from(hash: SecretHash) -> Self {
         hash.0
     }
+}
+
+/// Whether a text is one of those of [`sha256_hex`].
+pub fn is_sha256_hex(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// SHA-256 as 64 lower-case hexadecimal digits.

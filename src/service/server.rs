@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::app::App;
 use super::config::Settings;
@@ -29,6 +29,10 @@ const OPERATIONS_CONNECTIONS: usize = 64;
 
 /// How often it looks for requests that are not in the index of searches.
 const INDEX_ROUND: Duration = Duration::from_secs(1);
+
+/// How often it looks how long the database's log is, and how much later where it cannot be begun anew.
+const LOG_ROUND: Duration = Duration::from_secs(1);
+const LOG_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often it looks for bulk decisions that a process which died has left.
 const BULK_ROUND: Duration = Duration::from_secs(1);
@@ -143,6 +147,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         tokio::spawn(rounds(app.clone(), stopped.clone())),
         tokio::spawn(index(app.clone(), stopped.clone())),
         tokio::spawn(bulk_decisions(app.clone(), stopped.clone())),
+        tokio::spawn(limit_log(app.clone(), stopped.clone())),
     ];
     let plain = plain.map(|(listener, address)| {
         tasks.push(accept(listener, None, router::plain(app.clone()), ListenerName::Plain));
@@ -225,6 +230,21 @@ async fn index(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
                 break;
             }
         }
+    }
+}
+
+/// Keeps the database's log from growing.
+async fn limit_log(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut pause = LOG_ROUND;
+    while timeout(pause, stopped.wait_for(|stopped| *stopped)).await.is_err() {
+        pause = match app.database().limit_log().await {
+            Ok(true) => LOG_ROUND,
+            Ok(false) => LOG_PAUSE,
+            Err(error) => {
+                log::error!(cause:% = error; "the database's log is not begun anew, will be tried again");
+                LOG_PAUSE
+            }
+        };
     }
 }
 

@@ -403,16 +403,32 @@ fn one_organisation_leaves_room_for_the_others() {
 }
 
 #[test]
+fn one_that_cannot_be_looked_at_holds_up_no_other() {
+    let service = Service::start();
+    let client = service.secure(Some(&service.manager(A)));
+    let shown = service.pending_many(A, 40);
+    service.tamper("UPDATE requests SET contact = '' WHERE number = 20");
+    let id = approve_all(&client, &shown).json::<BulkStatus>().id;
+    let status = ended(&client, id);
+    assert_eq!((status.state, counts(&status)), (BulkState::Finished, [40, 0, 39, 0, 1, 0]));
+    let refused = results(&client, id).into_iter().find(|it| it.outcome == BulkOutcome::Refused).unwrap();
+    assert_eq!((refused.number.0, refused.problem.unwrap().code()), (20, Some(ProblemCode::Internal)));
+}
+
+#[test]
 fn what_cannot_be_is_refused_as_a_whole() {
     let service = Service::start();
     let client = service.secure(Some(&service.manager(A)));
     let one = service.pending_many(A, 1);
     let many: Vec<Shown> = (1..=BULK_LIMIT as u64 + 1).map(|number| (RequestNumber(number), "0".repeat(64))).collect();
     let twice = [one[0].clone(), one[0].clone()];
+    // It would be kept for a month.
+    let long = [(one[0].0, "0".repeat(1_000_000))];
     for (body, field) in [
         (json!({ "verdict": "approve", "requests": [] }), "requests"),
         (json!({ "verdict": "approve", "requests": named(&many) }), "requests"),
         (json!({ "verdict": "approve", "requests": named(&twice) }), "requests"),
+        (json!({ "verdict": "approve", "requests": named(&long) }), "requests"),
         (json!({ "verdict": "reject", "requests": named(&one) }), "reason"),
         (json!({ "verdict": "reject", "reason": "n".repeat(501), "requests": named(&one) }), "reason"),
         (json!({ "verdict": "approve", "reason": "no", "requests": named(&one) }), "reason"),

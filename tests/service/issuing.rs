@@ -30,9 +30,16 @@ fn what_was_recorded_is_signed_when_the_service_comes_back() {
     assert_eq!(issued.serial, serial, "signed anew rather than from the record");
 
     // And when its client asks, without a restart.
+    let other = service.approved(A);
     service.tamper(UNSIGNED);
     let status: RequestStatus = service.public().get_as(&enrolled.draft.token, &path).json();
     assert_eq!(status.issued.unwrap().serial, serial);
+    // Whoever asks for one waits for no other one.
+    let unsigned = "SELECT count(*) FROM certificates WHERE request IS NOT NULL AND der IS NULL";
+    assert_eq!(service.number(unsigned), 1);
+    service.run(service.app.sign_recorded()).unwrap();
+    assert!(service.detail(other.number).status.issued.is_some());
+    assert_eq!(service.number(unsigned), 0);
 }
 
 #[test]

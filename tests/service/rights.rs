@@ -7,6 +7,7 @@ use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::Kind;
 use ptc_enroll::service::audit::{self, Verdict};
 use serde_json::{Value, json};
+use time::Duration;
 
 use crate::support::service::{A, B, Draft, Enrolled, Service};
 use crate::support::verifiers::openssl;
@@ -78,6 +79,15 @@ fn disabling_a_manager_ends_the_open_connection() {
     let crl = service.public().get("/ca/crl");
     let text = openssl(&["crl", "-inform", "DER", "-in", "crl", "-noout", "-text"], &[("crl", &crl.body)]);
     assert!(text.contains(&manager.serial.to_uppercase()), "{text}");
+}
+
+#[test]
+fn a_certificate_that_ends_is_good_no_longer_over_the_connection_it_was_made_with() {
+    let service = Service::start();
+    let client = service.secure(Some(&service.manager(A)));
+    assert_eq!(client.get("/manager/requests").status, 200);
+    service.advance(Duration::days(20 * 365));
+    client.get("/manager/requests").is_problem(ProblemCode::CallerRevoked);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
+use std::{panic, process, thread};
 
 use ptc_enroll::locales::Text;
 use ptc_enroll::service::app::App;
+use ptc_enroll::service::db::CONNECTION_THREAD;
 use ptc_enroll::service::listener::Limits;
 use ptc_enroll::service::server::{self, Running};
 
@@ -14,6 +16,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 pub(crate) async fn run(context: &Context, arguments: ServeArguments) -> Result<(), CommandError> {
+    end_with_a_connection();
     // Before anything else, so that a stop during the start is not lost.
     let mut stop = pin!(stop_signal()?);
     let mut announced = false;
@@ -36,6 +39,19 @@ pub(crate) async fn run(context: &Context, arguments: ServeArguments) -> Result<
             return Ok(());
         }
     }
+}
+
+/// Ends the service where the thread of a connection to the database file does: whoever uses that would be answered by nobody, and
+/// whoever watches over the service starts it anew, as after a power failure.
+fn end_with_a_connection() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        before(panicked);
+        if thread::current().name().is_some_and(|name| name.starts_with(CONNECTION_THREAD)) {
+            log::error!("a connection to the database ended; the service ends");
+            process::abort();
+        }
+    }));
 }
 
 async fn open(context: &Context, arguments: &ServeArguments) -> Result<App, CommandError> {

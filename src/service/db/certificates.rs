@@ -184,6 +184,8 @@ pub async fn on_record(
 /// A certificate that was recorded and not signed.
 #[derive(Debug, FromRow)]
 pub struct Unsigned {
+    /// Position in the list of all.
+    pub id: i64,
     /// Serial number.
     pub serial: String,
     /// The bytes to be signed.
@@ -198,17 +200,25 @@ pub struct Unsigned {
     pub own: bool,
 }
 
-/// All that were recorded and not signed; one that was revoked in the meantime is not signed any more.
-pub async fn unsigned(connection: &mut Connection) -> Result<Vec<Unsigned>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as(
-            "SELECT serial, tbs, subject, organisation, kind, request IS NULL AND manager IS NULL AS own
-             FROM certificates WHERE der IS NULL AND revoked_at IS NULL ORDER BY id"
-        )
-        .fetch_all(connection)
-        .await?
-    ))
+/// What there is of an [`Unsigned`]; one that was revoked in the meantime is not signed any more.
+const UNSIGNED: &str = "SELECT id, serial, tbs, subject, organisation, kind, request IS NULL AND manager IS NULL AS own
+    FROM certificates WHERE der IS NULL AND revoked_at IS NULL";
+
+/// The next that were recorded and not signed, after a position, at most so many.
+pub async fn unsigned(connection: &mut Connection, after: i64, limit: usize) -> Result<Vec<Unsigned>, DatabaseError> {
+    let mut query = Statement::new(UNSIGNED);
+    query.push(" AND id > ").push_bind(after).push(" ORDER BY id").push_limit(limit);
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
+}
+
+/// Those of them that answer these requests.
+pub async fn unsigned_of(
+    connection: &mut Connection,
+    requests: &[RequestNumber],
+) -> Result<Vec<Unsigned>, DatabaseError> {
+    let mut query = Statement::new(UNSIGNED);
+    query.push(" AND request IN ").push_numbers(requests);
+    Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
 /// How many these are.

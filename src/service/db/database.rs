@@ -177,6 +177,17 @@ impl Database {
         if heads.user_version == sqlite::MOVED { Err(DatabaseError::Moved) } else { Ok((connection, heads)) }
     }
 
+    /// Keeps the log of a file from growing while somebody always reads; `false` where that did not succeed. On a server it does
+    /// nothing.
+    pub async fn limit_log(&self) -> Result<bool, DatabaseError> {
+        match self {
+            // Whoever looks at one moment for long, a backup, is not to be waited for.
+            Self::Sqlite(FilePools { snapshots, .. }, _) if snapshots.busy() > 0 => Ok(false),
+            Self::Sqlite(FilePools { writer, .. }, _) => Ok(writer.limit_log(sqlite::LONG_LOG).await?),
+            Self::Postgres(..) => Ok(true),
+        }
+    }
+
     /// Whether something could be written now; nothing is, nor is it measured as a write.
     pub async fn check_writable(&self) -> Result<(), DatabaseError> {
         let (connection, _) = &mut self.begin().await?;

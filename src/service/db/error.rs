@@ -113,13 +113,14 @@ impl DatabaseError {
         }
     }
 
-    /// The failure of a commit, which may have come about all the same where the connection broke meanwhile.
+    /// The failure of a commit, which may have come about all the same where the connection broke meanwhile, or the disk failed:
+    /// what was written and perhaps not synced may be there after a restart.
     pub(super) fn of_commit(cause: sqlx::Error) -> Self {
         let decided = match &cause {
             sqlx::Error::Database(error) => match error.try_downcast_ref() {
                 // Class 57P: the server stops, or ended the connection (postgresql.org/docs/current/errcodes-appendix.html).
                 Some(error) => !PgDatabaseError::code(error).starts_with("57P"),
-                None => true,
+                None => sqlite_code(error.try_downcast_ref()) != Some(SQLITE_IOERR),
             },
             // Nothing was sent.
             sqlx::Error::Encode(_) => true,
@@ -142,12 +143,17 @@ impl From<sqlx::Error> for DatabaseError {
     }
 }
 
-/// The primary result codes SQLITE_BUSY, SQLITE_LOCKED and SQLITE_FULL; extended ones add higher bits
-/// (sqlite.org/rescode.html).
-fn is_sqlite_passing(error: Option<&SqliteError>) -> bool {
+/// The primary result code; extended ones add higher bits (sqlite.org/rescode.html).
+fn sqlite_code(error: Option<&SqliteError>) -> Option<i32> {
     use sqlx::error::DatabaseError as _;
-    let code = error.and_then(|error| error.code()?.parse::<i32>().ok());
-    matches!(code.map(|code| code & 0xff), Some(5 | 6 | 13))
+    error.and_then(|error| error.code()?.parse::<i32>().ok()).map(|code| code & 0xff)
+}
+
+const SQLITE_IOERR: i32 = 10;
+
+/// SQLITE_BUSY, SQLITE_LOCKED and SQLITE_FULL.
+fn is_sqlite_passing(error: Option<&SqliteError>) -> bool {
+    matches!(sqlite_code(error), Some(5 | 6 | 13))
 }
 
 /// What another moment or another server mends (postgresql.org/docs/current/errcodes-appendix.html): connections (08),

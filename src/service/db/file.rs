@@ -3,9 +3,10 @@
 //! A pool of sqlx's tries each connection after its use, and to try one wakes two threads, as much as most reads take
 //! (sqlx-core 0.9, `Floating::return_to_pool`): a connection to a file does not break.
 
-use std::iter;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fs, iter};
 
 use futures_util::FutureExt;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -18,6 +19,9 @@ use super::heads::{self, Heads};
 use super::sqlite::PATIENCE;
 
 const ROLLBACK: &str = "ROLLBACK";
+
+/// How long everybody who writes waits for those who read, so that the log begins anew.
+const PATIENCE_FOR_READERS: Duration = Duration::from_millis(200);
 
 /// So many connections at most, opened as they are needed. Whoever comes when all are in use waits, and has the one that was
 /// in use last: what it has in memory is asked for again.
@@ -98,6 +102,25 @@ impl FilePool {
         let mut transaction = FileTransaction::of(self.acquire().await?);
         let heads = sqlx::query_as(heads::BEGIN_WITH_THOSE_OF_FILE).fetch_one(&mut *transaction).await?;
         Ok((transaction, heads))
+    }
+
+    /// Has what is written next begin the log anew where it is longer than so many bytes; nobody of this pool writes meanwhile.
+    /// `false` where somebody reads from it all the time.
+    ///
+    /// What was moved into the file stays in the log as long as there is always somebody who began to read before it was
+    /// (sqlite.org/wal.html §6).
+    pub(super) async fn limit_log(&self, limit: u64) -> Result<bool, sqlx::Error> {
+        let mut log = self.0.options.get_filename().to_owned().into_os_string();
+        log.push("-wal");
+        if !fs::metadata(log).is_ok_and(|log| log.len() > limit) {
+            return Ok(true);
+        }
+        let _nobody_writes = self.acquire().await?;
+        let mut connection = self.0.options.clone().busy_timeout(PATIENCE_FOR_READERS).connect().await?;
+        let checkpoint = "PRAGMA wal_checkpoint(RESTART)";
+        let (is_busy, _, _): (i64, i64, i64) = sqlx::query_as(checkpoint).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(is_busy == 0)
     }
 
     /// How many are in use.
@@ -207,7 +230,7 @@ mod tests {
     use tokio::time::timeout;
 
     use crate::service::db::audit::{AuditRow, list};
-    use crate::service::db::{Connection, Database, Moment, Place, Transaction, run};
+    use crate::service::db::{CONNECTION_THREAD, Connection, Database, Moment, Place, Transaction, run};
 
     /// Less than who writes elsewhere would wait for it.
     const SOON: Duration = Duration::from_secs(5);
@@ -289,6 +312,41 @@ mod tests {
             drop(here.snapshot().now_or_never());
             assert_eq!(entries(&mut here.snapshot().await.unwrap()).await, 1);
         }
+    }
+
+    #[tokio::test]
+    async fn the_log_begins_anew_as_soon_as_nobody_looks_at_a_moment_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Database::create(&place(&folder)).await.unwrap();
+        let Database::Sqlite(pools, _) = &here else { panic!("not a file") };
+        let log = folder.path().join("enrollment.db-wal");
+        let write = async || {
+            let mut transaction = here.write().await.unwrap();
+            run(&mut transaction, "UPDATE request_index SET indexed = indexed + 1").await.unwrap();
+            transaction.commit().await.unwrap();
+            std::fs::metadata(&log).unwrap().len()
+        };
+        let mut reading = here.snapshot().await.unwrap();
+        assert!(list(&mut reading, 0, 1).await.unwrap().is_empty());
+        let length = write().await;
+        assert!(pools.writer.limit_log(length).await.unwrap());
+        assert!(!pools.writer.limit_log(0).await.unwrap());
+        assert!(write().await > length, "written over what is being read");
+        drop(reading);
+        assert!(pools.writer.limit_log(0).await.unwrap());
+        let length = write().await;
+        assert_eq!(write().await, length, "it grows");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_thread_is_called_as_whoever_watches_it_expects() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Database::create(&place(&folder)).await.unwrap();
+        let names = std::fs::read_dir("/proc/self/task").unwrap();
+        let mut names = names.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+        assert!(names.any(|name| name.starts_with(CONNECTION_THREAD)));
+        here.close().await;
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ pub use error::DatabaseError;
 pub use file::{FileConnection, FilePool, FileTransaction};
 pub use heads::Heads;
 pub use postgres::{Server, ServerError};
-pub use sqlite::newest_schema;
+pub use sqlite::{CONNECTION_THREAD, newest_schema};
 
 use columns::row_number;
 use connection::{on, run};

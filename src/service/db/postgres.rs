@@ -135,6 +135,8 @@ fn pools(server: &Server) -> ServerPools {
         // All that is asked for has an index. A plan that was made when a table was nearly empty would read all of it, until
         // the server has counted its rows anew.
         ("enable_seqscan", "off".to_owned()),
+        // Who waited for the right to write sees what others committed meanwhile.
+        ("default_transaction_isolation", "read committed".to_owned()),
     ]);
     let pool = |connections| {
         PgPoolOptions::new()
@@ -152,7 +154,8 @@ fn pools(server: &Server) -> ServerPools {
             })
     };
     // Whatever the server or the account is set to: what is acknowledged is on disk.
-    let writer = pool(1).connect_lazy_with(options.clone().options([("synchronous_commit", "on")]));
+    let durable = [("synchronous_commit", "on"), ("default_transaction_read_only", "off")];
+    let writer = pool(1).connect_lazy_with(options.clone().options(durable));
     let readers = pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")]));
     ServerPools { writer, readers }
 }

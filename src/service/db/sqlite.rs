@@ -45,6 +45,13 @@ const KEEP_IN_MEMORY: &str = "PRAGMA temp_store = MEMORY";
 /// How long the log grows before it is moved into the file, 64 MiB: pages that change again and again move once.
 const WAL_PAGES: &str = "16384";
 
+/// From how many bytes on the log is begun anew, which else waits for a moment in which nobody reads, and to which it is cut
+/// then.
+pub(super) const LONG_LOG: u64 = 256 << 20;
+
+/// How the thread of each connection is called, before its number.
+pub const CONNECTION_THREAD: &str = "database-";
+
 /// Opens the file, or makes it, and brings its schema up to date.
 pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<FilePools, DatabaseError> {
     let unusable = |cause| DatabaseError::Unusable { place: path.display().to_string(), cause };
@@ -64,8 +71,13 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<FilePools, 
         .foreign_keys(!restored)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENTS)
+        .thread_name(|number| format!("{CONNECTION_THREAD}{number}"))
         .disable_statement_logging();
-    let writing = options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
+    let writing = options
+        .clone()
+        .pragma("cache_size", WRITER_CACHE)
+        .pragma("wal_autocheckpoint", WAL_PAGES)
+        .pragma("journal_size_limit", LONG_LOG.to_string());
     let mut writer = writing.connect().await.map_err(|error| unusable(error.into()))?;
     if purpose == Purpose::Open && !has_schema(&mut writer).await.map_err(|error| unusable(error.into()))? {
         return Err(DatabaseError::Empty { place: path.display().to_string() });

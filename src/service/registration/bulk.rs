@@ -21,7 +21,7 @@ use crate::protocol::bulk::{
 use crate::protocol::messages::Page;
 use crate::protocol::problem::Problem;
 use crate::protocol::request::RequestNumber;
-use crate::protocol::secret::sha256_hex;
+use crate::protocol::secret::{is_sha256_hex, sha256_hex};
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object, authorize};
 use crate::service::db::bulk::{self, BulkRow, NewBulk, NewItem, ResultRow, Share};
@@ -389,13 +389,17 @@ pub(super) fn counted(row: &BulkRow) -> Value {
 }
 
 /// Who made it, as they stand at this moment, or that they may decide on nothing any more.
-pub(super) async fn maker_of(connection: &mut Connection, row: &BulkRow) -> Result<Result<Actor, Refusal>, Failure> {
+pub(super) async fn maker_of(
+    connection: &mut Connection,
+    row: &BulkRow,
+    now: Moment,
+) -> Result<Result<Actor, Refusal>, Failure> {
     if let Some(account) = &row.account {
         return Ok(Ok(Actor::Operator { account: account.clone() }));
     }
     let certificate = certificates::find(connection, row.certificate.as_deref().unwrap_or_default()).await?;
     match certificate {
-        Some(certificate) => holder(connection, &certificate).await,
+        Some(certificate) => holder(connection, &certificate, now).await,
         None => Ok(Err(Refusal::caller_revoked())),
     }
 }
@@ -438,6 +442,11 @@ fn result(actor: &Actor, bulk: &BulkRow, row: ResultRow, language: Language) -> 
 fn check_requests(requests: &[ShownRequest]) -> Result<(), Refusal> {
     if !(1..=BULK_LIMIT).contains(&requests.len()) {
         return Err(Refusal::invalid_field("requests", Text::new("expected-count").with("limit", BULK_LIMIT)));
+    }
+    // It is kept as it comes.
+    if let Some(other) = requests.iter().find(|request| !is_sha256_hex(&request.csr_sha256)) {
+        let expected = Text::new("expected-csr-sha256").with("number", other.number);
+        return Err(Refusal::invalid_field("requests", expected));
     }
     let mut numbers = HashSet::new();
     match requests.iter().find(|request| !numbers.insert(request.number)) {

@@ -39,8 +39,8 @@ const PANICKED: Failure = Failure::Inconsistent { what: "a part of a bulk decisi
 struct Part {
     items: Vec<ItemRow>,
     asked: Vec<Asked>,
-    /// What was seen of each; a refusal where their maker may decide on nothing any more.
-    weighed: Result<Vec<Result<Weighed, Failure>>, Refusal>,
+    /// What was seen of each, or why that could not be.
+    weighed: Result<Vec<Result<Weighed, Failure>>, Failure>,
 }
 
 /// What is being signed, kept from others until it is in the record.
@@ -131,20 +131,18 @@ impl<'a> Work<'a> {
     fn look_ahead(&self, after: i64, limit: usize) -> JoinHandle<Result<Part, Failure>> {
         let (app, row, verdict) = (self.app.clone(), self.row.clone(), self.verdict.clone());
         tokio::spawn(async move {
-            let (items, maker) = {
-                let mut connection = app.database.read().await?;
-                let items = bulk::next_items(&mut connection, row.id, after, limit).await?;
-                (items, maker_of(&mut connection, &row).await?)
-            };
+            let items = bulk::next_items(&mut *app.database.read().await?, row.id, after, limit).await?;
             let asked: Vec<Asked> = items.iter().map(|item| (item.request, Some(item.csr_sha256.clone()))).collect();
-            let weighed = match maker {
-                Ok(actor) => {
-                    let candidates = app.candidates(&actor, &verdict, &asked).await?;
-                    let plan = move || background::run(|| app.plan(&actor, &verdict, candidates));
-                    Ok(spawn_blocking(plan).await.map_err(|_| PANICKED)?)
-                }
-                Err(refusal) => Err(refusal),
+            // One that cannot be looked at holds up neither the others nor anybody else's: it is found one by one.
+            let weighed = async {
+                let maker = maker_of(&mut *app.database.read().await?, &row, app.now()).await?;
+                let actor = maker.map_err(Failure::from)?;
+                let candidates = app.candidates(&actor, &verdict, &asked).await?;
+                let app = app.clone();
+                let plan = move || background::run(|| app.plan(&actor, &verdict, candidates));
+                spawn_blocking(plan).await.map_err(|_| PANICKED)
             };
+            let weighed = weighed.await;
             Ok(Part { items, asked, weighed })
         })
     }
@@ -248,7 +246,7 @@ impl<'a> Work<'a> {
         if !self.keep(transaction).await? {
             return Ok(None);
         }
-        match maker_of(transaction, &self.row).await? {
+        match maker_of(transaction, &self.row, self.app.now()).await? {
             Ok(actor) => Ok(Some(actor)),
             Err(refusal) => {
                 self.end(transaction, BulkState::Stopped, Some(&refusal)).await?;

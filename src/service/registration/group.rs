@@ -169,7 +169,7 @@ impl App {
     }
 }
 
-/// Who writes. Where they stop in the middle, others may begin.
+/// Who writes. Where they stop in the middle, others may begin, and whoever waits is told that nobody knows.
 struct Writer {
     app: Arc<App>,
     idle: bool,
@@ -178,7 +178,12 @@ struct Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.idle {
-            self.app.group.lock().writing = false;
+            let mut state = self.app.group.lock();
+            state.writing = false;
+            let waiting = mem::take(&mut state.waiting);
+            drop(state);
+            // Their callers come again with the same key.
+            drop(waiting);
         }
     }
 }

@@ -52,7 +52,7 @@ impl App {
         let mut certificates = certificates::of_requests(&mut *self.database.read().await?, &issued).await?;
         if certificates.values().any(|certificate| certificate.der.is_none()) {
             // Recorded and not signed: somebody is about to, or the service stopped in between.
-            self.sign_recorded().await?;
+            self.sign_recorded_of(&issued).await?;
             certificates = certificates::of_requests(&mut *self.database.read().await?, &issued).await?;
         }
         let status = |row: &RequestRow| self.status_with(row, certificates.get(&row.number));

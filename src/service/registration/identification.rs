@@ -7,7 +7,7 @@ use crate::protocol::secret::hex;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::db::certificates::{self, CertificateRow};
-use crate::service::db::{Connection, managers};
+use crate::service::db::{Connection, Moment, managers};
 use crate::service::error::{Failure, Refusal};
 
 /// Somebody with a certificate that is good at this moment.
@@ -38,8 +38,8 @@ impl App {
     /// Whom a certificate (DER) that TLS has verified stands for.
     ///
     /// # Errors
-    /// [`Refusal::caller_revoked`] where it is revoked, its holder disabled, or it is not one that this service recorded
-    /// byte for byte.
+    /// [`Refusal::caller_revoked`] where it is revoked or over, its holder disabled, or it is not one that this service
+    /// recorded byte for byte.
     pub async fn identify(&self, certificate: &[u8]) -> Result<Caller, Failure> {
         let refused = || Failure::from(Refusal::caller_revoked());
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| refused())?;
@@ -48,7 +48,7 @@ impl App {
         if row.der.as_deref() != Some(certificate) {
             return Err(refused());
         }
-        let actor = holder(&mut connection, &row).await?.map_err(Failure::from)?;
+        let actor = holder(&mut connection, &row, self.now()).await?.map_err(Failure::from)?;
         Ok(Caller { actor, certificate: row })
     }
 
@@ -72,13 +72,15 @@ impl App {
     }
 }
 
-/// Whom a certificate on record stands for at this moment, or that it is not good any more.
+/// Whom a certificate on record stands for at this moment, or that it is not good any more: a connection outlives the
+/// certificate that it was made with.
 pub(super) async fn holder(
     connection: &mut Connection,
     row: &CertificateRow,
+    now: Moment,
 ) -> Result<Result<Actor, Refusal>, Failure> {
     let actor = match (row.manager, row.kind, &row.organisation) {
-        _ if row.revoked_at.is_some() => None,
+        _ if row.revoked_at.is_some() || row.not_after < now => None,
         (Some(id), _, _) => {
             let manager = managers::find(connection, id.unsigned_abs()).await?;
             manager.filter(|manager| !manager.disabled).map(Actor::Manager)

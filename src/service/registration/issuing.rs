@@ -8,12 +8,12 @@ use time::OffsetDateTime;
 
 use crate::kill_point;
 use crate::parallel;
-use crate::protocol::request::Kind;
+use crate::protocol::request::{Kind, RequestNumber};
 use crate::service::app::App;
 use crate::service::audit::{self, Event};
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::{Ca, CaError, Prepared, Serial, Template};
-use crate::service::db::certificates::{self, Holder, NewCertificate};
+use crate::service::db::certificates::{self, Holder, NewCertificate, Unsigned};
 use crate::service::db::{Connection, Database, Moment, Transaction};
 use crate::service::error::Failure;
 use crate::service::metrics::Metrics;
@@ -179,6 +179,9 @@ async fn complete(
     Ok(stored)
 }
 
+/// How much of what was left is signed before it enters the record.
+const STEP: usize = 512;
+
 /// Signs what was recorded and has no signature yet, byte for byte as it was recorded.
 pub async fn sign_recorded(ca: &Ca, database: &Database, now: Moment) -> Result<(), Failure> {
     sign_others(ca, database, now, &Signing::default(), None).await
@@ -192,14 +195,33 @@ async fn sign_others(
     signing: &Signing,
     metrics: Option<&Metrics>,
 ) -> Result<(), Failure> {
-    let mut rows = certificates::unsigned(&mut *database.read().await?).await?;
-    rows.retain(|row| !signing.lock().contains(&row.serial));
+    let mut last = 0;
+    loop {
+        let rows = certificates::unsigned(&mut *database.read().await?, last, STEP).await?;
+        let Some(row) = rows.last() else { return Ok(()) };
+        last = row.id;
+        if !sign_these(ca, database, now, rows, signing, metrics).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Signs these, but for those that somebody here is signing; `false` where nothing can be signed now.
+async fn sign_these(
+    ca: &Ca,
+    database: &Database,
+    now: Moment,
+    mut rows: Vec<Unsigned>,
+    signing: &Signing,
+    metrics: Option<&Metrics>,
+) -> Result<bool, Failure> {
+    let _held = signing.take(&mut rows);
     if rows.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     if let Err(error) = ca.check_key() {
         log::error!(certificates = rows.len(), cause:% = error; "certificates not signed");
-        return Ok(());
+        return Ok(false);
     }
     // Without the right to write: a token may take its time.
     let signatures = ca.waiting(|| {
@@ -226,17 +248,28 @@ async fn sign_others(
     kill_point::pass("resume.before-commit");
     transaction.commit().await?;
     kill_point::pass("resume.after-commit");
-    Ok(())
+    Ok(true)
 }
 
-/// The serial numbers of what is on record and about to be signed by whoever recorded it.
+/// The serial numbers of what is on record and about to be signed by somebody.
 #[derive(Debug, Default)]
-pub struct Signing(Mutex<HashSet<String>>);
+pub struct Signing {
+    serials: Mutex<HashSet<String>>,
+    /// Held by whoever signs all that was left.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Signing {
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
         // Nothing that can panic happens while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.serials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves those that nobody is signing, and keeps others from it.
+    fn take(&self, rows: &mut Vec<Unsigned>) -> Held<'_> {
+        let mut signing = self.lock();
+        rows.retain(|row| signing.insert(row.serial.clone()));
+        Held { signing: self, serials: rows.iter().map(|row| row.serial.clone()).collect() }
     }
 
     /// Keeps others from signing these, until what is returned is dropped.
@@ -264,12 +297,21 @@ impl Drop for Held<'_> {
 }
 
 impl App {
-    /// Signs what was recorded and has no signature yet.
+    /// Signs all that was recorded and has no signature yet.
     pub async fn sign_recorded(&self) -> Result<(), Failure> {
         if certificates::unsigned_count(&mut *self.database.read().await?).await? == 0 {
             return Ok(());
         }
+        // Whoever waited looks again.
+        let _turn = self.signing.turn.lock().await;
         sign_others(&self.ca, &self.database, self.now(), &self.signing, Some(&self.metrics)).await
+    }
+
+    /// Signs what was recorded for these requests and has no signature yet: whoever asks for one certificate does not wait for
+    /// thousands.
+    pub(super) async fn sign_recorded_of(&self, requests: &[RequestNumber]) -> Result<(), Failure> {
+        let rows = certificates::unsigned_of(&mut *self.database.read().await?, requests).await?;
+        sign_these(&self.ca, &self.database, self.now(), rows, &self.signing, Some(&self.metrics)).await.map(drop)
     }
 
     /// Signs what was recorded, on all processors.
