@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::proxy::Fault;
-use crate::support::site::{FIELDS, Run, Site};
+use crate::support::site::{FIELDS, Machine, Run, Site};
 
 #[test]
 fn passing_faults_are_outlived() {
@@ -125,6 +125,29 @@ fn relay_connects(listener: &std::net::TcpListener, from: &str, to: &str) {
     }
 }
 
+/// Runs the client with a clock that is off.
+fn faketime(machine: &Machine, offset: &str, arguments: &[&str]) -> Run {
+    let client = machine.command(arguments);
+    let mut command = Command::new("faketime");
+    command.args(["-f", offset]).arg(client.get_program()).args(client.get_args());
+    Run::of(&mut command)
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_no_newer_certificate_the_older_one() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    faketime(&machine, "+1h", &[&["submit"], &FIELDS[..]].concat()).exits(0);
+    site.approve(1);
+    faketime(&machine, "+1h", &["fetch"]).exits(0);
+    machine.submit();
+    site.approve(2);
+    machine.run(["fetch"]).exits(0);
+    let current = fs::read_link(machine.store().join("current")).unwrap();
+    let newest = machine.records().into_iter().find(|record| record["status"]["number"] == 2).unwrap();
+    assert_eq!(current.to_str(), newest["id"].as_str());
+}
+
 #[test]
 fn a_clock_that_is_off_is_told_with_the_amount() {
     let site = Site::start();
@@ -132,17 +155,11 @@ fn a_clock_that_is_off_is_told_with_the_amount() {
     machine.submit();
     site.approve(1);
     machine.run(["fetch"]).exits(0);
-    let faketime = |offset: &str, arguments: &[&str]| {
-        let client = machine.command(arguments);
-        let mut command = Command::new("faketime");
-        command.args(["-f", offset]).arg(client.get_program()).args(client.get_args());
-        Run::of(&mut command)
-    };
-    let run = faketime("+1h", &["test"]).exits(0);
+    let run = faketime(&machine, "+1h", &["test"]).exits(0);
     assert!(run.stdout.contains("ahead of the service") && run.stdout.contains("Set the clock"), "{}", run.stdout);
     assert!(run.stdout.contains("1 h") || run.stdout.contains("59 min"), "{}", run.stdout);
     // Before the certificate of the service begins there is no connection, so the limit tells the amount.
-    let run = faketime("-1h", &["test"]).exits(7);
+    let run = faketime(&machine, "-1h", &["test"]).exits(7);
     assert!(run.stderr.contains("is not valid at the time of this machine’s clock"), "{}", run.stderr);
     assert!(run.stderr.contains("min"), "{}", run.stderr);
 }

@@ -4,7 +4,7 @@
 //! durably on disk; whatever is there without having been sent is sent, or taken away, by the next run.
 
 use serde_json::json;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::pending;
 use crate::client::cli::SubmitArguments;
@@ -38,7 +38,9 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
     let journal = pending::lock(config)?;
     let api = pending::public_api(config);
 
+    let mut newest = None;
     for mut record in journal.read().records()? {
+        newest = newest.max(Some(record.created_at));
         let ours = record.step == Step::Prepared
             && record.store == Some(wish.fields.store)
             && pending::is_ours(config, &record);
@@ -58,7 +60,7 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
         }
     }
 
-    let mut record = prepare(config, &wish)?;
+    let mut record = prepare(config, &wish, newest)?;
     record.account = store.account();
     let key = {
         let _progress = Progress::start(&Text::new("making-key"), config.language);
@@ -76,8 +78,11 @@ pub(super) fn run(config: &Config, arguments: SubmitArguments) -> Result<SubmitR
     Ok(SubmitReport { wish, status: Some(status), resumed: false })
 }
 
-/// The record of a new request, all but its CSR.
-fn prepare(config: &Config, wish: &Wish) -> Result<Record, Error> {
+/// The record of a new request, all but its CSR. It is newer than the newest one there is, also where the clock was set back
+/// since: what is newer takes an older one's place.
+fn prepare(config: &Config, wish: &Wish, newest: Option<OffsetDateTime>) -> Result<Record, Error> {
+    let now = OffsetDateTime::now_utc();
+    let now = newest.map_or(now, |newest| now.max(newest + Duration::microseconds(1)));
     let token = Secret::random().map_err(|_| KeyError::Random)?;
     let submission = Submission {
         kind: wish.kind(config),
@@ -87,7 +92,7 @@ fn prepare(config: &Config, wish: &Wish) -> Result<Record, Error> {
         contact: wish.fields.contact.clone(),
     };
     let name = wish.subject.common_name.clone();
-    let mut record = Record::new(submission, token, name, OffsetDateTime::now_utc()).map_err(|_| KeyError::Random)?;
+    let mut record = Record::new(submission, token, name, now).map_err(|_| KeyError::Random)?;
     record.store = Some(wish.fields.store);
     record.readers.clone_from(&wish.fields.readers);
     record.wish = wish.digest();
