@@ -56,7 +56,7 @@ pub enum FileError {
         /// The number of the account that it belongs to.
         owner: u32,
     },
-    /// What should be one line of text is none.
+    /// What should be one line of text is none, or more.
     NotText {
         /// The file.
         path: PathBuf,
@@ -88,6 +88,12 @@ impl FileError {
             Self::NotText { path } => Text::new("file-not-text").with("path", path.display()),
             Self::System { path, cause } => Text::new("file-system").with("path", path.display()).with("cause", cause),
         }
+    }
+
+    /// Whether there was no room for it.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::System { cause, .. }
+            if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
     /// What the system said of a file.
@@ -324,8 +330,10 @@ fn check_rights(path: &Path, file: &File, forbidden: u32) -> Result<(), FileErro
 }
 
 fn one_line(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, FileError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| FileError::NotText { path: path.to_owned() })?;
-    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    let not_text = || FileError::NotText { path: path.to_owned() };
+    let text = std::str::from_utf8(bytes).map_err(|_| not_text())?.trim_end_matches(['\r', '\n']);
+    // Others that read it, as openssl, take the first line only.
+    if text.is_empty() || text.contains(['\r', '\n']) { Err(not_text()) } else { Ok(Zeroizing::new(text.to_owned())) }
 }
 
 /// Reads a file that is no secret.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::app::App;
-use super::error::Failure;
 
 /// How long the database may take. A long transaction of somebody else is no fault.
 const DATABASE_DEADLINE: Duration = Duration::from_secs(5);
@@ -33,16 +32,8 @@ impl App {
     /// list is good, and there is space on the disk.
     pub async fn readiness(&self) -> [Check; 5] {
         let stopping = self.stopping.load(Ordering::Acquire).then(|| "the service stops".to_owned());
-        let database = match timeout(DATABASE_DEADLINE, self.database.check_writable()).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no right to write within {} s", DATABASE_DEADLINE.as_secs())),
-        };
-        let (ca, crl) = match timeout(DATABASE_DEADLINE, self.signing_faults()).await {
-            Ok(Ok(faults)) => faults,
-            Ok(Err(error)) => (None, Some(error.to_string())),
-            Err(_) => (None, Some(format!("no answer within {} s", DATABASE_DEADLINE.as_secs()))),
-        };
+        // At the same time: a probe has its own patience.
+        let (database, ca, crl) = tokio::join!(self.database_fault(), self.ca_fault(), self.crl_fault());
         let disk = self
             .disk()
             .filter(|disk| disk.available < LEAST_SPACE)
@@ -51,19 +42,35 @@ impl App {
             .map(|(name, fault)| Check { name, fault })
     }
 
-    /// What keeps the CA from signing, and the revocation list from being believed.
-    async fn signing_faults(&self) -> Result<(Option<String>, Option<String>), Failure> {
-        let now = self.now().0;
-        let ca = match self.issuer_ends() {
-            Some(end) if now < end => self.key_fault().await,
+    /// What keeps the database from taking writes.
+    async fn database_fault(&self) -> Option<String> {
+        match timeout(DATABASE_DEADLINE, self.database.check_writable()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no right to write within {} s", DATABASE_DEADLINE.as_secs())),
+        }
+    }
+
+    /// What keeps the CA from signing.
+    async fn ca_fault(&self) -> Option<String> {
+        match self.issuer_ends() {
+            Some(end) if self.now().0 < end => self.key_fault().await,
             Some(end) => Some(format!("the issuing certificate ended at {end}")),
             None => Some("the issuing certificate cannot be read".to_owned()),
+        }
+    }
+
+    /// What keeps the revocation list from being believed.
+    async fn crl_fault(&self) -> Option<String> {
+        let end = match timeout(DATABASE_DEADLINE, self.crl_dates()).await {
+            Ok(Ok(crl)) => crl.map(|crl| crl.next_update.0),
+            // What is handed out then is the last list that was read.
+            _ => self.publication.list().map(|list| list.next_update),
         };
-        let crl = match self.crl_dates().await? {
-            Some(crl) if now < crl.next_update.0 => None,
-            Some(crl) => Some(format!("the list was good until {}", crl.next_update.0)),
+        match end {
+            Some(end) if self.now().0 < end => None,
+            Some(end) => Some(format!("the list was good until {end}")),
             None => Some("there is none".to_owned()),
-        };
-        Ok((ca, crl))
+        }
     }
 }

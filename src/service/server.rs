@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::app::App;
 use super::config::Settings;
@@ -26,6 +26,11 @@ pub(super) const ROUND: Duration = Duration::from_secs(60);
 
 /// How many connections the operations listener has: a few collectors and probes, and no way to fill the memory.
 const OPERATIONS_CONNECTIONS: usize = 64;
+
+/// How long the stop waits for what is under way, a notice above all, and then for the database to close: less than the 90 seconds
+/// after which systemd kills.
+const STOP_DEADLINE: Duration = Duration::from_secs(70);
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often it looks for requests that are not in the index of searches.
 const INDEX_ROUND: Duration = Duration::from_secs(1);
@@ -99,20 +104,27 @@ pub struct Running {
 
 impl Running {
     /// Accepts nothing more, lets running requests finish, and closes the database. Until then the operations listener
-    /// says that the service is not ready.
+    /// says that the service is not ready. A database that does not answer is not waited for: what was acknowledged is there.
     pub async fn stop(self) {
         self.app.begin_to_stop();
         self.stop.send_replace(true);
+        let end = Instant::now() + STOP_DEADLINE;
         for task in self.tasks {
+            let abort = task.abort_handle();
             // A task that panicked has said so already.
-            let _ = task.await;
+            if timeout_at(end, task).await.is_err() {
+                log::warn!(after:? = STOP_DEADLINE; "work cut off");
+                abort.abort();
+            }
         }
         self.watched.send_replace(true);
         if let Some(task) = self.watching {
             // A task that panicked has said so already.
             let _ = task.await;
         }
-        self.app.database().close().await;
+        if timeout(CLOSE_DEADLINE, self.app.database().close()).await.is_err() {
+            log::warn!(after:? = CLOSE_DEADLINE; "database not closed");
+        }
     }
 }
 

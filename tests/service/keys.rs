@@ -1,6 +1,7 @@
 //! The CA's keys on disk: encrypted, under another passphrase, plain again; interrupted on the way; open to others.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -92,13 +93,16 @@ fn a_passphrase_comes_from_a_file_or_from_systemd_or_the_fix_is_told() {
     fs::set_permissions(&open, Permissions::from_mode(0o640)).unwrap();
     let empty = passphrase(&installation, "empty");
     fs::write(&empty, "\n").unwrap();
+    let two_lines = installation.0.path().join("two-lines");
+    fs::copy(&file, &two_lines).unwrap();
+    fs::OpenOptions::new().append(true).open(&two_lines).unwrap().write_all(b"\nmore\n").unwrap();
     let missing = installation.0.path().join("missing");
     // As systemd makes it, with the right of the service's account as that of a group.
     let credentials = installation.0.path().join("credentials");
     fs::create_dir(&credentials).unwrap();
     fs::copy(&file, credentials.join("ca-passphrase")).unwrap();
     fs::set_permissions(credentials.join("ca-passphrase"), Permissions::from_mode(0o440)).unwrap();
-    let cases: [(Option<&Path>, Option<&Path>, i32, &str); 8] = [
+    let cases: [(Option<&Path>, Option<&Path>, i32, &str); 9] = [
         (Some(&file), None, 0, ""),
         (None, Some(&credentials), 0, ""),
         (Some(&other), Some(&credentials), 0, ""),
@@ -107,6 +111,8 @@ fn a_passphrase_comes_from_a_file_or_from_systemd_or_the_fix_is_told() {
         (Some(&missing), None, 3, "missing"),
         (Some(&open), None, 3, "chmod 600"),
         (Some(&empty), None, 3, "secret as text"),
+        // openssl would read the first of them only.
+        (Some(&two_lines), None, 3, "secret as text"),
     ];
     for (number, (setting, credentials, code, word)) in cases.into_iter().enumerate() {
         set(&installation, setting);

@@ -332,6 +332,15 @@ pub(super) fn begin_submission(stream: &mut (impl Read + Write), secret: &Secret
 }
 
 #[test]
+fn what_is_approved_as_it_comes_is_warned_of_in_an_object_too() {
+    let site = Site::builder().serve(&["--log-format=json", "--auto-approve"]).start();
+    site.workstation("pc").submit();
+    let log = site.log();
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+    assert!(log.contains("every request"), "{log}");
+}
+
+#[test]
 fn every_line_of_the_log_is_an_object_that_leads_to_its_request() {
     let site = Site::builder().serve(&["--log-format=json"]).start();
     let machine = site.workstation("pc");

@@ -115,7 +115,9 @@ impl CommandError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Install(error) => match error {
-                InstallError::File(_) | InstallError::Settings(_) | InstallError::Serialization(_) => Exit::Input,
+                InstallError::File(error) => of_file(error),
+                InstallError::Settings(error) => of_settings(error),
+                InstallError::Serialization(_) => Exit::Input,
                 InstallError::Runtime(_) => Exit::Unexpected,
                 InstallError::Database(error) => of_database(error),
                 InstallError::Ca(error) => of_ca(error),
@@ -132,7 +134,8 @@ impl CommandError {
                 ServeError::Notices(_) => Exit::Key,
             },
             Self::Service(error) => of_failure(error),
-            Self::Settings(_) | Self::File(_) => Exit::Input,
+            Self::Settings(error) => of_settings(error),
+            Self::File(error) => of_file(error),
             Self::Credential(error) => of_credential(error),
             Self::Ca(error) => of_ca(error),
             Self::Package(_) => Exit::Key,
@@ -143,9 +146,21 @@ impl CommandError {
     }
 }
 
+fn of_file(error: &FileError) -> Exit {
+    if error.is_disk_full() { Exit::Unavailable } else { Exit::Input }
+}
+
+fn of_settings(error: &SettingsError) -> Exit {
+    match error {
+        SettingsError::File(error) => of_file(error),
+        _ => Exit::Input,
+    }
+}
+
 fn of_opening(error: &OpenError) -> Exit {
     match error {
-        OpenError::Settings(_) | OpenError::Foreign { .. } => Exit::Input,
+        OpenError::Settings(error) => of_settings(error),
+        OpenError::Foreign { .. } => Exit::Input,
         OpenError::Database(error) => of_database(error),
         OpenError::Ca(error) => of_ca(error),
         OpenError::Signer(_) => Exit::Key,
@@ -160,9 +175,9 @@ fn of_transfer(error: &TransferError) -> Exit {
         TransferError::DiskFull(_) => Exit::Unavailable,
         TransferError::Runtime(_) | TransferError::Differs { .. } => Exit::Unexpected,
         TransferError::AuditBroken { .. } => Exit::Refused,
-        TransferError::File(_)
-        | TransferError::Settings(_)
-        | TransferError::NoBackup { .. }
+        TransferError::File(error) => of_file(error),
+        TransferError::Settings(error) => of_settings(error),
+        TransferError::NoBackup { .. }
         | TransferError::Newer { .. }
         | TransferError::Damaged { .. }
         | TransferError::Foreign { .. }
@@ -177,14 +192,17 @@ fn of_ca(error: &CaError) -> Exit {
             Exit::Input
         }
         CaError::Token(error) if error.may_pass() => Exit::Unavailable,
+        CaError::Credential(CredentialError::File(error)) if error.is_disk_full() => Exit::Unavailable,
         _ => Exit::Key,
     }
 }
 
 fn of_credential(error: &CredentialError) -> Exit {
     match error {
-        // Something is in the way; no key is at fault.
-        CredentialError::File(FileError::Exists { .. }) => Exit::Input,
+        // Something is in the way, or there is no room; no key is at fault.
+        CredentialError::File(error) if matches!(error, FileError::Exists { .. }) || error.is_disk_full() => {
+            of_file(error)
+        }
         _ => Exit::Key,
     }
 }

@@ -11,7 +11,7 @@ use ptc_enroll::service::db::CONNECTION_THREAD;
 use ptc_enroll::service::listener::Limits;
 use ptc_enroll::service::server::{self, Running};
 
-use crate::cli::ServeArguments;
+use crate::cli::{LogFormat, ServeArguments};
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -62,7 +62,10 @@ async fn open(context: &Context, arguments: &ServeArguments) -> Result<App, Comm
     let app = app.with_auto_approval()?;
     let warning = Text::new("auto-approve-warning").with("environment", &app.settings().environment);
     log::warn!("{warning}");
-    let _ = writeln!(io::stderr(), "{}", context.output.say(warning));
+    // For people; whoever reads JSON has the line before.
+    if matches!(arguments.log_format, LogFormat::Text) {
+        let _ = writeln!(io::stderr(), "{}", context.output.say(warning));
+    }
     Ok(app)
 }
 

@@ -183,7 +183,7 @@ database-moved = The database was moved to a server, and nothing is written here
 database-unavailable = The database cannot answer now: { $cause }
     .hint = Check the free space, whether the database server runs, and whether another process holds the database; then try again.
 database-occupied = The database { $path } holds something already.
-    .hint = Give an empty one, made for this installation (createdb). What an interrupted “init” left goes with dropdb.
+    .hint = Give an empty one, made for this installation (createdb); dropdb removes one that nobody needs.
 database-unfit = The database { $path } cannot be used: { $what }
     .hint = docs/operations.md says what the server has to be.
 database-too-old = PostgreSQL { $version } is too old; 13 is the oldest that will do.
@@ -465,7 +465,7 @@ notice-reminder-more =
         [one] and one more
        *[other] and { $count } more
     }
-file-not-text = { $path } does not hold a secret as text.
+file-not-text = { $path } does not hold a secret as text in one line.
     .hint = Write the secret into the file as one line.
 notice-secret-short = The secret in { $path } is shorter than 32 characters.
     .hint = Make a new one: openssl rand -hex 32

@@ -183,7 +183,7 @@ database-moved = La base de données a été déplacée vers un serveur, et plus
 database-unavailable = La base de données ne peut pas répondre maintenant : { $cause }
     .hint = Vérifiez l’espace libre, que le serveur de bases de données tourne et qu’aucun autre processus ne tient la base ; puis réessayez.
 database-occupied = La base de données { $path } contient déjà quelque chose.
-    .hint = Donnez-en une vide, faite pour cette installation (createdb). Ce qu’un « init » interrompu a laissé s’efface avec dropdb.
+    .hint = Donnez-en une vide, faite pour cette installation (createdb) ; dropdb efface celle dont personne n’a besoin.
 database-unfit = La base de données { $path } ne convient pas : { $what }
     .hint = docs/operations.md dit ce que le serveur doit être.
 database-too-old = PostgreSQL { $version } est trop ancien ; il faut au moins la version 13.
@@ -466,7 +466,7 @@ notice-reminder-more =
         [one] et une autre
        *[other] et { $count } autres
     }
-file-not-text = { $path } ne contient pas de secret sous forme de texte.
+file-not-text = { $path } ne contient pas de secret sous forme de texte en une ligne.
     .hint = Écrivez le secret dans le fichier sur une seule ligne.
 notice-secret-short = Le secret dans { $path } a moins de 32 caractères.
     .hint = Créez-en un autre : openssl rand -hex 32

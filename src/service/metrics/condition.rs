@@ -1,14 +1,21 @@
 //! What the service measures of its condition when it is asked: database, queue, outbox, revocation list, certificates.
 
+use std::time::Duration;
+
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use time::OffsetDateTime;
+use tokio::time::timeout;
 
 use super::{Words, own};
 use crate::protocol::request::{Kind, State};
 use crate::service::app::App;
 use crate::service::db::outbox::Channel;
+
+/// How long the database may take, so that who scrapes gets what else there is: Prometheus waits for ten seconds unless told
+/// otherwise.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Seconds and bytes.
 type Amount = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -20,10 +27,14 @@ pub(super) async fn register(registry: &mut Registry, app: &App) {
         busy.get_or_create(&[("pool", pool)]).set(connections);
     }
     own(registry, "database_busy_connections", "Connections to the database in use", busy);
-    let health = match app.condition().await {
-        Ok(health) => Some(health),
-        Err(error) => {
+    let health = match timeout(DEADLINE, app.condition()).await {
+        Ok(Ok(health)) => Some(health),
+        Ok(Err(error)) => {
             log::error!(cause:% = error; "no figures of the database");
+            None
+        }
+        Err(_) => {
+            log::error!(deadline:? = DEADLINE; "no figures of the database in time");
             None
         }
     };
@@ -77,7 +88,12 @@ pub(super) async fn register(registry: &mut Registry, app: &App) {
 
     gauge(registry, "database_size_bytes", "Size of the database's file", health.database_bytes as f64);
     if let Some(disk) = health.disk {
-        gauge(registry, "disk_available_bytes", "Free space where the database lies", disk.available as f64);
+        gauge(
+            registry,
+            "disk_available_bytes",
+            "Free space on the disk with the home, and with the database where that is a file",
+            disk.available as f64,
+        );
         gauge(registry, "disk_size_bytes", "All space there", disk.size as f64);
     }
 }

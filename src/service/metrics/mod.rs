@@ -7,6 +7,7 @@ mod condition;
 mod process;
 
 use std::hash::{Hash, Hasher};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use axum::extract::MatchedPath;
@@ -48,7 +49,6 @@ pub fn seconds() -> Histogram {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    started: SystemTime,
     requests: Family<Answered, Counter>,
     durations: Family<Asked, Histogram, fn() -> Histogram>,
     problems: Counters<2>,
@@ -62,9 +62,14 @@ pub struct Metrics {
     notices: Counters<2>,
 }
 
+/// When the process began to measure; it goes on where the service opens another database.
+static STARTED: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
+
 impl Metrics {
     /// Everything at zero. What the database measures comes along.
     pub fn new(write_transactions: Histogram) -> Self {
+        // Before anything else is measured.
+        LazyLock::force(&STARTED);
         let mut registry = Registry::default();
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         // Of the type `info`, which ends in `_info` by itself.
@@ -90,7 +95,6 @@ impl Metrics {
         let notices = new(registry, "notices", "Attempts to send a notice");
         let metrics = Self {
             registry: std::mem::take(registry),
-            started: SystemTime::now(),
             requests,
             durations,
             problems,
@@ -201,7 +205,7 @@ impl App {
         let _ = prometheus_text::encode(&mut text, &self.metrics.registry);
         let mut registry = Registry::default();
         condition::register(&mut registry, self).await;
-        process::register(&mut registry, self.metrics.started);
+        process::register(&mut registry, *STARTED);
         let _ = prometheus_text::encode(&mut text, &registry);
         text
     }
