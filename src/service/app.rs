@@ -16,7 +16,7 @@ use super::db::{Database, DatabaseError, Moment};
 use super::metrics::Metrics;
 use super::package::Signer;
 use super::publication::{Budget, Publication};
-use super::registration::{Group, PART, Signing, Submitters, Watchers};
+use super::registration::{Drafting, Group, PART, Signing, Submitters, Watchers};
 use crate::locales::Text;
 use crate::protocol::identifier;
 use crate::protocol::secret::{hex, sha256_hex};
@@ -115,6 +115,7 @@ pub struct App {
     pub(super) listeners_end: OnceLock<OffsetDateTime>,
     pub(super) group: Group,
     pub(super) signing: Signing,
+    pub(super) drafting: Drafting,
     /// Held by whoever asks for the issuing key's health.
     pub(super) asking_key: Arc<Mutex<()>>,
     pub(super) submitters: Submitters,
@@ -163,6 +164,7 @@ impl App {
             listeners_end: OnceLock::new(),
             group: Group::default(),
             signing: Signing::default(),
+            drafting: Drafting::default(),
             asking_key: Arc::default(),
             submitters: Submitters::default(),
             outbox: watch::Sender::new(()),

@@ -8,6 +8,7 @@ use ptc_enroll::protocol::messages::Page;
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::{Kind, RequestNumber, State};
 use ptc_enroll::service::audit::{Verdict, verify};
+use ptc_enroll::service::registration::{Caller, RequestQuery};
 use serde_json::{Value, json};
 use time::Duration;
 
@@ -400,6 +401,22 @@ fn one_organisation_leaves_room_for_the_others() {
     for (client, id) in [(&clients[0], second), (&clients[0], third), (&clients[1], other)] {
         assert_eq!(client.get(&format!("{PATH}/{id}")).status, 200, "{id}");
     }
+}
+
+#[test]
+fn a_manager_has_one_draft_made_at_a_time() {
+    let service = Service::start();
+    service.pending_many(A, 3);
+    let [one, other] = [A, A].map(|organisation| {
+        let manager = service.manager(organisation);
+        service.run(service.app.identify(&manager.chain[0])).unwrap()
+    });
+    let query = RequestQuery { state: Some(State::Pending), ..RequestQuery::default() };
+    let draft = async |caller: &Caller| service.app.draft_bulk(caller.maker(), &query, false).await;
+    let (first, second, others) = service.run(async { tokio::join!(draft(&one), draft(&one), draft(&other)) });
+    assert!(first.unwrap().is_some() && others.unwrap().is_some());
+    assert_eq!(second.unwrap_err().refusal().code(), ProblemCode::TooManyRequests);
+    assert!(service.run(draft(&one)).unwrap().is_some());
 }
 
 #[test]

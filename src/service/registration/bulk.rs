@@ -47,8 +47,8 @@ const KEPT_REQUESTS: u32 = 250_000;
 /// How many an organisation's managers have running at once. They are worked off one after the other, everybody's.
 const RUNNING: u32 = 5;
 
-/// When to come again where as many run: most often the first is over by then.
-const COME_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+/// When to come again where as many run, or one is being selected: most often the first is over by then.
+pub(super) const COME_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What became of one of many requests.
 #[derive(Debug)]

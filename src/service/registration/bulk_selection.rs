@@ -1,8 +1,9 @@
 //! What a bulk decision is about: everything that a view shows, kept as it is at that moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::bulk::PART;
+use super::bulk::{COME_AGAIN, PART};
 use super::decision::organisations_of;
 use super::identification::Maker;
 use super::reading::{RequestQuery, warned_of};
@@ -13,12 +14,13 @@ use crate::protocol::bulk::BULK_LIMIT;
 use crate::protocol::messages::RequestSummary;
 use crate::protocol::request::{RequestNumber, State};
 use crate::service::app::App;
-use crate::service::auth::{Action, authorize};
+use crate::service::auth::{Action, Actor, authorize};
 use crate::service::db::Connection;
 use crate::service::db::bulk::NewItem;
 use crate::service::db::request_list;
 use crate::service::db::requests::{self, Decidable};
 use crate::service::error::{Failure, Refusal};
+use crate::service::metrics::Limit;
 
 /// How many parts of a list are looked at. A search that finds little looks at all that is pending.
 const LOOKS: usize = 100;
@@ -35,6 +37,37 @@ pub struct Draft {
     pub has_more: bool,
 }
 
+/// The managers who are having a draft made. Each takes a reader for a while, and then the right to write: one at a time.
+#[derive(Debug, Default)]
+pub struct Drafting(Mutex<HashSet<u64>>);
+
+/// See [`Drafting::begin`].
+struct Turn<'a> {
+    drafting: &'a Drafting,
+    manager: Option<u64>,
+}
+
+impl Drafting {
+    /// A turn until it is dropped; none while the same manager has one.
+    fn begin(&self, actor: &Actor) -> Option<Turn<'_>> {
+        let manager = if let Actor::Manager(manager) = actor { Some(manager.id) } else { None };
+        let begins = manager.is_none_or(|id| self.lock().insert(id));
+        begins.then(|| Turn { drafting: self, manager })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.manager {
+            self.drafting.lock().remove(&id);
+        }
+    }
+}
+
 impl App {
     /// Keeps what a query finds, as far as the maker may decide on it, at most [`BULK_LIMIT`]: what a verdict on the draft
     /// binds to. None where it finds nothing.
@@ -48,6 +81,10 @@ impl App {
         if wanted.state != Some(State::Pending) {
             return Err(Refusal::invalid_field("state", Text::new("expected-pending")).into());
         }
+        let _turn = self.drafting.begin(maker.actor).ok_or_else(|| {
+            self.metrics.limited(Limit::BulkDecisions);
+            Refusal::too_many_requests(COME_AGAIN)
+        })?;
         self.expire().await?;
         let mut items = Vec::new();
         let mut after = query.after;

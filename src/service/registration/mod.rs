@@ -44,7 +44,7 @@ use crate::protocol::rules::{CheckedCsr, Expectation, Finding, Rule, check_csr_a
 use crate::protocol::secret::sha256_hex;
 
 pub use self::bulk::{DRAFT_LIFETIME, Decided, PART};
-pub use self::bulk_selection::Draft;
+pub use self::bulk_selection::{Draft, Drafting};
 pub use self::decision::Verdict;
 pub use self::directory::check_person;
 pub use self::evidence::{Content, Evidence, Previous};
