@@ -88,6 +88,17 @@ pub struct CertificateRow {
     revocation_reason: Option<String>,
 }
 
+/// How a query for [`CertificateRow`]s begins: without what was signed, which stands in the certificate once more.
+macro_rules! select {
+    ($($rest:literal)?) => {
+        concat!(
+            "SELECT id, serial, request, kind, manager, organisation, subject, der, not_before, not_after, revoked_at, revoked_by,
+                    revocation_code, revocation_reason FROM certificates ",
+            $($rest)?
+        )
+    };
+}
+
 impl CertificateRow {
     /// Whether it was issued to this service itself.
     pub const fn is_own(&self) -> bool {
@@ -251,10 +262,7 @@ pub async fn complete(connection: &mut Connection, signed: &[(&str, &[u8])]) -> 
 
 /// The certificate with a serial number.
 pub async fn find(connection: &mut Connection, serial: &str) -> Result<Option<CertificateRow>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as("SELECT * FROM certificates WHERE serial = $1").bind(serial).fetch_optional(connection).await?
-    ))
+    Ok(on!(connection, sqlx::query_as(select!("WHERE serial = $1")).bind(serial).fetch_optional(connection).await?))
 }
 
 /// The certificate that answers a request.
@@ -262,10 +270,7 @@ pub async fn find_by_request(
     connection: &mut Connection,
     number: RequestNumber,
 ) -> Result<Option<CertificateRow>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as("SELECT * FROM certificates WHERE request = $1").bind(number).fetch_optional(connection).await?
-    ))
+    Ok(on!(connection, sqlx::query_as(select!("WHERE request = $1")).bind(number).fetch_optional(connection).await?))
 }
 
 /// The certificates that answer these requests.
@@ -276,7 +281,7 @@ pub async fn of_requests(
     if numbers.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut query = Statement::new("SELECT * FROM certificates WHERE request IN ");
+    let mut query = Statement::new(select!("WHERE request IN "));
     query.push_numbers(numbers);
     let rows: Vec<CertificateRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().filter_map(|row| Some((row.request?, row))).collect())
@@ -328,7 +333,7 @@ pub struct Filter<'a> {
 /// The rows that a filter lets through. A search finds the certificates of the 1,000 newest requests that the index has
 /// for it.
 pub async fn list(connection: &mut Connection, filter: &Filter<'_>) -> Result<Vec<CertificateRow>, DatabaseError> {
-    let mut query = Statement::new("SELECT * FROM certificates ");
+    let mut query = Statement::new(select!());
     query.push(connection.engine().indexed_by(match (filter.search, filter.view, filter.organisation) {
         (None, View::Ending, Some(_)) => "INDEXED BY certificates_of_organisation_by_end",
         (None, View::Ending, None) => "INDEXED BY certificates_by_end",

@@ -136,12 +136,21 @@ pub async fn insert(
     Ok(())
 }
 
+/// How a query for [`RequestRow`]s begins: without what is only searched, or computed from the machine.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT number, organisation, kind, common_name, state, csr, csr_sha256, key_sha256, token_sha256, body_sha256,
+                    machine, mac_address, contact, submitted_at, decided_at, decided_by, reason, replaces, replaced_by
+             FROM requests ",
+            $rest
+        )
+    };
+}
+
 /// The request with a number.
 pub async fn find(connection: &mut Connection, number: RequestNumber) -> Result<Option<RequestRow>, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_as("SELECT * FROM requests WHERE number = $1").bind(number).fetch_optional(connection).await?
-    ))
+    Ok(on!(connection, sqlx::query_as(select!("WHERE number = $1")).bind(number).fetch_optional(connection).await?))
 }
 
 /// The requests with these numbers, by number.
@@ -149,7 +158,7 @@ pub async fn find_all(
     connection: &mut Connection,
     numbers: &[RequestNumber],
 ) -> Result<HashMap<RequestNumber, RequestRow>, DatabaseError> {
-    let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
+    let mut query = Statement::new(select!("WHERE number IN "));
     query.push_numbers(numbers);
     let rows: Vec<RequestRow> = on!(connection, query.query_as()?.fetch_all(connection).await?);
     Ok(rows.into_iter().map(|row| (row.number, row)).collect())
@@ -387,7 +396,7 @@ pub async fn find_predecessor(
     let asked: Vec<(&Traits, Trait)> = these.iter().map(|this| (this, Trait::Identity)).collect();
     let alike = request_index::alike(connection, &asked, SHARING_LIMIT).await?;
     let alike: Vec<RequestNumber> = alike.into_values().flatten().collect();
-    let mut query = Statement::new("SELECT * FROM requests WHERE number IN ");
+    let mut query = Statement::new(select!("WHERE number IN "));
     query.push_numbers(&alike);
     query.push(" AND number < ").push_bind(row_number(request.number.0));
     query.push(" AND identity = ").push_bind(identity);
@@ -480,7 +489,7 @@ const PENDING_BY_TIME: &str = "INDEXED BY requests_pending_by_time";
 
 /// The pending requests that came before a time, and that nobody was reminded of since.
 pub async fn unattended(connection: &mut Connection, before: Moment) -> Result<Vec<RequestRow>, DatabaseError> {
-    let mut query = Statement::new("SELECT * FROM requests ");
+    let mut query = Statement::new(select!(""));
     query.push(connection.engine().indexed_by(PENDING_BY_TIME));
     query.push(" WHERE state = 'pending' AND submitted_at < ").push_bind(before);
     query.push(" AND coalesce(reminded_at, submitted_at) < ").push_bind(before).push(" ORDER BY number");
