@@ -229,6 +229,10 @@ pub struct SubmitExternalArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 4,
         value_parser = clap::value_parser!(u8).range(1..=MOST_CONNECTIONS as i64))]
     pub connections: u8,
+    /// Send also CSRs whose request a newer one replaced, to go back to an older CSR, or whose certificate was revoked,
+    /// where the key is good all the same
+    #[arg(long)]
+    pub again: bool,
     /// Check the files, and send nothing
     #[arg(long)]
     pub dry_run: bool,

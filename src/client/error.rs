@@ -14,6 +14,7 @@ use super::manifest::ManifestError;
 use super::package::PackageError;
 use super::store::StoreError;
 use crate::locales::{self, Language, Text};
+use crate::protocol::request::RequestNumber;
 use crate::protocol::rules::{Finding, Rule};
 use crate::protocol::text::printable;
 
@@ -50,6 +51,14 @@ pub enum Error {
     /// A CSR that breaks rules, found before anything was sent.
     #[error("{}", Text::new("error-csr"))]
     Csr(Vec<Finding>),
+    /// The certificate for a CSR that was submitted before was revoked.
+    #[error("{}", Text::new("error-revoked").with("number", .number))]
+    Revoked {
+        /// The request.
+        number: RequestNumber,
+        /// The manager's reason.
+        reason: Option<String>,
+    },
     /// No certificate of this environment lies in the store.
     #[error("{}", Text::new("error-no-certificate"))]
     NoCertificate,
@@ -78,6 +87,7 @@ impl Error {
                 Text::new("error-private-key")
             }
             Self::Csr(_) => Text::new("error-csr"),
+            Self::Revoked { number, .. } => Text::new("error-revoked").with("number", number),
             Self::NoCertificate => Text::new("error-no-certificate"),
             Self::Clipboard(reason) => Text::new("error-clipboard").with("reason", reason),
             Self::Output(reason) => Text::new("error-output").with("reason", reason),
@@ -95,6 +105,7 @@ impl Error {
             |findings: &[Finding]| findings.iter().map(|finding| locales::finding(finding, language)).collect();
         let details = match self {
             Self::Csr(findings) => of_findings(findings),
+            Self::Revoked { reason: Some(reason), .. } if !reason.is_empty() => vec![printable(reason).into_owned()],
             Self::Api(ApiError::Problem(problem)) => of_findings(&problem.findings),
             Self::Manifest(error) => error.details(language),
             _ => Vec::new(),

@@ -66,6 +66,7 @@ impl From<&Error> for Exit {
             Error::Journal(_) => Self::Store,
             Error::Clipboard(_) | Error::Output(_) => Self::Unexpected,
             Error::NoCertificate => Self::Input,
+            Error::Revoked { .. } => Self::Refused,
             Error::Api(error) => Self::from(error),
         }
     }

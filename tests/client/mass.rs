@@ -24,7 +24,12 @@ fn csrs(site: &Site, count: usize) -> PathBuf {
 }
 
 fn csr(folder: &Path, host: &str) -> PathBuf {
-    let path = folder.join(format!("{host}.csr"));
+    csr_named(folder, host, host)
+}
+
+/// A CSR in a file that is named otherwise than its host.
+fn csr_named(folder: &Path, name: &str, host: &str) -> PathBuf {
+    let path = folder.join(format!("{name}.csr"));
     let draft = Draft::new(A, Kind::ExternalServer, &format!("{host}.poste.example"));
     fs::write(&path, draft.submission.csr.0).unwrap();
     path
@@ -67,7 +72,7 @@ fn three_hundred_are_enrolled_in_few_calls() {
     assert!(lines.iter().all(|line| line["exit_code"] == 0 && line["result"]["request"]["number"].is_u64()));
     let report = fs::read_to_string(report).unwrap();
     let rows: Vec<&str> = report.strip_prefix('\u{feff}').unwrap().lines().collect();
-    assert_eq!(rows[0], "file,result,request,common_name,state,code,message");
+    assert_eq!(rows[0], "file,result,request,common_name,state,code,message,replaces,replaced_by");
     assert_eq!(rows.len(), 301);
     assert!(rows[1].contains("\"submitted\",") && rows[1].contains("\"s000.poste.example\""), "{}", rows[1]);
 
@@ -195,7 +200,7 @@ fn the_bad_among_many_are_named_and_the_good_are_sent() {
     assert_eq!(site.requests().len(), 5);
     let report = fs::read_to_string(report).unwrap();
     let row = report.lines().find(|row| row.contains("1+1")).unwrap();
-    assert!(row.contains(r#""failed","","","","csr","#), "{row}");
+    assert!(row.contains(r#""failed","","","","csr","#) && row.ends_with(r#","","""#), "{row}");
     assert!(report.contains(r"s003-\u{1b}[2J-copy.csr") && !report.contains('\u{1b}'), "{report}");
 
     // A report that cannot be written is known before anything is sent.
@@ -220,6 +225,90 @@ fn the_bad_among_many_are_named_and_the_good_are_sent() {
     let run = submit(&machine, &["--lang=fr", "=1+1.csr", "--report", report.to_str().unwrap()]).exits(3);
     let text = fs::read_to_string(&report).unwrap();
     assert!(text.contains("file;result") && text.contains("\n\"'=1+1.csr\";\"failed\";"), "{text}{}", run.stdout);
+}
+
+#[test]
+fn what_was_replaced_or_revoked_is_not_sent_again() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 0);
+    let old = csr_named(&folder, "a-old", "api");
+    csr_named(&folder, "b-new", "api");
+    let report = site.folder().join("report.csv");
+    let again = |more: &[&str]| {
+        let arguments = [folder.to_str().unwrap(), "--report", report.to_str().unwrap()];
+        let run = submit(&machine, &[&arguments, more].concat());
+        let report = fs::read_to_string(&report).unwrap();
+        let rows: Vec<String> = report.lines().skip(1).map(str::to_owned).collect();
+        (run, rows)
+    };
+    let (run, rows) = again(&[]);
+    for words in [
+        "a-old.csr: submitted as request 1 (api.poste.example). Request 2 took its place.",
+        "b-new.csr: submitted as request 2 (api.poste.example). It replaces request 1, which is cancelled.",
+        "2 good, 0 failed.",
+    ] {
+        assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
+    }
+    assert!(rows[0].ends_with(r#""replaced","1","api.poste.example","cancelled","","","","2""#), "{rows:?}");
+    assert!(rows[1].ends_with(r#""submitted","2","api.poste.example","pending","","","1","""#), "{rows:?}");
+
+    // Known from the newer one's record, and then from its own.
+    for fetched in [false, true] {
+        if fetched {
+            machine.run(["fetch"]).exits(5);
+        }
+        let (run, rows) = again(&[]);
+        let run = run.exits(0);
+        let words = "a-old.csr: not sent: request 2 took the place of request 1 (api.poste.example).";
+        assert!(run.stdout.contains(words) && run.stdout.contains("already submitted as request 2"), "{}", run.stdout);
+        assert!(rows[0].ends_with(r#""replaced","1","api.poste.example","cancelled","","","","2""#), "{rows:?}");
+        let line = lines(&submit(&machine, &[old.to_str().unwrap(), "--output=jsonl"]).exits(0)).remove(0);
+        let request = &line["result"]["request"];
+        assert_eq!((&request["state"], &request["replaced_by"]), (&json!("cancelled"), &json!(2)), "{line}");
+    }
+    assert_eq!(site.requests().len(), 2);
+
+    site.approve(2);
+    machine.run(["fetch"]).exits(0);
+    let list = site.admin(["--output=json", "certificate", "list"]).exits(0).json();
+    let rows = list["result"]["items"].as_array().unwrap();
+    let serial = rows.iter().find(|row| row["request"] == 2).unwrap()["serial"].as_str().unwrap().to_owned();
+    site.admin(["certificate", "revoke", &serial, "--code=keyCompromise", "--reason=Stolen in Lyon"]).exits(0);
+    machine.run(["fetch"]).exits(4);
+    let (run, rows) = again(&[]);
+    let run = run.exits(4);
+    for words in ["b-new.csr: Not sent: the certificate of request 2 was revoked", "Stolen in Lyon", "Make a new key"] {
+        assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
+    }
+    assert!(rows[1].contains(r#""failed","2","api.poste.example","revoked","revoked","Not sent"#), "{rows:?}");
+    assert_eq!(site.requests().len(), 2);
+
+    // Going back to the older one is a decision of its own, and the newest request for a CSR is the one that counts.
+    let run = submit(&machine, &[old.to_str().unwrap(), "--again"]).exits(0);
+    assert!(run.stdout.contains("submitted as request 3"), "{}", run.stdout);
+    let run = again(&[]).0.exits(4);
+    assert!(run.stdout.contains("a-old.csr: already submitted as request 3"), "{}", run.stdout);
+    // What this very run replaces is not good any more.
+    let run = again(&["--again"]).0.exits(0);
+    assert!(run.stdout.contains("a-old.csr: not sent: request 4 took the place of request 3"), "{}", run.stdout);
+    site.admin(["request", "reject", "4", "--reason=Not now"]).exits(0);
+    machine.run(["fetch"]).exits(4);
+    let run = again(&["--output=jsonl"]).0.exits(4);
+    assert_eq!(lines(&run)[1]["result"]["error"]["code"], "revoked", "a rejection makes no key good: {}", run.stdout);
+    assert_eq!(site.requests().len(), 4);
+}
+
+#[test]
+fn what_was_rejected_is_sent_again() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 1);
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    site.admin(["request", "reject", "1", "--reason=Not now"]).exits(0);
+    machine.run(["fetch"]).exits(4);
+    let run = submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    assert!(run.stdout.contains("submitted as request 2"), "{}", run.stdout);
 }
 
 #[test]

@@ -14,13 +14,13 @@ use std::{fs, thread};
 use time::OffsetDateTime;
 
 pub(super) use self::report::ExternalReport;
-use self::report::{Outcome, Results, Sent};
+use self::report::{Ended, Outcome, Results, replaced};
 use super::pending;
 use crate::client::api::Api;
 use crate::client::cli::SubmitExternalArguments;
 use crate::client::config::{Config, ConfigError, ExternalFields};
 use crate::client::error::{Error, Fault};
-use crate::client::journal::{LockedJournal, Record, Step};
+use crate::client::journal::{LockedJournal, Record};
 use crate::client::keys::KeyError;
 use crate::client::report::{Lines, Progress};
 use crate::client::{external, manifest};
@@ -29,7 +29,7 @@ use crate::locales::Text;
 use crate::parallel;
 use crate::protocol::batch::SUBMISSIONS_LIMIT;
 use crate::protocol::messages::{Der, RequestStatus, Submission};
-use crate::protocol::request::Kind;
+use crate::protocol::request::{Kind, RequestNumber, State};
 use crate::protocol::rules::{CheckedCsr, Expectation, check_csr, read_csr};
 use crate::protocol::secret::{Secret, sha256_hex};
 
@@ -72,7 +72,7 @@ pub(super) fn run(
     let doing = Text::new(if arguments.dry_run { "checking" } else { "sending" });
     let progress = Progress::of(servers.len(), &doing, config.language);
     let mut results = Results::new(servers.iter().map(|server| server.file.clone()).collect(), lines, progress);
-    let work = Work { config, servers: &servers, fields: &fields };
+    let work = Work { config, servers: &servers, fields: &fields, again: arguments.again };
     match &journal {
         Some(journal) => work.submit(journal, usize::from(arguments.connections), &mut results)?,
         None => work.check(&mut results),
@@ -95,25 +95,16 @@ struct Work<'a> {
     config: &'a Config,
     servers: &'a [Server],
     fields: &'a ExternalFields,
+    /// Also what was replaced or revoked is sent.
+    again: bool,
 }
 
-/// Records that are sent together, and whose servers they are of.
-#[derive(Default)]
-struct Batch {
-    indexes: Vec<usize>,
-    records: Vec<Record>,
-}
-
-impl Batch {
-    fn add(&mut self, index: usize, record: Record) {
-        self.indexes.push(index);
-        self.records.push(record);
-    }
-}
+/// Records that are sent together, and whose servers they are of, in the order of these.
+type Batch = Vec<(usize, Record)>;
 
 /// What is known of a CSR before it is sent.
 enum Known {
-    /// An earlier run submitted it.
+    /// An earlier run submitted it, and this became of it.
     Sent(Box<RequestStatus>),
     /// An earlier run was cut off before it knew of an answer.
     Prepared(Box<Record>),
@@ -126,7 +117,10 @@ impl Work<'_> {
     fn check(&self, results: &mut Results<'_>) {
         for start in (0..self.servers.len()).step_by(SUBMISSIONS_LIMIT) {
             for (offset, checked) in self.check_part(start).into_iter().enumerate() {
-                let ended = checked.map(|csr| Sent::Checked(csr.subject().common_name.clone()));
+                let ended = match checked {
+                    Ok(csr) => Ended::Checked(csr.subject().common_name.clone()),
+                    Err(fault) => Ended::Failed(fault),
+                };
                 results.settle(start + offset, Outcome::Ended(ended));
             }
         }
@@ -144,7 +138,7 @@ impl Work<'_> {
     fn submit(&self, journal: &LockedJournal, connections: usize, results: &mut Results<'_>) -> Result<(), Error> {
         let config = self.config;
         let api = pending::public_api(config);
-        let mut known = known(journal)?;
+        let mut known = known(journal, self.again)?;
         // Why nobody answers: what cannot be sent now is not even recorded, so that the next run starts where this one
         // stopped.
         let unanswered: OnceLock<Fault> = OnceLock::new();
@@ -158,9 +152,10 @@ impl Work<'_> {
                 scope.spawn(move || {
                     let next = || batches.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
                     while let Some(batch) = next() {
-                        let outcomes = send(config, journal, api, batch.records, unanswered);
+                        let (indexes, mut records): (Vec<usize>, Vec<Record>) = batch.into_iter().unzip();
+                        let outcomes = send(config, journal, api, &mut records, unanswered);
                         // Nobody listens only where the run has ended.
-                        let _ = to_results.send((batch.indexes, outcomes));
+                        let _ = to_results.send((indexes, outcomes));
                     }
                 });
             }
@@ -168,7 +163,7 @@ impl Work<'_> {
             let to_connections = to_connections;
             for start in (0..self.servers.len()).step_by(SUBMISSIONS_LIMIT) {
                 let batch = self.prepare(start, journal, &mut known, unanswered.get(), results)?;
-                if !batch.records.is_empty() {
+                if !batch.is_empty() {
                     // It fails where every connection panicked, which ends the run.
                     let _ = to_connections.send(batch);
                 }
@@ -189,20 +184,20 @@ impl Work<'_> {
         unanswered: Option<&Fault>,
         results: &mut Results<'_>,
     ) -> Result<Batch, Error> {
-        let mut new = Batch::default();
-        let mut resumed = Batch::default();
+        let mut new = Batch::new();
+        let mut resumed = Batch::new();
         for (index, checked) in (start..).zip(self.check_part(start)) {
             let csr = match checked {
                 Ok(csr) => csr,
                 Err(fault) => {
-                    results.settle(index, Outcome::Ended(Err(fault)));
+                    results.settle(index, Outcome::Ended(Ended::Failed(fault)));
                     continue;
                 }
             };
             let csr_sha256 = sha256_hex(csr.der());
             let ended = match (known.remove(&csr_sha256), unanswered) {
                 (Some(Known::Sent(status)), _) => {
-                    let ended = Outcome::Ended(Ok(Sent::Before(RequestStatus::clone(&status))));
+                    let ended = Outcome::Ended(self.sent_before(&status));
                     known.insert(csr_sha256, Known::Sent(status));
                     ended
                 }
@@ -210,31 +205,40 @@ impl Work<'_> {
                     known.insert(csr_sha256, Known::Here(earlier));
                     Outcome::As(earlier)
                 }
-                (Some(Known::Prepared(_)) | None, Some(fault)) => Outcome::Ended(Err(fault.clone())),
+                (Some(Known::Prepared(_)) | None, Some(fault)) => Outcome::Ended(Ended::Failed(fault.clone())),
                 (before, None) => {
                     known.insert(csr_sha256, Known::Here(index));
                     match before {
-                        Some(Known::Prepared(record)) => resumed.add(index, *record),
-                        _ => new.add(index, self.record(index, &csr)?),
+                        Some(Known::Prepared(record)) => resumed.push((index, *record)),
+                        _ => new.push((index, self.record(index, &csr)?)),
                     }
                     continue;
                 }
             };
             results.settle(index, ended);
         }
-        if !new.records.is_empty() {
+        let (indexes, mut records): (Vec<usize>, Vec<Record>) = new.into_iter().unzip();
+        if !records.is_empty() {
             kill_point::pass("submit.before-record");
-            if let Err(error) = journal.write_new(&mut new.records) {
+            if let Err(error) = journal.write_new(&mut records) {
                 let fault = Fault::new(&error.into(), self.config.language);
-                for index in new.indexes.drain(..) {
-                    results.settle(index, Outcome::Ended(Err(fault.clone())));
-                }
-                new.records.clear();
+                settle(results, (indexes, vec![Err(fault); records.len()]));
+                return Ok(resumed);
             }
         }
-        new.indexes.append(&mut resumed.indexes);
-        new.records.append(&mut resumed.records);
-        Ok(new)
+        let mut batch: Batch = indexes.into_iter().zip(records).chain(resumed).collect();
+        // Of several for one name, the last one replaces the others.
+        batch.sort_by_key(|(index, _)| *index);
+        Ok(batch)
+    }
+
+    /// How a file ends whose CSR an earlier run submitted.
+    fn sent_before(&self, status: &RequestStatus) -> Ended {
+        if status.state != State::Revoked {
+            return Ended::Before(status.clone());
+        }
+        let error = Error::Revoked { number: status.number, reason: status.reason.clone() };
+        Ended::Revoked(status.clone(), Fault::new(&error, self.config.language))
     }
 
     /// A record of a CSR that nobody has seen yet.
@@ -261,10 +265,9 @@ impl Work<'_> {
     }
 }
 
-fn settle(results: &mut Results<'_>, (indexes, ended): (Vec<usize>, Vec<Result<Sent, Fault>>)) {
-    for (index, ended) in indexes.into_iter().zip(ended) {
-        results.settle(index, Outcome::Ended(ended));
-    }
+fn settle(results: &mut Results<'_>, (indexes, ended): (Vec<usize>, Vec<Result<RequestStatus, Fault>>)) {
+    let ended = ended.into_iter().map(|ended| Outcome::Ended(ended.map_or_else(Ended::Failed, Ended::Now)));
+    results.settle_all(indexes.into_iter().zip(ended));
 }
 
 /// Sends a batch, unless nobody answers.
@@ -272,24 +275,25 @@ fn send(
     config: &Config,
     journal: &LockedJournal,
     api: &Api,
-    mut records: Vec<Record>,
+    records: &mut [Record],
     unanswered: &OnceLock<Fault>,
-) -> Vec<Result<Sent, Fault>> {
+) -> Vec<Result<RequestStatus, Fault>> {
     if let Some(fault) = unanswered.get() {
         return vec![Err(fault.clone()); records.len()];
     }
-    let answers = pending::send_all(config, journal, api, &mut records);
+    let answers = pending::send_all(config, journal, api, records);
     if let Some(fault) = answers.iter().find_map(|answer| answer.as_ref().err().filter(|fault| fault.no_answer)) {
         // The first of several connections says why.
         let _ = unanswered.set(fault.clone());
     }
-    answers.into_iter().map(|answer| answer.map(Sent::Now)).collect()
+    answers
 }
 
-/// Every open request for a server elsewhere, by the SHA-256 of its CSR; of several for one CSR, the oldest.
-fn known(journal: &LockedJournal) -> Result<HashMap<String, Known>, Error> {
+/// The requests for servers elsewhere that keep their CSR from being sent anew, by its SHA-256; of several for one CSR,
+/// the newest. What was rejected or has expired keeps none, and `again`, neither what was replaced or revoked.
+fn known(journal: &LockedJournal, again: bool) -> Result<HashMap<String, Known>, Error> {
     let mut found = journal.read().select(|record| {
-        if record.step == Step::Closed || record.submission.kind != Kind::ExternalServer {
+        if record.submission.kind != Kind::ExternalServer {
             return None;
         }
         let age = (record.number().is_none(), record.number(), record.id.clone());
@@ -301,9 +305,24 @@ fn known(journal: &LockedJournal) -> Result<HashMap<String, Known>, Error> {
         Some((age, csr, known))
     })?;
     found.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+    // Known before the service was asked about the older one again.
+    let replacing = |known: &Known| match known {
+        Known::Sent(status) => Some((status.replaces?, status.number)),
+        Known::Prepared(_) | Known::Here(_) => None,
+    };
+    let newer: HashMap<RequestNumber, RequestNumber> =
+        found.iter().filter_map(|(.., known)| replacing(known)).collect();
     let mut known = HashMap::with_capacity(found.len());
-    for (_, csr, before) in found {
-        known.entry(csr).or_insert(before);
+    for (_, csr, mut before) in found {
+        if let Known::Sent(status) = &mut before {
+            replaced(status, &newer);
+            match status.state {
+                State::Rejected | State::Expired => continue,
+                State::Cancelled | State::Revoked if again => continue,
+                _ => {}
+            }
+        }
+        known.insert(csr, before);
     }
     Ok(known)
 }

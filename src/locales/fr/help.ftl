@@ -89,6 +89,7 @@ help-arg-files = Demandes (CSR), PEM ou DER ; motifs tels que csrs/*.csr ; d’u
 help-arg-manifest = Fichier CSV avec une CSR par ligne et ce qu’on sait de son serveur : csr, host_name, mac_address, nic_id, processor_id, os_version, os_type, email, telephone, description
 help-arg-report = Écrire un fichier CSV qui dit de chaque CSR ce qu’elle est devenue
 help-arg-connections = Connexions simultanées au service, de 1 à 16
+help-arg-again = Envoyer aussi les CSR dont une demande plus récente a pris la place, pour revenir à une CSR plus ancienne, ou dont le certificat a été révoqué, si la clé reste bonne
 help-arg-host_name = Nom d’hôte complet
 help-arg-mac_address = Adresse MAC
 help-arg-nic_id = Identifiant réseau
