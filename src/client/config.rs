@@ -16,7 +16,9 @@ use super::package::{InstalledPackage, PackageError};
 use super::prompt;
 use super::store::Replaced;
 use crate::locales::{Language, Text};
-use crate::protocol::messages::{Contact, DESCRIPTION_LIMIT, MACHINE_FIELD_LIMIT, MachineDetails, TELEPHONE_LIMIT};
+use crate::protocol::messages::{
+    Contact, DESCRIPTION_LIMIT, MACHINE_FIELD_LIMIT, MachineDetails, Submission, TELEPHONE_LIMIT,
+};
 use crate::protocol::request::{RequestNumber, StoreScope};
 use crate::protocol::subject::{self, BadName};
 use crate::protocol::text::shortened;
@@ -311,6 +313,11 @@ impl ExternalFields {
             os_type: detail("--os-type", machine.os_type, answered.os_type)?,
         };
         Ok(Self { contact, machine })
+    }
+
+    /// Whether a submission was made with these.
+    pub fn are_of(&self, submission: &Submission) -> bool {
+        self.contact == submission.contact && self.machine == submission.machine
     }
 }
 

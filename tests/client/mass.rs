@@ -300,6 +300,33 @@ fn what_was_replaced_or_revoked_is_not_sent_again() {
 }
 
 #[test]
+fn with_other_answers_the_unfinished_is_sent_first_and_then_replaced() {
+    for place in ["submit.before-send", "submit.after-send"] {
+        let site = Site::start();
+        let machine = site.workstation("pc");
+        let folder = csrs(&site, 3);
+        let new = ["submit-external", folder.to_str().unwrap(), FIELDS[0], "--description=New"];
+        let old = ["submit-external", folder.to_str().unwrap(), FIELDS[0], "--description=Old"];
+        // The second one before it has sent what the first one left.
+        for (arguments, place) in [(&old, place), (&new, "submit.before-send")] {
+            let killed = Run::of(machine.command(arguments).env("PTC_ENROLL_KILL_AT", place));
+            assert_eq!(killed.code, -1, "{place} was never passed: {}", killed.stderr);
+        }
+        let run = machine.run(new).exits(0);
+        assert_eq!(run.stdout.matches("It replaces request").count(), 3, "{place}: {}", run.stdout);
+        let requests = site.requests();
+        let of = |state: &str, description: &str| {
+            let fits = |request: &&Value| request["state"] == state && request["description"] == description;
+            requests.iter().filter(fits).count()
+        };
+        assert_eq!((requests.len(), of("cancelled", "Old"), of("pending", "New")), (6, 3, 3), "{place}: {requests:?}");
+        let run = machine.run(new).exits(0);
+        assert_eq!(run.stdout.matches("already submitted").count(), 3, "{place}: {}", run.stdout);
+        assert_eq!(site.requests().len(), 6);
+    }
+}
+
+#[test]
 fn what_was_rejected_is_sent_again() {
     let site = Site::start();
     let machine = site.workstation("pc");

@@ -1,6 +1,5 @@
 //! What `submit`, `submit-external` and `fetch` share: sending prepared records, now or after a crash.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::client::api::{Api, ApiError, Keyed};
@@ -94,7 +93,7 @@ pub(super) fn send(
 }
 
 /// Sends prepared records of external servers together and notes the answers, with the same care for each as [`send`].
-/// What nobody answered any more stays prepared.
+/// What nobody answered any more stays prepared; what was refused for good is closed, and its record gone.
 pub(super) fn send_all(
     config: &Config,
     journal: &LockedJournal,
@@ -108,7 +107,6 @@ pub(super) fn send_all(
     kill_point::pass("submit.before-send");
     let answers = api.submit_all(&config.package.secret, &submissions);
     kill_point::pass("submit.after-send");
-    let mut refused = HashSet::new();
     let mut outcomes = Vec::with_capacity(records.len());
     for (record, answer) in records.iter_mut().zip(answers.results) {
         outcomes.push(match answer {
@@ -127,7 +125,7 @@ pub(super) fn send_all(
                 let error = Error::Api(error);
                 config.events.record("submission-failed", &[("record", &record.id), ("message", &error)]);
                 if refused_for_good(&error) {
-                    refused.insert(record.id.clone());
+                    record.step = Step::Closed;
                 }
                 Err(Fault::new(&error, config.language))
             }
@@ -135,7 +133,7 @@ pub(super) fn send_all(
     }
     let noted = journal
         .write_all(records.iter().filter(|record| record.step == Step::Accepted))
-        .and_then(|()| journal.remove(records.iter().filter(|record| refused.contains(&record.id))));
+        .and_then(|()| journal.remove(records.iter().filter(|record| record.step == Step::Closed)));
     kill_point::pass("submit.after-accepted");
     if let Err(error) = noted {
         let fault = Fault::new(&error.into(), config.language);

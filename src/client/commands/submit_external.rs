@@ -20,7 +20,7 @@ use crate::client::api::Api;
 use crate::client::cli::SubmitExternalArguments;
 use crate::client::config::{Config, ConfigError, ExternalFields};
 use crate::client::error::{Error, Fault};
-use crate::client::journal::{LockedJournal, Record};
+use crate::client::journal::{LockedJournal, Record, Step};
 use crate::client::keys::KeyError;
 use crate::client::report::{Lines, Progress};
 use crate::client::{external, manifest};
@@ -106,8 +106,8 @@ type Batch = Vec<(usize, Record)>;
 enum Known {
     /// An earlier run submitted it, and this became of it.
     Sent(Box<RequestStatus>),
-    /// An earlier run was cut off before it knew of an answer.
-    Prepared(Box<Record>),
+    /// Earlier runs were cut off before they knew of an answer; oldest first.
+    Prepared(Vec<Record>),
     /// It stands in an earlier file of this run.
     Here(usize),
 }
@@ -162,7 +162,7 @@ impl Work<'_> {
             drop((batches, to_results));
             let to_connections = to_connections;
             for start in (0..self.servers.len()).step_by(SUBMISSIONS_LIMIT) {
-                let batch = self.prepare(start, journal, &mut known, unanswered.get(), results)?;
+                let batch = self.prepare(start, journal, &api, &mut known, &unanswered, results)?;
                 if !batch.is_empty() {
                     // It fails where every connection panicked, which ends the run.
                     let _ = to_connections.send(batch);
@@ -180,12 +180,14 @@ impl Work<'_> {
         &self,
         start: usize,
         journal: &LockedJournal,
+        api: &Api,
         known: &mut HashMap<String, Known>,
-        unanswered: Option<&Fault>,
+        unanswered: &OnceLock<Fault>,
         results: &mut Results<'_>,
     ) -> Result<Batch, Error> {
         let mut new = Batch::new();
         let mut resumed = Batch::new();
+        let mut outdated = Batch::new();
         for (index, checked) in (start..).zip(self.check_part(start)) {
             let csr = match checked {
                 Ok(csr) => csr,
@@ -195,7 +197,7 @@ impl Work<'_> {
                 }
             };
             let csr_sha256 = sha256_hex(csr.der());
-            let ended = match (known.remove(&csr_sha256), unanswered) {
+            let ended = match (known.remove(&csr_sha256), unanswered.get()) {
                 (Some(Known::Sent(status)), _) => {
                     let ended = Outcome::Ended(self.sent_before(&status));
                     known.insert(csr_sha256, Known::Sent(status));
@@ -208,10 +210,16 @@ impl Work<'_> {
                 (Some(Known::Prepared(_)) | None, Some(fault)) => Outcome::Ended(Ended::Failed(fault.clone())),
                 (before, None) => {
                     known.insert(csr_sha256, Known::Here(index));
-                    match before {
-                        Some(Known::Prepared(record)) => resumed.push((index, *record)),
-                        _ => new.push((index, self.record(index, &csr)?)),
+                    let mut prepared = match before {
+                        Some(Known::Prepared(records)) => records,
+                        _ => Vec::new(),
+                    };
+                    let fields = self.fields(index);
+                    match prepared.pop_if(|record| fields.are_of(&record.submission)) {
+                        Some(record) => resumed.push((index, record)),
+                        None => new.push((index, self.record(index, &csr, fields)?)),
                     }
+                    outdated.extend(prepared.into_iter().map(|record| (index, record)));
                     continue;
                 }
             };
@@ -229,7 +237,29 @@ impl Work<'_> {
         let mut batch: Batch = indexes.into_iter().zip(records).chain(resumed).collect();
         // Of several for one name, the last one replaces the others.
         batch.sort_by_key(|(index, _)| *index);
+        let unsettled = self.send_outdated(outdated, journal, api, unanswered);
+        batch.retain(|(index, _)| !unsettled.contains_key(index));
+        results.settle_all(unsettled.into_iter().map(|(index, fault)| (index, Outcome::Ended(Ended::Failed(fault)))));
         Ok(batch)
+    }
+
+    /// Sends what earlier runs prepared with other answers: what was sent of it has to be known before anything newer is
+    /// sent. Says of which servers it still is not, because one that arrived later would replace the newer one.
+    fn send_outdated(
+        &self,
+        outdated: Batch,
+        journal: &LockedJournal,
+        api: &Api,
+        unanswered: &OnceLock<Fault>,
+    ) -> HashMap<usize, Fault> {
+        let (indexes, mut records): (Vec<usize>, Vec<Record>) = outdated.into_iter().unzip();
+        let parts = records.chunks_mut(SUBMISSIONS_LIMIT);
+        let answers: Vec<_> = parts.flat_map(|part| send(self.config, journal, api, part, unanswered)).collect();
+        let sent = indexes.into_iter().zip(&records).zip(answers);
+        // A refusal of that one is nothing against the newer one.
+        sent.filter(|((_, record), _)| record.step != Step::Closed)
+            .filter_map(|((index, _), answer)| answer.err().map(|fault| (index, fault)))
+            .collect()
     }
 
     /// How a file ends whose CSR an earlier run submitted.
@@ -241,13 +271,17 @@ impl Work<'_> {
         Ended::Revoked(status.clone(), Fault::new(&error, self.config.language))
     }
 
-    /// A record of a CSR that nobody has seen yet.
-    fn record(&self, index: usize, csr: &CheckedCsr) -> Result<Record, KeyError> {
-        let server = &self.servers[index];
-        let ExternalFields { contact, machine } = match &server.fields {
+    /// What goes along with the CSR of a server.
+    fn fields(&self, index: usize) -> ExternalFields {
+        match &self.servers[index].fields {
             Some(given) => given.or(self.fields),
             None => self.fields.clone(),
-        };
+        }
+    }
+
+    /// A record of a CSR that nobody has seen yet.
+    fn record(&self, index: usize, csr: &CheckedCsr, fields: ExternalFields) -> Result<Record, KeyError> {
+        let ExternalFields { contact, machine } = fields;
         let token = Secret::random().map_err(|_| KeyError::Random)?;
         let submission = Submission {
             kind: Kind::ExternalServer,
@@ -259,7 +293,7 @@ impl Work<'_> {
         let name = csr.subject().common_name.clone();
         let mut record =
             Record::new(submission, token, name, OffsetDateTime::now_utc()).map_err(|_| KeyError::Random)?;
-        let file = &server.file;
+        let file = &self.servers[index].file;
         record.source = Some(std::path::absolute(file).unwrap_or_else(|_| file.clone()).display().to_string());
         Ok(record)
     }
@@ -300,7 +334,7 @@ fn known(journal: &LockedJournal, again: bool) -> Result<HashMap<String, Known>,
         let csr = record.submission.csr.sha256();
         let known = match record.status {
             Some(status) => Known::Sent(Box::new(status)),
-            None => Known::Prepared(Box::new(record)),
+            None => Known::Prepared(vec![record]),
         };
         Some((age, csr, known))
     })?;
@@ -322,7 +356,10 @@ fn known(journal: &LockedJournal, again: bool) -> Result<HashMap<String, Known>,
                 _ => {}
             }
         }
-        known.insert(csr, before);
+        match (known.get_mut(&csr), before) {
+            (Some(Known::Prepared(older)), Known::Prepared(mut newer)) => older.append(&mut newer),
+            (_, before) => drop(known.insert(csr, before)),
+        }
     }
     Ok(known)
 }
