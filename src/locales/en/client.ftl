@@ -202,6 +202,7 @@ submit-replaces = It replaces request { $number }, which is cancelled.
 submit-next = Next: run “ptc-enroll fetch”, or “ptc-enroll fetch --wait 10m” to wait for the approval.
 
 fetch-nothing = No requests are known here. “ptc-enroll submit” makes one.
+fetch-not-sent = { $name }: not sent yet.
 fetch-pending = Request { $number } ({ $common_name }) waits for the approval of the { $approver }.
 fetch-installed = Request { $number } ({ $common_name }): approved; the certificate is installed in { $location }.
 fetch-downloaded = Request { $number } ({ $common_name }): approved; the certificate was written to { $location }.

@@ -202,6 +202,7 @@ submit-replaces = Elle remplace la demande { $number }, qui est annulée.
 submit-next = Suite : lancez « ptc-enroll fetch », ou « ptc-enroll fetch --wait 10m » pour attendre l’approbation.
 
 fetch-nothing = Aucune demande n’est connue ici. « ptc-enroll submit » en fait une.
+fetch-not-sent = { $name } : pas encore envoyée.
 fetch-pending = La demande { $number } ({ $common_name }) attend l’approbation du { $approver }.
 fetch-installed = Demande { $number } ({ $common_name }) : approuvée ; le certificat est installé dans { $location }.
 fetch-downloaded = Demande { $number } ({ $common_name }) : approuvée ; le certificat est écrit dans { $location }.

@@ -15,6 +15,7 @@ pub(super) struct Line {
     pub(super) id: String,
     pub(super) kind: Kind,
     pub(super) common_name: String,
+    source: Option<String>,
     pub(super) status: Option<RequestStatus>,
     pub(super) location: Option<String>,
     /// No newer request for the same identity is known, so this one decides how the command ends.
@@ -31,6 +32,7 @@ impl Line {
             id: record.id.clone(),
             kind: record.submission.kind,
             common_name: record.common_name.clone(),
+            source: record.source.clone(),
             status: record.status.clone(),
             location: record.location.clone(),
             newest,
@@ -68,36 +70,41 @@ impl Line {
 
     /// Worth a line to a person: open, new, wrong, or the last word on an identity.
     fn matters(&self) -> bool {
-        self.news || self.fault.is_some() || self.newest
+        self.fault.is_some() || self.status.is_some() && (self.news || self.newest)
     }
 
+    /// What a person reads of it, but for the hint, which may be the same for many.
     fn words(&self, language: Language) -> Vec<String> {
+        let mut lines = vec![self.standing(language)];
+        if let Some(Fault { explanation: error, .. }) = &self.fault {
+            lines.push(format!("  {}", error.message));
+            lines.extend(error.details.iter().map(|detail| format!("  - {detail}")));
+        }
+        lines
+    }
+
+    fn hint(&self) -> Option<&str> {
+        self.fault.as_ref()?.explanation.hint.as_deref()
+    }
+
+    fn standing(&self, language: Language) -> String {
         let Some(status) = &self.status else {
-            return self.fault.iter().map(|fault| fault.explanation.message.clone()).collect();
+            let name = self.source.as_ref().unwrap_or(&self.common_name);
+            return Text::new("fetch-not-sent").with("name", name).in_language(language);
         };
         let number = status.number;
         let reason = status.reason.clone().unwrap_or_default();
         let named = |text: Text| text.with("number", number).with("common_name", &self.common_name);
-        let mut lines = vec![
-            named(match (status.state, &self.location, &status.replaced_by) {
-                (State::Pending, ..) => {
-                    Text::new("fetch-pending").with_text("approver", locales::role(status.approver))
-                }
-                (State::Installed, Some(location), _) => Text::new("fetch-installed").with("location", location),
-                (State::Downloaded, Some(location), _) => Text::new("fetch-downloaded").with("location", location),
-                (State::Rejected, ..) => Text::new("fetch-rejected").with("reason", &reason),
-                (State::Cancelled, _, Some(newer)) => Text::new("fetch-cancelled").with("newer", newer),
-                (State::Revoked, ..) if !reason.is_empty() => Text::new("fetch-revoked").with("reason", &reason),
-                (state, ..) => Text::new("fetch-state").with_text("state", locales::state(state)),
-            })
-            .in_language(language),
-        ];
-        if let Some(Fault { explanation: error, .. }) = &self.fault {
-            lines.push(format!("  {}", error.message));
-            lines.extend(error.details.iter().map(|detail| format!("  - {detail}")));
-            lines.extend(error.hint.iter().map(|hint| format!("  {hint}")));
-        }
-        lines
+        named(match (status.state, &self.location, &status.replaced_by) {
+            (State::Pending, ..) => Text::new("fetch-pending").with_text("approver", locales::role(status.approver)),
+            (State::Installed, Some(location), _) => Text::new("fetch-installed").with("location", location),
+            (State::Downloaded, Some(location), _) => Text::new("fetch-downloaded").with("location", location),
+            (State::Rejected, ..) => Text::new("fetch-rejected").with("reason", &reason),
+            (State::Cancelled, _, Some(newer)) => Text::new("fetch-cancelled").with("newer", newer),
+            (State::Revoked, ..) if !reason.is_empty() => Text::new("fetch-revoked").with("reason", &reason),
+            (state, ..) => Text::new("fetch-state").with_text("state", locales::state(state)),
+        })
+        .in_language(language)
     }
 
     fn json(&self) -> Value {
@@ -125,8 +132,13 @@ pub(in crate::client::commands) struct FetchReport {
 impl Report for FetchReport {
     fn text(&self, language: Language) -> String {
         let mut text = String::new();
-        for line in self.lines.iter().filter(|line| line.matters()) {
+        let mut lines = self.lines.iter().filter(|line| line.matters()).peekable();
+        while let Some(line) = lines.next() {
             text.extend(line.words(language).into_iter().map(|words| words + "\n"));
+            // Once for all in a row that share it.
+            if lines.peek().is_none_or(|next| next.hint() != line.hint()) {
+                text.extend(line.hint().map(|hint| format!("  {hint}\n")));
+            }
         }
         if self.lines.is_empty() {
             text.push_str(&(Text::new("fetch-nothing").in_language(language) + "\n"));
