@@ -1,5 +1,6 @@
 //! Results, printed once: as text in a language, or as JSON of a versioned schema.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 
 use serde::Serialize;
@@ -36,6 +37,11 @@ pub trait Report {
     /// The exit code that goes with it.
     fn exit(&self) -> Exit {
         Exit::Done
+    }
+
+    /// What went wrong once the work was done, so that its result is there all the same. The exit code tells of it too.
+    fn error(&self) -> Option<&Error> {
+        None
     }
 }
 
@@ -109,9 +115,16 @@ impl Printer {
     /// Prints the result of a command and says how to exit.
     pub fn outcome(&self, outcome: &Outcome) -> Exit {
         let exit = outcome.report.exit();
+        let error = outcome.report.error().map(|error| error.explain(self.language));
+        let object = || self.envelope(outcome.command, outcome.place.as_ref(), exit);
         let envelope = |result: Value| {
-            let mut object = self.envelope(outcome.command, outcome.place.as_ref(), exit);
+            let mut object = object();
             object["result"] = result;
+            if let Some(error) = &error
+                && self.output == Output::Json
+            {
+                object["error"] = json!(error);
+            }
             ascii_line(&object)
         };
         let printed = if self.output == Output::Text {
@@ -130,7 +143,12 @@ impl Printer {
             }
         };
         match printed {
-            Ok(()) => exit,
+            Ok(()) => {
+                if let Some(error) = &error {
+                    self.tell(object(), error, "", self.output == Output::Jsonl);
+                }
+                exit
+            }
             Err(error) => {
                 let (command, place) = (outcome.command, outcome.place.clone());
                 self.failure(&Failure { command, place, error: Box::new(Error::Output(error)) })
@@ -142,17 +160,21 @@ impl Printer {
     pub fn failure(&self, failure: &Failure) -> Exit {
         let exit = Exit::from(&*failure.error);
         let explanation = failure.error.explain(self.language);
-        let mut text = failure.place.as_ref().map(|place| self.header(place)).unwrap_or_default();
-        text.push_str(&self.explanation(&explanation));
-        if self.output != Output::Text {
-            let mut object = self.envelope(failure.command, failure.place.as_ref(), exit);
+        let header = failure.place.as_ref().map(|place| self.header(place)).unwrap_or_default();
+        let object = self.envelope(failure.command, failure.place.as_ref(), exit);
+        self.tell(object, &explanation, &header, self.output != Output::Text);
+        exit
+    }
+
+    /// Tells of an error on stderr, behind a header, and for programs in an object of its own.
+    fn tell(&self, mut object: Value, explanation: &Explanation, header: &str, for_programs: bool) {
+        if for_programs {
             object["error"] = json!(explanation);
             // Where stdout is closed there is still stderr.
             let _ = print(&ascii_line(&object));
         }
         // Where stderr is closed too, the exit code is all that is left.
-        let _ = console::write(io::stderr().lock(), &text);
-        exit
+        let _ = console::write(io::stderr().lock(), &(header.to_owned() + &self.explanation(explanation)));
     }
 
     /// What, why, every detail, the next step, and the number for support.
@@ -247,12 +269,16 @@ impl Progress {
     pub fn of(count: usize, text: &Text, language: Language) -> Self {
         const FEW: usize = 100;
         /// Signs that need no language.
-        const TEMPLATE: &str = "{msg} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}";
+        const TEMPLATE: &str = "{msg} {wide_bar} {human_pos}/{human_len}  {rate}/s  {eta}";
         if count <= FEW || !io::stderr().is_terminal() {
             return Self(None);
         }
         let style = indicatif::ProgressStyle::with_template(TEMPLATE)
-            .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
+            .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar())
+            .with_key("rate", |state: &indicatif::ProgressState, out: &mut dyn fmt::Write| {
+                // Where it cannot be written, nobody reads it.
+                let _ = write!(out, "{}", indicatif::HumanCount(state.per_sec().round() as u64));
+            });
         let bar = indicatif::ProgressBar::new(count as u64).with_style(style).with_message(text.in_language(language));
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
         Self(Some(bar))

@@ -327,6 +327,45 @@ fn with_other_answers_the_unfinished_is_sent_first_and_then_replaced() {
 }
 
 #[test]
+fn a_report_that_cannot_be_written_in_the_end_takes_no_result_along() {
+    let site = Site::start();
+    let machine = site.workstation("pc");
+    let folder = csrs(&site, 1);
+    submit(&machine, &[folder.to_str().unwrap()]).exits(0);
+    let lock = fs::File::options().write(true).open(machine.home.join("state/test/lock")).unwrap();
+    let last = |text: &str| serde_json::from_str::<Value>(text.lines().last().unwrap()).unwrap();
+    for output in ["text", "json", "jsonl"] {
+        // The place is good until the run waits for another one to end.
+        let place = site.folder().join("reports");
+        fs::create_dir(&place).unwrap();
+        lock.lock().unwrap();
+        let mut command = machine.command(["submit-external", folder.to_str().unwrap(), FIELDS[0]]);
+        command.args(["--output", output, "--report", place.join("report.csv").to_str().unwrap()]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut waiting = String::new();
+        stderr.read_line(&mut waiting).unwrap();
+        assert!(waiting.contains("Another ptc-enroll"), "{waiting}");
+        fs::remove_dir_all(&place).unwrap();
+        lock.unlock().unwrap();
+        let said: String = stderr.lines().map(|line| line.unwrap() + "\n").collect();
+        let ended = child.wait_with_output().unwrap();
+        let stdout = String::from_utf8(ended.stdout).unwrap();
+        assert_eq!(ended.status.code(), Some(3), "{stdout}{said}");
+        assert!(said.contains("report.csv cannot be written") && said.contains("Next:"), "{said}");
+        match output {
+            "text" => assert!(stdout.contains("already submitted as request 1"), "{stdout}"),
+            "json" => {
+                let object = last(&stdout);
+                assert_eq!(object["result"]["files"][0]["request"]["number"], 1, "{stdout}");
+                assert_eq!((&object["error"]["code"], stdout.lines().count()), (&json!("report"), 1), "{stdout}");
+            }
+            _ => assert_eq!((&last(&stdout)["error"]["code"], stdout.lines().count()), (&json!("report"), 2)),
+        }
+    }
+}
+
+#[test]
 fn what_was_rejected_is_sent_again() {
     let site = Site::start();
     let machine = site.workstation("pc");
@@ -423,6 +462,11 @@ fn an_ended_package_refuses_all_and_loses_none() {
     site.admin(["package", "disable", "1"]).exits(0);
     let run = submit(&machine, &[folder.to_str().unwrap()]).exits(4);
     assert_eq!(run.stdout.matches("s00").count(), 3, "{}", run.stdout);
+    // Each is named, with what to do about all of them once.
+    let run = machine.run(["fetch"]).exits(4);
+    let hint = "Ask the PTC manager";
+    assert!((0..3).all(|index| run.stdout.contains(&format!("s00{index}.csr: not sent yet."))), "{}", run.stdout);
+    assert_eq!(run.stdout.matches(hint).count(), 1, "{}", run.stdout);
     assert_eq!(machine.records().len(), 3, "an earlier try may have been accepted");
 }
 

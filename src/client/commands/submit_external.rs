@@ -77,9 +77,13 @@ pub(super) fn run(
         Some(journal) => work.submit(journal, usize::from(arguments.connections), &mut results)?,
         None => work.check(&mut results),
     }
-    let (report, printed) = results.finish();
-    if let Some(path) = arguments.report {
-        report.write(&path, config.language).map_err(|source| ConfigError::Report { path, source })?;
+    let (mut report, printed) = results.finish();
+    if let Some(path) = arguments.report
+        && let Err(source) = report.write(&path, config.language)
+    {
+        let error = Error::from(ConfigError::Report { path, source });
+        config.events.record("error", &[("command", &"submit-external"), ("message", &error)]);
+        report.unwritten = Some(error);
     }
     printed.map_err(Error::Output)?;
     Ok(report)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::super::request_json;
-use crate::client::error::Fault;
+use crate::client::error::{Error, Fault};
 use crate::client::exit::Exit;
 use crate::client::report::{Json, Lines, Progress, Report};
 use crate::locales::{Language, Text};
@@ -113,7 +113,9 @@ impl<'a> Results<'a> {
             };
             ended.note(&self.newer);
             let line = Line { file: std::mem::take(&mut self.files[self.told.len()]), ended };
-            self.progress.aside(|| self.lines.print(line.exit(), || line.json()));
+            if self.lines.are_printed() {
+                self.progress.aside(|| self.lines.print(line.exit(), || line.json()));
+            }
             self.progress.advance(1);
             self.told.push(line);
         }
@@ -124,7 +126,7 @@ impl<'a> Results<'a> {
         // Also what a later one replaced.
         self.told.iter_mut().for_each(|line| line.ended.note(&self.newer));
         let printed = self.lines.are_printed();
-        (ExternalReport { lines: self.told, printed }, self.lines.finish())
+        (ExternalReport { lines: self.told, printed, unwritten: None }, self.lines.finish())
     }
 }
 
@@ -221,6 +223,8 @@ pub(in crate::client::commands) struct ExternalReport {
     lines: Vec<Line>,
     /// `jsonl` was printed as the outcomes came.
     printed: bool,
+    /// Why the CSV file could not be written.
+    pub(super) unwritten: Option<Error>,
 }
 
 impl ExternalReport {
@@ -271,6 +275,11 @@ impl Report for ExternalReport {
     }
 
     fn exit(&self) -> Exit {
-        self.lines.iter().fold(Exit::Done, |exit, line| exit.or(line.exit()))
+        let unwritten = self.unwritten.as_ref().map_or(Exit::Done, Exit::from);
+        self.lines.iter().fold(unwritten, |exit, line| exit.or(line.exit()))
+    }
+
+    fn error(&self) -> Option<&Error> {
+        self.unwritten.as_ref()
     }
 }
