@@ -208,6 +208,8 @@ A manifest has a line a server; its first line names the columns. Only csr is ne
 empty comes from the options and answers below:
   csr,host_name,email,description
   csrs/api.csr,api.poste.example,api@poste.example,Parcel interface")]
+// The certificate carries what the CSR says.
+#[command(mut_arg("email", |email| email.help("E-mail address of the person in charge, for the approver")))]
 pub struct SubmitExternalArguments {
     /// CSRs, PEM or DER; patterns such as csrs/*.csr; of a folder, every .csr, .req, .p10, .pem and .der in it
     #[arg(required_unless_present = "manifest", value_name = "FILE")]
@@ -364,7 +366,8 @@ fn in_language(command: clap::Command, language: Language) -> clap::Command {
         ("Details of the server", text("help-heading-machine".to_owned())),
     ];
     let mut command = command.mut_args(|argument| {
-        let help = text(format!("help-arg-{}", argument.get_id()));
+        let help = text(format!("help-arg-{name}-{}", argument.get_id()))
+            .or_else(|| text(format!("help-arg-{}", argument.get_id())));
         let heading = match argument.get_help_heading() {
             Some(heading) => {
                 headings.iter().find(|(english, _)| *english == heading).and_then(|(_, other)| other.clone())

@@ -71,6 +71,7 @@ help-arg-version = Afficher la version
 help-arg-shell = Shell visé
 help-arg-answers = Fichier TOML qui donne des champs ci-dessous
 help-arg-email = Adresse électronique du responsable ; figure dans le certificat
+help-arg-submit-external-email = Adresse électronique du responsable, pour l’approbateur
 help-arg-telephone = Numéro de téléphone, pour l’approbateur
 help-arg-description = Texte libre qui aide l’approbateur
 help-arg-locality = Localité de la machine
