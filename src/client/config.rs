@@ -83,6 +83,11 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// Something else stands where a file is wanted.
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+    },
     /// A folder holds no CSR.
     NoRequests {
         /// The folder.
@@ -100,6 +105,11 @@ pub enum ConfigError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The report would take the place of a folder, link, device or pipe.
+    ReportNotAFile {
+        /// Its file.
+        path: PathBuf,
     },
     /// The report would be written over something else.
     ReportInPlace {
@@ -142,11 +152,13 @@ impl ConfigError {
                 Text::new("error-answers").with("path", path.display()).with("reason", toml_reason(source))
             }
             Self::File { path, source } => Text::new("error-file").with("path", path.display()).with("reason", source),
+            Self::NotAFile { path } => Text::new("error-not-a-file").with("path", path.display()),
             Self::NoRequests { folder } => Text::new("error-no-requests").with("folder", folder.display()),
             Self::NoMatch { pattern } => Text::new("error-no-match").with("pattern", pattern.display()),
             Self::Report { path, source } => {
                 Text::new("error-report").with("path", path.display()).with("reason", source)
             }
+            Self::ReportNotAFile { path } => Text::new("error-report-not-a-file").with("path", path.display()),
             Self::ReportInPlace { path } => Text::new("error-report-in-place").with("path", path.display()),
             Self::Missing { field } => {
                 Text::new("error-missing-field").with("field", field).with("variable", variable(field))
@@ -404,7 +416,16 @@ pub fn check_detail(field: &'static str, value: &str) -> Result<(), ConfigError>
         _ if value.is_empty() => Ok(()),
         "--email" => subject::check_email(value).map_err(|_| invalid(field, value, Text::new("wanted-email"))),
         "--description" if value.chars().count() > DESCRIPTION_LIMIT => Err(too_long(field, value, DESCRIPTION_LIMIT)),
+        // It may have several lines. Nothing else in it may act, and not every database keeps NUL.
+        "--description"
+            if value.contains(|character: char| character.is_control() && !"\t\r\n".contains(character)) =>
+        {
+            Err(invalid(field, value, Text::new("wanted-text")))
+        }
         "--description" => Ok(()),
+        "--os-type" if !["64-bit", "32-bit"].contains(&value) => {
+            Err(invalid(field, value, Text::new("wanted-os-type")))
+        }
         "--telephone" => check_text(field, value, TELEPHONE_LIMIT),
         _ => check_text(field, value, MACHINE_FIELD_LIMIT),
     }

@@ -25,6 +25,7 @@ pub fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
         let mut found = match argument.to_str() {
             _ if argument.is_dir() => in_folder(argument)?,
             Some(pattern) if pattern.contains(['*', '?', '[']) && !argument.exists() => fitting(pattern)?,
+            _ if is_no_file(argument) => return Err(ConfigError::NotAFile { path: argument.clone() }),
             _ => vec![argument.clone()],
         };
         found.sort();
@@ -33,13 +34,19 @@ pub fn files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(files)
 }
 
+/// Whether something else than a file stands there: a folder, a device, a pipe that nobody writes to and that would be
+/// waited for without end. What cannot be looked at is left to fail by itself, with its reason.
+pub fn is_no_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let error = |source| ConfigError::File { path: folder.to_owned(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
         let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-        if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) && path.is_file() {
+        if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) && !is_no_file(&path) {
             found.push(path);
         }
     }
@@ -58,7 +65,7 @@ fn fitting(pattern: &str) -> Result<Vec<PathBuf>, ConfigError> {
             let path = error.path().to_owned();
             ConfigError::File { path, source: error.into() }
         })?;
-        if path.is_file() {
+        if !is_no_file(&path) {
             found.push(path);
         }
     }
@@ -66,16 +73,17 @@ fn fitting(pattern: &str) -> Result<Vec<PathBuf>, ConfigError> {
 }
 
 /// Whether a file can be written where it is wanted, known before the work whose result it is.
-pub fn check_place(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        // A device or a link would be replaced, not written to.
-        Ok(metadata) if !metadata.is_file() => return Err(io::ErrorKind::AlreadyExists.into()),
-        _ => {}
+pub fn check_place(path: &Path) -> Result<(), ConfigError> {
+    // A device or a link would be replaced, not written to.
+    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(ConfigError::ReportNotAFile { path: path.to_owned() });
     }
-    let path = std::path::absolute(path)?;
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    tempfile::Builder::new().prefix(".ptc-").tempfile_in(folder).map(drop)
+    let beside = |path: PathBuf| {
+        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        tempfile::Builder::new().prefix(".ptc-").tempfile_in(folder)
+    };
+    let file = std::path::absolute(path).and_then(beside);
+    file.map(drop).map_err(|source| ConfigError::Report { path: path.to_owned(), source })
 }
 
 /// The content of a CSR file; of one that is too large just enough to see that.

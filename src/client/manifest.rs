@@ -3,13 +3,14 @@
 //! It is read and checked as a whole before anything is sent: half a manifest is none.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
 use super::config::{ConfigError, ExternalFields, SHOWN, check_detail};
+use super::external::is_no_file;
 use crate::locales::{Language, Text};
 use crate::protocol::text::shortened;
 
@@ -91,6 +92,9 @@ impl ManifestError {
 /// UTF-8 with or without a byte order mark, separated by commas or, as Excel writes it in many countries, by semicolons.
 pub fn read(path: &Path) -> Result<Vec<Row>, super::error::Error> {
     let file_error = |source| ConfigError::File { path: path.to_owned(), source };
+    if is_no_file(path) {
+        return Err(ConfigError::NotAFile { path: path.to_owned() }.into());
+    }
     let mut content = Vec::new();
     File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut content)).map_err(file_error)?;
     if content.len() as u64 > LIMIT {
@@ -202,7 +206,7 @@ impl Reader<'_> {
     /// The columns that the first line names.
     fn columns(&mut self, line: u64, head: &ByteRecord) -> Vec<&'static str> {
         let mut columns = Vec::with_capacity(head.len());
-        for name in head {
+        for (index, name) in head.iter().enumerate() {
             if self.mistakes.len() == MISTAKES {
                 break;
             }
@@ -213,6 +217,9 @@ impl Reader<'_> {
                     self.mistake(line, Some(column), Text::new("manifest-column-repeated"));
                 }
                 Some(column) => columns.push(column),
+                None if name.is_empty() => {
+                    self.mistake(line, None, Text::new("manifest-column-unnamed").with("place", index + 1));
+                }
                 None => {
                     let known = COLUMNS.map(|column| column.name).join(", ");
                     let text = Text::new("manifest-column-unknown").with("known", known);
@@ -244,8 +251,7 @@ impl Reader<'_> {
                 None if value.is_empty() => self.mistake(line, Some(name), Text::new("manifest-no-csr")),
                 None => {
                     row.csr = self.folder.join(value);
-                    // A pipe that nobody writes to would be waited for without end.
-                    if fs::metadata(&row.csr).is_ok_and(|metadata| !metadata.is_file()) {
+                    if is_no_file(&row.csr) {
                         self.mistake(line, Some(name), Text::new("manifest-not-a-file").with("value", value));
                     }
                 }

@@ -208,7 +208,12 @@ fn the_bad_among_many_are_named_and_the_good_are_sent() {
     let nowhere = site.folder().join("nowhere/report.csv");
     let run = submit(&machine, &[folder.to_str().unwrap(), "--report", nowhere.to_str().unwrap()]).exits(3);
     assert!(run.stderr.contains("report.csv cannot be written"), "{}", run.stderr);
-    // Nor does one take the place of what is read, or of what is kept.
+    // Nor does one take the place of a link.
+    let link = site.folder().join("link.csv");
+    std::os::unix::fs::symlink("nowhere.csv", &link).unwrap();
+    let run = submit(&machine, &[folder.to_str().unwrap(), "--report", link.to_str().unwrap()]).exits(3);
+    assert!(run.stderr.contains("would take the place of a folder, a link"), "{}", run.stderr);
+    // Or of what is read, or of what is kept.
     let answers = site.folder().join("answers.toml");
     fs::write(&answers, "email = \"a@poste.example\"\n").unwrap();
     let secret = machine.home.join("config/test/enrollment-secret");
@@ -588,6 +593,25 @@ fn folders_patterns_and_files_may_be_mixed() {
         let run = dry(&arguments).exits(0);
         assert_eq!(run.stdout.lines().count(), count, "{arguments:?}");
     }
+    // What cannot be looked at fails by itself.
+    std::os::unix::fs::symlink("nowhere", folder.join("broken.csr")).unwrap();
+    std::os::unix::fs::symlink("loop.csr", folder.join("loop.csr")).unwrap();
+    for (argument, count) in [(within("."), 6), (within("*o*.csr"), 2)] {
+        let run = dry(&[&argument]).exits(3);
+        assert_eq!(run.stdout.lines().count(), count, "{}", run.stdout);
+        let failed =
+            |name: &str| lines(&run).iter().any(|line| line["exit_code"] == 3 && line.to_string().contains(name));
+        assert!(failed("broken.csr cannot be read") && failed("loop.csr cannot be read"), "{}", run.stdout);
+    }
+    // What would be waited for is not opened, and nothing is sent of all that stand beside it.
+    let pipe = folder.join("pipe.csr");
+    Run::of(Command::new("mkfifo").arg(&pipe)).exits(0);
+    let pipe = pipe.to_str().unwrap();
+    for arguments in [&[&within("s001.csr"), pipe][..], &["--manifest", pipe]] {
+        let run = submit(&machine, arguments).exits(3);
+        assert!(run.stderr.contains("pipe.csr is a folder, a device or a pipe"), "{}", run.stderr);
+    }
+    assert!(machine.records().is_empty());
     let run = dry(&[&within("nothing*.csr")]).exits(3);
     assert!(run.stderr.contains("No file fits"), "{}", run.stderr);
     for wrong in [&["--connections=0", "x"][..], &["--connections=17", "x"], &["x", "--manifest=y"], &[]] {
@@ -658,7 +682,10 @@ fn mistakes_in_a_manifest_are_named_with_line_and_column() {
             &["line 4, column description: this is not UTF-8"],
         ),
         (long.as_bytes(), &["line 2, column host_name", "at most 253 characters"]),
-        (b"csr,os_type\ns000.csr,\x1b[31m\n", &["line 2, column os_type", "plain text"]),
+        (b"csr,os_version\ns000.csr,\x1b[31m\n", &["line 2, column os_version", "plain text"]),
+        (b"csr,os_type\ns000.csr,128-bit\n", &["line 2, column os_type", "64-bit or 32-bit"]),
+        (b"csr,description\ns000.csr,\"a\nb\0\"\n", &["line 2, column description", "without control characters"]),
+        (b"csr,email,\ns000.csr,a@poste.example,\n", &["line 1: column 3 has no name"]),
         (b"\xff\xfec\0s\0r\0", &["line 1: this is not UTF-8"]),
         (b"c\0s\0r\0\n\0", &["line 1: this is not UTF-8"]),
         (b"csr,description\ns000.csr,\"a\ns001.csr,b\n", &["line 2: the quote"]),

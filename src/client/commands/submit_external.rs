@@ -61,8 +61,7 @@ pub(super) fn run(
     let answers = arguments.fields.answers.clone();
     let fields = ExternalFields::collect(config, arguments.fields, arguments.machine, servers.iter().all(named))?;
     if let Some(path) = &arguments.report {
-        let unusable = |source| ConfigError::Report { path: path.clone(), source };
-        external::check_place(path).map_err(unusable)?;
+        external::check_place(path)?;
         let inputs = arguments.manifest.iter().chain(&answers).chain(servers.iter().map(|server| &server.file));
         if fs::canonicalize(path).is_ok_and(|place| is_among(&place, inputs)) || config.home.keeps(path) {
             return Err(ConfigError::ReportInPlace { path: path.clone() }.into());
