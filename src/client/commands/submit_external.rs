@@ -124,7 +124,7 @@ impl Work<'_> {
                     Ok(csr) => Ended::Checked(csr.subject().common_name.clone()),
                     Err(fault) => Ended::Failed(fault),
                 };
-                results.settle(start + offset, Outcome::Ended(ended));
+                results.settle(start + offset, ended.into());
             }
         }
     }
@@ -195,14 +195,14 @@ impl Work<'_> {
             let csr = match checked {
                 Ok(csr) => csr,
                 Err(fault) => {
-                    results.settle(index, Outcome::Ended(Ended::Failed(fault)));
+                    results.settle(index, Ended::Failed(fault).into());
                     continue;
                 }
             };
             let csr_sha256 = sha256_hex(csr.der());
             let ended = match (known.remove(&csr_sha256), unanswered.get()) {
                 (Some(Known::Sent(status)), _) => {
-                    let ended = Outcome::Ended(self.sent_before(&status));
+                    let ended = self.sent_before(&status).into();
                     known.insert(csr_sha256, Known::Sent(status));
                     ended
                 }
@@ -210,7 +210,7 @@ impl Work<'_> {
                     known.insert(csr_sha256, Known::Here(earlier));
                     Outcome::As(earlier)
                 }
-                (Some(Known::Prepared(_)) | None, Some(fault)) => Outcome::Ended(Ended::Failed(fault.clone())),
+                (Some(Known::Prepared(_)) | None, Some(fault)) => Ended::Failed(fault.clone()).into(),
                 (before, None) => {
                     known.insert(csr_sha256, Known::Here(index));
                     let mut prepared = match before {
@@ -242,7 +242,7 @@ impl Work<'_> {
         batch.sort_by_key(|(index, _)| *index);
         let unsettled = self.send_outdated(outdated, journal, api, unanswered);
         batch.retain(|(index, _)| !unsettled.contains_key(index));
-        results.settle_all(unsettled.into_iter().map(|(index, fault)| (index, Outcome::Ended(Ended::Failed(fault)))));
+        results.settle_all(unsettled.into_iter().map(|(index, fault)| (index, Ended::Failed(fault).into())));
         Ok(batch)
     }
 
@@ -303,7 +303,7 @@ impl Work<'_> {
 }
 
 fn settle(results: &mut Results<'_>, (indexes, ended): (Vec<usize>, Vec<Result<RequestStatus, Fault>>)) {
-    let ended = ended.into_iter().map(|ended| Outcome::Ended(ended.map_or_else(Ended::Failed, Ended::Now)));
+    let ended = ended.into_iter().map(|ended| ended.map_or_else(Ended::Failed, Ended::Now).into());
     results.settle_all(indexes.into_iter().zip(ended));
 }
 

@@ -65,7 +65,7 @@ pub(super) fn replaced(status: &mut RequestStatus, newer: &HashMap<RequestNumber
 /// What becomes known of a file.
 pub(super) enum Outcome {
     /// How it ended.
-    Ended(Ended),
+    Ended(Box<Ended>),
     /// It holds the same CSR as an earlier one, and ends as that one does.
     As(usize),
 }
@@ -79,6 +79,12 @@ pub(super) struct Results<'a> {
     newer: HashMap<RequestNumber, RequestNumber>,
     lines: Lines<'a>,
     progress: Progress,
+}
+
+impl From<Ended> for Outcome {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended.into())
+    }
 }
 
 impl<'a> Results<'a> {
@@ -96,7 +102,8 @@ impl<'a> Results<'a> {
     /// told.
     pub(super) fn settle_all(&mut self, outcomes: impl IntoIterator<Item = (usize, Outcome)>) {
         for (index, outcome) in outcomes {
-            if let Outcome::Ended(Ended::Now(status)) = &outcome
+            if let Outcome::Ended(ended) = &outcome
+                && let Ended::Now(status) = &**ended
                 && let Some(older) = status.replaces
             {
                 self.newer.insert(older, status.number);
@@ -105,7 +112,7 @@ impl<'a> Results<'a> {
         }
         while let Some(outcome) = self.outcomes.get_mut(self.told.len()).and_then(Option::take) {
             let mut ended = match outcome {
-                Outcome::Ended(ended) => ended,
+                Outcome::Ended(ended) => *ended,
                 Outcome::As(earlier) => match self.told[earlier].ended.clone() {
                     Ended::Now(status) => Ended::Before(status),
                     other => other,
