@@ -92,8 +92,7 @@ impl FileError {
 
     /// Whether there was no room for it.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::System { cause, .. }
-            if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        matches!(self, Self::System { cause, .. } if is_disk_full(cause))
     }
 
     /// What the system said of a file.
@@ -105,6 +104,11 @@ impl FileError {
             _ => Self::System { path, cause },
         }
     }
+}
+
+/// Whether the system had no room for what was to be written.
+pub(super) fn is_disk_full(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Makes a folder, with those above it, that only its owner can enter; one that is there stays as it is.

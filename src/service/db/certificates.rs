@@ -232,16 +232,6 @@ pub async fn unsigned_of(
     Ok(on!(connection, query.query_as()?.fetch_all(connection).await?))
 }
 
-/// How many these are.
-pub async fn unsigned_count(connection: &mut Connection) -> Result<i64, DatabaseError> {
-    Ok(on!(
-        connection,
-        sqlx::query_scalar("SELECT count(*) FROM certificates WHERE der IS NULL AND revoked_at IS NULL")
-            .fetch_one(connection)
-            .await?
-    ))
-}
-
 /// Adds the signed certificates, by their serial numbers, and says which were not signed before; those that were stay
 /// as they are.
 pub async fn complete(connection: &mut Connection, signed: &[(&str, &[u8])]) -> Result<HashSet<String>, DatabaseError> {

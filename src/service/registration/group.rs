@@ -180,10 +180,8 @@ impl Drop for Writer {
         if !self.idle {
             let mut state = self.app.group.lock();
             state.writing = false;
-            let waiting = mem::take(&mut state.waiting);
-            drop(state);
             // Their callers come again with the same key.
-            drop(waiting);
+            state.waiting = Changes::default();
         }
     }
 }

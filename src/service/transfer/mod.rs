@@ -20,7 +20,7 @@ pub use restore::{Restored, Target, restore};
 use super::config::SettingsError;
 use super::credential::CredentialError;
 use super::db::DatabaseError;
-use super::files::FileError;
+use super::files::{self, FileError};
 use crate::locales::Text;
 
 /// Told how many records are done, and of how many.
@@ -112,10 +112,7 @@ impl TransferError {
 
 impl From<std::io::Error> for TransferError {
     fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull(error),
-            _ => Self::Runtime(error),
-        }
+        if files::is_disk_full(&error) { Self::DiskFull(error) } else { Self::Runtime(error) }
     }
 }
 
