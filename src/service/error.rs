@@ -68,6 +68,12 @@ impl Failure {
         }
     }
 
+    /// Whether the database did not answer, so that it is the fault of nothing that was asked of it; perhaps it lasts all the
+    /// same.
+    pub const fn is_of_database(&self) -> bool {
+        matches!(self, Self::Database(DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. }))
+    }
+
     /// What the caller is told.
     pub fn refusal(&self) -> Refusal {
         match self {

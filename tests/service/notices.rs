@@ -1,5 +1,7 @@
 //! Who is told of what, and that it arrives: once, late rather than never, and at nobody else's.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -291,7 +293,7 @@ fn managers_are_reminded_in_one_letter() {
 #[test]
 fn webhooks_get_signed_events_of_their_organisation() {
     let folder = tempfile::tempdir().unwrap();
-    let (all, only_b, hung) = (webhook(), webhook(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let (all, only_b, hung) = (webhook(), webhook(), TcpListener::bind("127.0.0.1:0").unwrap());
     all.set_down(true);
     let mut service = Service::with_settings(|settings| {
         settings.webhooks = vec![
@@ -349,6 +351,41 @@ fn webhooks_get_signed_events_of_their_organisation() {
     drop(hung);
     service.restart();
     assert_eq!(all.received().len(), 5);
+}
+
+#[test]
+fn what_another_process_took_over_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://127.0.0.1:{}/", receiver.local_addr().unwrap().port());
+    let service = Service::with_settings(|settings| {
+        settings.webhooks = vec![Webhook { url, secret_file: secret_file(&folder, SECRET), organisation: None }];
+    });
+    let (taken, given_up) = ("503 Service Unavailable", "next_attempt_at = NULL, failed_at = 7");
+    // What another process noted while the answer was under way, the answer, and what is on record in the end.
+    let cases = [
+        ("next_attempt_at = NULL, sent_at = 7", taken, "0 attempts, sent 7"),
+        ("next_attempt_at = 4102444800, attempts = 3", taken, "3 attempts, due 4102444800"),
+        (given_up, taken, "0 attempts, given up 7"),
+        (given_up, "204 No Content", "1 attempts, sent"),
+    ];
+    for (by_another, answer, _) in cases {
+        let number = service.pending(A).number;
+        let mut stream = receiver.accept().unwrap().0;
+        let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+        assert!(head.any(|line| line.unwrap().is_empty()));
+        service.tamper(&format!("UPDATE outbox SET {by_another} WHERE payload LIKE '%\"number\":{number},%'"));
+        stream.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
+    }
+    // Each of them was taken although the one before was no longer ours to note, and the last one is noted.
+    eventually("a note", || service.number("SELECT count(*) FROM outbox WHERE sent_at > 7") == 1);
+    for (id, (_, _, expected)) in (1..).zip(cases) {
+        let state = service.text(&format!(
+            "SELECT attempts || ' attempts' || coalesce(', due ' || next_attempt_at, '')
+                 || coalesce(', given up ' || failed_at, '') || coalesce(', sent ' || sent_at, '') FROM outbox WHERE id = {id}"
+        ));
+        assert!(state.starts_with(expected), "{state} is not {expected}");
+    }
 }
 
 #[test]

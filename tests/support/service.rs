@@ -31,6 +31,7 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 use time::{Duration, OffsetDateTime};
 use tokio::runtime::Runtime;
@@ -190,12 +191,13 @@ impl Service {
     }
 
     /// Runs a statement that no function of the service would.
-    pub fn tamper(&self, statement: &'static str) {
+    pub fn tamper(&self, statement: &str) {
         self.try_to_tamper(statement).unwrap();
     }
 
     /// The same where the database may refuse it.
-    pub fn try_to_tamper(&self, statement: &'static str) -> Result<(), sqlx::Error> {
+    pub fn try_to_tamper(&self, statement: &str) -> Result<(), sqlx::Error> {
+        let statement = AssertSqlSafe(statement);
         self.run(async {
             let mut transaction = self.app.database().write().await.unwrap();
             match &mut *transaction {
@@ -225,7 +227,13 @@ impl Service {
     }
 
     /// The number that a query finds.
-    pub fn number(&self, query: &'static str) -> i64 {
+    pub fn number(&self, query: &str) -> i64 {
+        self.text(&format!("SELECT CAST(({query}) AS TEXT)")).parse().unwrap()
+    }
+
+    /// The text that a query finds.
+    pub fn text(&self, query: &str) -> String {
+        let query = AssertSqlSafe(query);
         self.run(async {
             match &mut *self.app.database().read().await.unwrap() {
                 Connection::Sqlite(connection) => sqlx::query_scalar(query).fetch_one(&mut **connection).await,

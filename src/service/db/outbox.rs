@@ -68,6 +68,8 @@ pub struct EntryRow {
     /// How often it was tried.
     #[sqlx(try_from = "i64")]
     pub attempts: u32,
+    /// Until when nobody else takes it.
+    pub claimed_until: Moment,
 }
 
 /// How much waits on a channel.
@@ -127,7 +129,7 @@ pub async fn claim(
             "UPDATE outbox SET next_attempt_at = $1 WHERE id = (
                  SELECT id FROM outbox WHERE channel = $2 AND ($3 IS NULL OR receiver = $3) AND next_attempt_at <= $4
                  ORDER BY next_attempt_at, id LIMIT 1
-             ) RETURNING id, event, receiver, payload, created_at, attempts",
+             ) RETURNING id, event, receiver, payload, created_at, attempts, next_attempt_at AS claimed_until",
         )
         .bind(until)
         .bind(channel.as_str())
@@ -138,13 +140,13 @@ pub async fn claim(
     ))
 }
 
-/// Notes that an entry was sent.
+/// Notes that an entry was sent, also where another process has taken it since, or given it up.
 pub async fn sent(connection: &mut Connection, id: i64, now: Moment) -> Result<(), DatabaseError> {
     on!(
         connection,
         sqlx::query(
-            "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = NULL, sent_at = $1, last_error = NULL
-             WHERE id = $2",
+            "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = NULL, sent_at = $1, failed_at = NULL, last_error = NULL
+             WHERE id = $2 AND sent_at IS NULL",
         )
         .bind(now)
         .bind(id)
@@ -155,10 +157,11 @@ pub async fn sent(connection: &mut Connection, id: i64, now: Moment) -> Result<(
     Ok(())
 }
 
-/// Notes that an entry was not sent, and why; without a next attempt it is given up.
+/// Notes that an entry was not sent, and why; without a next attempt it is given up. Where another process has taken it
+/// since, what becomes of it is for that one to note.
 pub async fn not_sent(
     connection: &mut Connection,
-    id: i64,
+    entry: &EntryRow,
     now: Moment,
     next_attempt_at: Option<Moment>,
     error: &str,
@@ -168,12 +171,13 @@ pub async fn not_sent(
         sqlx::query(
             "UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $1, last_error = $2,
                                failed_at = CASE WHEN $1 IS NULL THEN $3 END
-             WHERE id = $4",
+             WHERE id = $4 AND next_attempt_at = $5",
         )
         .bind(next_attempt_at)
         .bind(error)
         .bind(now)
-        .bind(id)
+        .bind(entry.id)
+        .bind(entry.claimed_until)
         .execute(connection)
         .await?
         .rows_affected()

@@ -118,9 +118,12 @@ impl Lane {
     ) -> Result<(), Failure> {
         loop {
             let go_on = !*stopped.borrow() && !matches!(sent, Some((_, Err(Undelivered::Unanswered(_)), _)));
-            let next = self.next(app, sent.as_ref(), go_on).await?;
-            *sent = None;
-            let Some(entry) = next else { return Ok(()) };
+            let next = self.next(app, sent.as_ref(), go_on).await;
+            // What cannot be noted at all would hold up all that is to come.
+            if !next.as_ref().is_err_and(Failure::is_of_database) {
+                *sent = None;
+            }
+            let Some(entry) = next? else { return Ok(()) };
             kill_point::pass("notice.before-send");
             let (way, now) = (self.0.clone(), app.clock.now());
             let attempt = {
@@ -138,21 +141,21 @@ impl Lane {
     }
 
     /// Notes what became of an entry, and takes the next one that is due, in one step. Another process does not send what
-    /// this one has taken, unless this one dies on the way.
+    /// this one has taken, unless this one dies on the way or cannot note for too long what became of it.
     ///
     /// Whoever wrote an entry woke this lane before the commit: waiting for the right to write, which is given back
     /// before anything is sent, means to see what was committed.
     async fn next(&self, app: &App, sent: Option<&Sent>, go_on: bool) -> Result<Option<EntryRow>, Failure> {
         let mut transaction = app.database.write().await?;
-        if let Some((EntryRow { id, attempts, .. }, result, at)) = sent {
-            let (id, attempts, at) = (*id, attempts + 1, *at);
+        if let Some((entry, result, at)) = sent {
+            let (id, attempts, at) = (entry.id, entry.attempts + 1, *at);
             match result {
                 Ok(()) => outbox::sent(&mut transaction, id, at).await?,
                 Err(Undelivered::Refused(cause) | Undelivered::Unanswered(cause)) => {
                     let cause: String = printable(cause).chars().take(ERROR_LIMIT).collect();
                     log::warn!(notice = id, attempts, cause; "notice not sent");
                     let next = (attempts < ATTEMPTS).then(|| Moment(at.0 + pause(attempts)));
-                    outbox::not_sent(&mut transaction, id, at, next, &cause).await?;
+                    outbox::not_sent(&mut transaction, entry, at, next, &cause).await?;
                 }
             }
         }

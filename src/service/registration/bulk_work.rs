@@ -15,7 +15,6 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::bulk::{counted, kept, maker_of, object};
 use super::decision::{Asked, Verdict, Weighed};
-use super::group::is_of_one;
 use super::issuing::{Held, Signed};
 use super::record;
 use crate::background;
@@ -115,7 +114,7 @@ impl<'a> Work<'a> {
             match self.decide(part).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
-                Err(failure) if !is_of_one(&failure) => return Err(failure),
+                Err(failure) if failure.is_of_database() => return Err(failure),
                 Err(failure) if first == last => self.refuse(first, &failure).await?,
                 Err(failure) => {
                     log::error!(bulk = self.row.id, cause:% = failure; "part not decided, trying one by one");

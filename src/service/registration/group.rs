@@ -13,7 +13,7 @@ use super::issuing::Signed;
 use super::writer_thread::WriterThread;
 use crate::kill_point;
 use crate::service::app::App;
-use crate::service::db::{Database, DatabaseError};
+use crate::service::db::Database;
 use crate::service::error::{Failure, Refusal};
 use crate::service::metrics::Limit;
 
@@ -22,6 +22,9 @@ const GROUP_LIMIT: usize = 500;
 
 /// The most changes of a kind that wait. What is beyond is told to come again, before it takes memory.
 const WAITING_LIMIT: usize = 10_000;
+
+/// The most bytes of CSRs that wait: twice what so many take with RSA-4096 and every field filled.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub struct Group {
 #[derive(Debug, Default)]
 struct State {
     waiting: Changes,
+    /// How many bytes of CSRs are among them.
+    csr_bytes: usize,
     /// Whether somebody is writing, who will take these too.
     writing: bool,
 }
@@ -82,6 +87,10 @@ impl Changes {
         self.arrivals.len() + self.signed.len()
     }
 
+    fn csr_bytes(&self) -> usize {
+        self.arrivals.iter().map(|wanted| wanted.change.submission.csr.0.len()).sum()
+    }
+
     /// Each change as a group of its own.
     fn split(self) -> impl Iterator<Item = Self> {
         let arrivals = self.arrivals.into_iter().map(|wanted| Self { arrivals: [wanted].into(), ..Self::default() });
@@ -97,6 +106,11 @@ impl Changes {
     }
 }
 
+/// Whether a change with so many bytes of CSR may wait, where so many of its kind and so many bytes do.
+const fn has_room(waiting: usize, waiting_bytes: usize, csr_bytes: usize) -> bool {
+    waiting < WAITING_LIMIT && (csr_bytes == 0 || waiting_bytes + csr_bytes <= WAITING_BYTES)
+}
+
 fn first<T>(waiting: &mut VecDeque<T>) -> VecDeque<T> {
     waiting.drain(..waiting.len().min(GROUP_LIMIT)).collect()
 }
@@ -104,7 +118,8 @@ fn first<T>(waiting: &mut VecDeque<T>) -> VecDeque<T> {
 impl App {
     /// Takes a submission into the queue. When this returns, it is on disk.
     pub(super) async fn accept(self: &Arc<Self>, arrival: Box<Arrival>) -> Result<Accepted, Failure> {
-        self.change(arrival, |changes| &mut changes.arrivals).await
+        let csr_bytes = arrival.submission.csr.0.len();
+        self.change(arrival, csr_bytes, |changes| &mut changes.arrivals).await
     }
 
     /// Whether changes are being written, or wait for that.
@@ -114,23 +129,24 @@ impl App {
 
     /// Adds a signature to the record, and gives what the record has now.
     pub(super) async fn complete(self: &Arc<Self>, signed: Signed) -> Result<Signed, Failure> {
-        self.change(signed, |changes| &mut changes.signed).await
+        self.change(signed, 0, |changes| &mut changes.signed).await
     }
 
     async fn change<T, R>(
         self: &Arc<Self>,
         change: T,
-        kind: impl FnOnce(&mut Changes) -> &mut Queue<T, R>,
+        csr_bytes: usize,
+        kind: impl Fn(&mut Changes) -> &mut Queue<T, R>,
     ) -> Result<R, Failure> {
         let (waiting, outcome) = oneshot::channel();
         let others_write = {
             let mut state = self.group.lock();
-            let changes = kind(&mut state.waiting);
-            if changes.len() >= WAITING_LIMIT {
+            if !has_room(kind(&mut state.waiting).len(), state.csr_bytes, csr_bytes) {
                 self.metrics.limited(Limit::WaitingChanges);
                 return Err(Refusal::unavailable().into());
             }
-            changes.push_back(Wanted { change, waiting });
+            kind(&mut state.waiting).push_back(Wanted { change, waiting });
+            state.csr_bytes += csr_bytes;
             mem::replace(&mut state.writing, true)
         };
         if !others_write {
@@ -178,10 +194,8 @@ struct Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.idle {
-            let mut state = self.app.group.lock();
-            state.writing = false;
-            // Their callers come again with the same key.
-            state.waiting = Changes::default();
+            // The callers of those that wait come again with the same key.
+            *self.app.group.lock() = State::default();
         }
     }
 }
@@ -192,6 +206,7 @@ async fn write(mut writer: Writer) {
         let group = {
             let mut state = writer.app.group.lock();
             let group = state.waiting.take();
+            state.csr_bytes -= group.as_ref().map_or(0, Changes::csr_bytes);
             if group.is_none() {
                 // Within the lock: for who comes next, somebody else begins.
                 state.writing = false;
@@ -203,7 +218,8 @@ async fn write(mut writer: Writer) {
             return;
         };
         let Err((failure, group)) = writer.app.make(group).await else { continue };
-        if group.len() == 1 || !is_of_one(&failure) {
+        // Where one of them may be at fault, the others are worth another try.
+        if group.len() == 1 || failure.is_of_database() {
             group.fail(failure);
             continue;
         }
@@ -215,8 +231,23 @@ async fn write(mut writer: Writer) {
     }
 }
 
-/// Whether a failure may come from one of the changes, so that the others are worth another try. Where the database does not
-/// answer, it answers none; and what perhaps lasts already is not made again.
-pub(super) const fn is_of_one(failure: &Failure) -> bool {
-    !matches!(failure, Failure::Database(DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. }))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_in_number_and_in_bytes() {
+        for (waiting, waiting_bytes, csr_bytes, expected) in [
+            (0, 0, 60_000, true),
+            (WAITING_LIMIT - 1, 0, 1_000, true),
+            (WAITING_LIMIT, 0, 1_000, false),
+            (WAITING_LIMIT, 0, 0, false),
+            (1_000, WAITING_BYTES - 60_000, 60_000, true),
+            (1_000, WAITING_BYTES - 60_000, 60_001, false),
+            // A signature is of a request that is on record: it waits for no room among those that are not.
+            (1_000, WAITING_BYTES, 0, true),
+        ] {
+            assert_eq!(has_room(waiting, waiting_bytes, csr_bytes), expected, "{waiting} {waiting_bytes} {csr_bytes}");
+        }
+    }
 }
