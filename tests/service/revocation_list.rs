@@ -169,3 +169,31 @@ fn a_date_hides_no_list_of_the_same_second() {
     assert_eq!(since(&date).status, 200);
     assert_eq!(since(next.header("last-modified").unwrap()).status, 304);
 }
+
+#[test]
+fn a_list_of_a_clock_that_is_behind_is_the_newer_one_all_the_same() {
+    let service = Service::start();
+    let publish = || {
+        service.run(service.app.publish_crl(&operator())).unwrap();
+        list(&service)
+    };
+    let date = |reply: &Reply| httpdate::parse_http_date(reply.header("last-modified").unwrap()).unwrap();
+    service.advance(Duration::hours(6));
+    let first = publish();
+    // As the list of another process.
+    service.advance(Duration::minutes(-4));
+    let second = publish();
+    assert_eq!(date(&second), date(&first));
+    assert_ne!(second.body, first.body);
+    // It is not made again for that.
+    service.run(service.app.refresh_crl()).unwrap();
+    assert_eq!(list(&service).body, second.body);
+    let asked = httpdate::fmt_http_date(date(&first) + std::time::Duration::from_secs(1));
+    for since in [first.header("last-modified").unwrap(), &asked] {
+        let reply = service.public().send("GET", "/ca/crl", &[("If-Modified-Since", since)], None);
+        assert_eq!((reply.status, &reply.body), (200, &second.body), "{since}");
+    }
+    // A clock that was wrong by hours is not followed: what is not good yet is refused by whoever checks it.
+    service.advance(Duration::hours(-2));
+    assert!(date(&publish()) < date(&first) - std::time::Duration::from_secs(3_600));
+}

@@ -45,7 +45,7 @@ pub(in crate::service) async fn crl(State(app): State<Arc<App>>, headers: Header
         tag: list.number.to_string(),
         modified: Some(list.this_update),
         // A list that is the first of its second has that second as its number.
-        first_of_second: Some(list.number) == list.this_update.unix_timestamp().try_into().ok(),
+        alone_in_its_second: Some(list.number) == list.this_update.unix_timestamp().try_into().ok(),
         expires: Some(list.next_update),
         // Any revocation makes another one, and asking whether there is one costs little.
         control: "no-cache".to_owned(),
@@ -65,7 +65,7 @@ pub(in crate::service) async fn issuer(State(app): State<Arc<App>>, headers: Hea
         body: Bytes::copy_from_slice(certificate),
         tag: sha256_hex(certificate),
         modified: None,
-        first_of_second: false,
+        alone_in_its_second: false,
         expires: None,
         control: format!("max-age={ISSUER_SECONDS}, public"),
     }
@@ -115,7 +115,7 @@ pub(in crate::service) async fn ocsp_by_path(
         body: der,
         tag: lasting.tag.clone(),
         modified: Some(lasting.this_update),
-        first_of_second: false,
+        alone_in_its_second: false,
         expires: Some(lasting.next_update),
         control: format!("max-age={seconds}, public, no-transform, must-revalidate"),
     }
@@ -147,7 +147,7 @@ struct Kept {
     tag: String,
     modified: Option<OffsetDateTime>,
     /// Whether it is known that no earlier answer is of the same second, which dates would not tell from this one.
-    first_of_second: bool,
+    alone_in_its_second: bool,
     expires: Option<OffsetDateTime>,
     control: String,
 }
@@ -177,18 +177,17 @@ impl Kept {
         }
     }
 
-    /// Whether the asker names this very answer, or, without a name, a time from which on it has not changed (RFC 9110
-    /// §13.2.2). A date of the same second is a weak validator: what changed twice within it has one date (§8.8.2.2).
+    /// Whether the asker names this very answer, or, without a name, its date (RFC 9110 §13.2.2). A date of the same second is a
+    /// weak validator: what changed twice within it has one date (§8.8.2.2). A later date says nothing: where clocks differ, it may
+    /// be that of an earlier answer.
     fn is_known(&self, asked: &HeaderMap, tag: &str) -> bool {
         let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         match (text(IF_NONE_MATCH), text(IF_MODIFIED_SINCE), self.modified) {
             (Some(tags), ..) => {
                 tags.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
             }
-            (None, Some(since), Some(modified)) => httpdate::parse_http_date(since).is_ok_and(|since| {
-                let (since, modified) = (OffsetDateTime::from(since).unix_timestamp(), modified.unix_timestamp());
-                modified < since || self.first_of_second && modified == since
-            }),
+            (None, Some(since), Some(modified)) if self.alone_in_its_second => httpdate::parse_http_date(since)
+                .is_ok_and(|since| OffsetDateTime::from(since).unix_timestamp() == modified.unix_timestamp()),
             _ => false,
         }
     }

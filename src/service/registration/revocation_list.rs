@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
+use time::Duration;
 
 use super::{days_from, inert, record};
 use crate::kill_point;
@@ -18,6 +19,9 @@ use crate::service::db::crls::{self, CrlRow};
 use crate::service::db::revocations;
 use crate::service::error::Failure;
 use crate::service::publication::PublishedCrl;
+
+/// How much clocks of processes on one database may differ. A list that is further ahead was made by a clock that was wrong.
+const CLOCK_DIFFERENCE: Duration = Duration::minutes(5);
 
 impl App {
     /// The newest revocation list.
@@ -45,7 +49,7 @@ impl App {
             self.look_again().await?;
             let now = self.now().0;
             let good = self.publication.list().is_some_and(|list| {
-                list.this_update <= now
+                list.this_update - now <= CLOCK_DIFFERENCE
                     && now < middle(list.this_update, list.next_update)
                     && Some(list.revocation) >= self.publication.responses.revocation()
             });
@@ -80,7 +84,7 @@ impl App {
     /// Makes a list of all revocations up to now, unless another process published one meanwhile. The caller has the turn.
     async fn make_list(&self, actor: &Actor) -> Result<Option<Arc<PublishedCrl>>, Failure> {
         let mut connection = self.database.read().await?;
-        let last = crls::last_number(&mut connection).await?;
+        let last = crls::dates(&mut connection).await?;
         // In this order, so that the list holds this revocation and perhaps later ones.
         let revocation = revocations::last(&mut connection).await?;
         let days = i64::from(self.settings.crl_days);
@@ -88,11 +92,15 @@ impl App {
         let listed = revocations::listed(&mut connection, days_from(self.now(), -2 * days)).await?;
         drop(connection);
 
+        // Another process may be a little ahead: to whoever goes by dates, a list that seems older is the older one.
         let now = self.now();
-        let next_update = days_from(now, days);
+        let ahead = last.map(|last| last.this_update).filter(|last| *last > now && last.0 - now.0 <= CLOCK_DIFFERENCE);
+        let this_update = ahead.unwrap_or(now);
+        let next_update = days_from(this_update, days);
         // Strictly increasing (RFC 5280 §5.2.3), also where the database is an old backup: later lists have higher
         // numbers than all that were made before them, as long as clocks go forward.
-        let number = now.0.unix_timestamp().max(last + 1);
+        let last = last.map_or(0, |last| last.number);
+        let number = this_update.0.unix_timestamp().max(last + 1);
         let ca = self.ca.clone();
         kill_point::pass("crl.before-sign");
         let (entries, der) = tokio::task::spawn_blocking(move || {
@@ -100,12 +108,12 @@ impl App {
                 .iter()
                 .map(|listed| {
                     let (serial, revoked_at, code) = listed?;
-                    // Clocks differ: another process may be a little ahead, and nothing is revoked after the list is made.
-                    Some(Revoked { serial: serial.parse().ok()?, revoked_at: revoked_at.0.min(now.0), code })
+                    // Nothing is revoked after the list is made.
+                    Some(Revoked { serial: serial.parse().ok()?, revoked_at: revoked_at.0.min(this_update.0), code })
                 })
                 .collect::<Option<Vec<Revoked>>>()
                 .ok_or(Failure::Inconsistent { what: "a revocation" })?;
-            Ok::<_, Failure>((revoked.len(), ca.crl(number.unsigned_abs(), now.0, next_update.0, &revoked)?))
+            Ok::<_, Failure>((revoked.len(), ca.crl(number.unsigned_abs(), this_update.0, next_update.0, &revoked)?))
         })
         .await
         .map_err(|_| Failure::Inconsistent { what: "a revocation list that is being made" })??;
@@ -115,7 +123,7 @@ impl App {
         if crls::last_number(&mut transaction).await? != last {
             return Ok(None);
         }
-        let row = CrlRow { number, der, this_update: now, next_update, revocation };
+        let row = CrlRow { number, der, this_update, next_update, revocation };
         crls::insert(&mut transaction, &row).await?;
         // The record keeps of each list what the table does not.
         let detail = json!({ "revoked": entries, "sha256": sha256_hex(&row.der) });
