@@ -74,6 +74,14 @@ impl Failure {
         matches!(self, Self::Database(DatabaseError::Unavailable { .. } | DatabaseError::Unconfirmed { .. }))
     }
 
+    /// The failure of what comes after a change that lasts. Who was told to come again would make it once more.
+    pub(super) fn after_a_change(self) -> Self {
+        match self {
+            Self::Database(DatabaseError::Unavailable { cause }) => DatabaseError::Unconfirmed { cause }.into(),
+            failure => failure,
+        }
+    }
+
     /// What the caller is told.
     pub fn refusal(&self) -> Refusal {
         match self {
@@ -243,7 +251,8 @@ impl Refusal {
 
     /// Whether it was done is not known, because the database did not answer any more.
     pub fn unconfirmed() -> Self {
-        Self::new(ProblemCode::Unavailable, Text::new("problem-unconfirmed"))
+        let text = Text::new("problem-unconfirmed");
+        Self { retry_after: Some(BUSY), ..Self::new(ProblemCode::Unavailable, text) }
     }
 
     /// The stable code.
@@ -278,4 +287,21 @@ impl Refusal {
 /// Rounded up, so that whoever comes then is not too early, and never 0, which would be at once.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_have_changed_something_is_told_to_look() {
+        let away = || Failure::from(sqlx::Error::PoolTimedOut);
+        let told =
+            |failure: Failure| (failure.refusal().text().title(Language::English), failure.refusal().retry_after());
+        let seconds = Some(BUSY.as_secs());
+        assert_eq!(told(away()), (Some("Temporarily unavailable".to_owned()), seconds));
+        assert_eq!(told(away().after_a_change()), (Some("Outcome unknown".to_owned()), seconds));
+        let broken = Failure::Random.after_a_change();
+        assert_eq!(broken.refusal().code(), ProblemCode::Internal);
+    }
 }

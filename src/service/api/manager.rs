@@ -79,7 +79,7 @@ pub(in crate::service) async fn approve(
     Body(approval): Body<Approval>,
 ) -> Result<Json<RequestDetail>, Failure> {
     app.approve(&caller.actor, number, &approval).await?;
-    Ok(Json(app.request(&caller.actor, number).await?))
+    Ok(Json(app.request(&caller.actor, number).await.map_err(Failure::after_a_change)?))
 }
 
 /// Reject a request, and say why.
@@ -98,7 +98,7 @@ pub(in crate::service) async fn reject(
     Body(rejection): Body<Rejection>,
 ) -> Result<Json<RequestDetail>, Failure> {
     app.reject(&caller.actor, number, &rejection).await?;
-    Ok(Json(app.request(&caller.actor, number).await?))
+    Ok(Json(app.request(&caller.actor, number).await.map_err(Failure::after_a_change)?))
 }
 
 /// List and search certificates.

@@ -101,7 +101,7 @@ impl App {
         kill_point::pass("manager.before-commit");
         transaction.commit().await?;
         kill_point::pass("manager.after-commit");
-        self.issued_manager(id, serial).await
+        self.issued_manager(id, serial).await.map_err(Failure::after_a_change)
     }
 
     /// The same with a key made here, which is in the answer and nowhere else.
@@ -146,7 +146,7 @@ impl App {
         if reissue.revoke_older {
             self.publish_revocations(actor).await;
         }
-        self.issued_manager(id, serial).await
+        self.issued_manager(id, serial).await.map_err(Failure::after_a_change)
     }
 
     /// The same with a key made here, which is in the answer and nowhere else.
