@@ -13,6 +13,7 @@ use ptc_enroll::service::audit::{Verdict, verify};
 use ptc_enroll::service::config::Settings;
 use ptc_enroll::service::db::DatabaseError;
 use ptc_enroll::service::notices::{Mail, Security};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use time::Duration;
@@ -259,6 +260,59 @@ fn a_server_that_is_gone_is_said_at_once_and_found_again() {
     let list = service.run(service.app.list_organisations(&operator()));
     assert!(matches!(&list, Err(ptc_enroll::service::error::Failure::Database(DatabaseError::Unavailable { .. }))));
     cluster.server.start_again();
+    assert_eq!(submit().status, 201);
+}
+
+#[test]
+fn a_server_that_says_nothing_any_more_is_given_up() {
+    let cluster = Cluster::start(0, |_| {});
+    let service = &cluster.service;
+    let secret = service.package(A);
+    let (public, draft) = (service.public(), Draft::workstation(A, "PC-1"));
+    let submit = || public.submit(&secret, None, &Draft::workstation(A, &service.fresh("PC-")));
+    assert_eq!(submit().status, 201);
+    // As behind a firewall that has forgotten the connection: it stands, and nothing comes. What was in use a moment ago is not
+    // tried first.
+    let writer = "SELECT pid FROM pg_stat_activity WHERE application_name = 'ptc-enrollment' AND query = 'COMMIT'
+                      AND state_change < now() - interval '1.1 s'";
+    eventually("a connection that was not in use for a while", || !cluster.sql(writer).is_empty());
+    let writer = Pid::from_raw(cluster.sql(writer).parse().unwrap()).unwrap();
+    kill_process(writer, Signal::STOP).unwrap();
+    assert_eq!(submit().status, 201);
+    kill_process(writer, Signal::CONT).unwrap();
+    // A commit that waits for a standby, which no limit of the server ends.
+    let standby = |name: &str| {
+        cluster.sql(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'"));
+        cluster.sql("SELECT pg_reload_conf()");
+        eventually("the setting", || cluster.sql("SHOW synchronous_standby_names") == name);
+    };
+    standby("gone");
+    let reply = public.submit(&secret, Some("key"), &draft);
+    assert!(reply.is_problem(ProblemCode::Unavailable).detail.unwrap().contains("did not say"), "{}", reply.text());
+    submit().is_problem(ProblemCode::Unavailable);
+    standby("");
+    // It is on record, and all goes on.
+    let again = public.submit(&secret, Some("key"), &draft);
+    assert_eq!(again.status, 200, "{}", again.text());
+    assert_eq!(submit().status, 201);
+    assert_eq!(cluster.sql("SELECT count(*) FROM requests"), "4");
+    cluster.audit_is_intact();
+}
+
+#[test]
+fn whom_the_server_no_longer_lets_in_is_asked_to_come_again() {
+    let cluster = Cluster::start(0, |_| {});
+    let service = &cluster.service;
+    let secret = service.package(A);
+    let submit = || service.public().submit(&secret, None, &Draft::workstation(A, &service.fresh("PC-")));
+    assert_eq!(submit().status, 201);
+    let elsewhere = |statement: &str| psql(&cluster.server.url("postgres"), statement);
+    elsewhere("ALTER DATABASE enroll ALLOW_CONNECTIONS false");
+    elsewhere("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'enroll'");
+    for _ in 0..3 {
+        submit().is_problem(ProblemCode::Unavailable);
+    }
+    elsewhere("ALTER DATABASE enroll ALLOW_CONNECTIONS true");
     assert_eq!(submit().status, 201);
 }
 

@@ -227,6 +227,29 @@ fn what_is_no_database_for_an_installation_is_refused() {
 }
 
 #[test]
+fn what_a_server_does_not_do_now_is_no_damage() {
+    let server = PostgresServer::start();
+    let by_superuser = |statement: &str| psql(&server.url("postgres"), statement);
+    by_superuser(&format!("CREATE ROLE {ACCOUNT} LOGIN"));
+    by_superuser(&format!("CREATE DATABASE made OWNER {ACCOUNT}"));
+    let folder = tempfile::tempdir().unwrap();
+    init(folder.path(), "home", &[&format!("--database={}", server.url_of(ACCOUNT, "made"))]).exits(0);
+    let list = || run(folder.path(), "home", &["org", "list"]);
+    // What the account is set to for other purposes is not ours.
+    for setting in ["default_transaction_read_only = on", "statement_timeout = 1"] {
+        by_superuser(&format!("ALTER ROLE {ACCOUNT} SET {setting}"));
+    }
+    list().exits(0);
+    psql(&server.url("made"), "ALTER SCHEMA public OWNER TO postgres; REVOKE CREATE ON SCHEMA public FROM public");
+    let refused = list().exits(3);
+    assert!(refused.stderr.contains("permission denied for schema public\nNext:"), "{}", refused.stderr);
+    psql(&server.url("made"), "GRANT CREATE ON SCHEMA public TO public");
+    server.restart_as_standby();
+    let standby = list().exits(6);
+    assert!(standby.stderr.contains("cannot answer now") && !standby.stderr.contains("restore"), "{}", standby.stderr);
+}
+
+#[test]
 fn both_databases_have_the_same_columns() {
     let server = PostgresServer::start();
     psql(&server.url("postgres"), "CREATE DATABASE same");

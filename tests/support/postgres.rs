@@ -69,6 +69,13 @@ impl PostgresServer {
         self.control(&["stop", "--mode=immediate"]);
     }
 
+    /// Stops it, and starts it as one that follows another server, of which nobody is there.
+    pub fn restart_as_standby(&self) {
+        self.stop();
+        fs::write(self.data().join("standby.signal"), "").unwrap();
+        self.start_again();
+    }
+
     /// Starts it again.
     pub fn start_again(&self) {
         self.control(&["start"]);

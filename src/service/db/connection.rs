@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::AssertSqlSafe;
 
 use super::audit::{self, AuditRow};
 use super::heads::{self, Heads};
-use super::{DatabaseError, FileConnection, FileTransaction, Statement};
+use super::{DatabaseError, FileConnection, FileTransaction, ServerConnection, ServerTransaction};
 
 /// A connection that queries run on, inside a transaction or not: see [`on!`].
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub enum Connection {
     /// To the database file.
     Sqlite(Hold<FileConnection, FileTransaction>),
     /// To a server.
-    Postgres(Hold<PoolConnection<Postgres>, sqlx::Transaction<'static, Postgres>>),
+    Postgres(Hold<ServerConnection, ServerTransaction>),
 }
 
 /// Which database it is, for what cannot be said in one SQL.
@@ -189,20 +188,10 @@ impl Transaction {
     /// # Errors
     /// [`DatabaseError::Unconfirmed`] where the connection broke, so that nobody knows.
     pub async fn commit(self) -> Result<(), DatabaseError> {
-        let mut entries: Vec<Statement<'_>> = audit::insertions(self.connection.engine(), &self.entries).collect();
+        let entries = audit::insertions(self.connection.engine(), &self.entries).collect();
         match self.connection {
             Connection::Sqlite(Hold::Within(transaction)) => transaction.commit(entries).await,
-            Connection::Postgres(Hold::Within(mut transaction)) => {
-                // After any error, COMMIT takes back everything and reports success; any other statement fails
-                // (postgresql.org/docs/current/sql-commit.html).
-                if entries.is_empty() {
-                    entries.push(Statement::new("SELECT 1"));
-                }
-                for statement in entries {
-                    statement.query()?.execute(&mut *transaction).await?;
-                }
-                transaction.commit().await
-            }
+            Connection::Postgres(Hold::Within(transaction)) => transaction.commit(entries).await,
             Connection::Sqlite(_) | Connection::Postgres(_) => {
                 Err(sqlx::Error::Protocol("not a transaction that writes".to_owned()))
             }

@@ -4,12 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use prometheus_client::metrics::histogram::Histogram;
-use sqlx::PgPool;
 
 use super::connection::{Connection, Engine, Hold, Reading, Transaction, on};
 use super::heads::{self, Heads};
 use super::postgres::{self, Server};
-use super::{DatabaseError, FilePool, sqlite};
+use super::{DatabaseError, FilePool, ServerPool, sqlite};
 use crate::service::metrics::seconds;
 
 /// Where a database is.
@@ -63,8 +62,8 @@ pub struct FilePools {
 #[derive(Debug)]
 pub struct ServerPools {
     /// One: within this process, writes queue there.
-    pub(super) writer: PgPool,
-    pub(super) readers: PgPool,
+    pub(super) writer: ServerPool,
+    pub(super) readers: ServerPool,
 }
 
 impl Database {
@@ -146,7 +145,7 @@ impl Database {
         Ok(Reading(match self {
             Self::Sqlite(pools, _) => Connection::Sqlite(Hold::Within(Box::pin(pools.snapshots.begin()).await?)),
             Self::Postgres(pools, _) => {
-                Connection::Postgres(Hold::Within(Box::pin(pools.readers.begin_with(postgres::BEGIN_SNAPSHOT)).await?))
+                Connection::Postgres(Hold::Within(Box::pin(pools.readers.begin(postgres::BEGIN_SNAPSHOT)).await?))
             }
         }))
     }
@@ -167,7 +166,7 @@ impl Database {
             Self::Postgres(pools, _) => {
                 // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back, and a statement sees
                 // what was committed before it began to wait.
-                let mut transaction = Box::pin(pools.writer.begin()).await?;
+                let mut transaction = Box::pin(pools.writer.begin("BEGIN")).await?;
                 sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
                 let heads = sqlx::query_as(heads::ON_SERVER).fetch_one(&mut *transaction).await?;
                 (Connection::Postgres(Hold::Within(transaction)), heads)
@@ -209,7 +208,7 @@ impl Database {
             Self::Sqlite(FilePools { writer, readers, snapshots }, _) => {
                 (writer.busy(), readers.busy() + snapshots.busy())
             }
-            Self::Postgres(ServerPools { writer, readers }, _) => (busy(writer), busy(readers)),
+            Self::Postgres(ServerPools { writer, readers }, _) => (writer.busy(), readers.busy()),
         };
         [("writer", writers), ("reader", readers)]
     }
@@ -247,8 +246,4 @@ pub async fn size(connection: &mut Connection) -> Result<u64, DatabaseError> {
     };
     let size: i64 = on!(connection, sqlx::query_scalar(statement).fetch_one(connection).await?);
     Ok(size.unsigned_abs())
-}
-
-fn busy(pool: &PgPool) -> i64 {
-    i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap_or(i64::MAX)
 }

@@ -156,13 +156,14 @@ fn is_sqlite_passing(error: Option<&SqliteError>) -> bool {
     matches!(sqlite_code(error), Some(5 | 6 | 13))
 }
 
-/// What another moment or another server mends (postgresql.org/docs/current/errcodes-appendix.html): connections (08),
-/// a standby (25006), transactions that stood still (25P03), conflicts (40), resources, a full disk among them (53), locks
-/// (55P03), operators (57, with statements that took too long), the system (58).
+/// What another moment, another server or its administrator mends (postgresql.org/docs/current/errcodes-appendix.html):
+/// connections (08), a standby (25006), transactions that stood still (25P03), an account or a database that is shut (28, 3D,
+/// 55000), conflicts (40), resources, a full disk among them (53), locks (55P03), operators (57, with statements that took too
+/// long), the system (58).
 fn is_postgres_passing(error: Option<&PgDatabaseError>) -> bool {
     error.is_some_and(|error| {
         let code = error.code();
-        matches!(code, "25006" | "25P03" | "55P03")
-            || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        matches!(code, "25006" | "25P03" | "55000" | "55P03")
+            || ["08", "28", "3D", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
     })
 }

@@ -1,93 +1,71 @@
 //! The connections to the database file, kept open with their pages and their prepared statements.
-//!
-//! A pool of sqlx's tries each connection after its use, and to try one wakes two threads, as much as most reads take
-//! (sqlx-core 0.9, `Floating::return_to_pool`): a connection to a file does not break.
 
+use std::fs;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fs, iter};
 
 use futures_util::FutureExt;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
-use tokio::sync::{OwnedMappedMutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
 use super::Statement;
 use super::heads::{self, Heads};
-use super::sqlite::PATIENCE;
+use super::pool::{Kept, Leased, Pool};
 
 const ROLLBACK: &str = "ROLLBACK";
 
 /// How long everybody who writes waits for those who read, so that the log begins anew.
 const PATIENCE_FOR_READERS: Duration = Duration::from_millis(200);
 
-/// So many connections at most, opened as they are needed. Whoever comes when all are in use waits, and has the one that was
-/// in use last: what it has in memory is asked for again.
+/// A connection, and what is known of it.
 #[derive(Debug)]
-pub struct FilePool(Arc<Places>);
-
-#[derive(Debug)]
-struct Places {
-    options: SqliteConnectOptions,
-    count: u32,
-    /// As many permits as there are slots below.
-    free: Arc<Semaphore>,
-    slots: Mutex<Vec<Slot>>,
-}
-
-/// The place of a connection that may not be open yet.
-type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
-
-#[derive(Debug)]
-struct Kept {
+struct OpenFile {
     connection: SqliteConnection,
     /// Whether a transaction was begun and not ended.
     open: bool,
 }
 
-impl Kept {
-    /// Ends a transaction that somebody left.
-    async fn settle(&mut self) {
+impl Kept for OpenFile {
+    type Options = SqliteConnectOptions;
+
+    async fn open(options: &SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        Ok(Self { connection: options.connect().await?, open: false })
+    }
+
+    async fn is_fit(&mut self) -> bool {
         if self.open {
             // Where the disk was full or failed, SQLite itself ended it (sqlite.org/lang_transaction.html). What else may fail
             // shows as the next one begins.
             let _ = sqlx::query(ROLLBACK).execute(&mut self.connection).await;
             self.open = false;
         }
+        true
+    }
+
+    fn is_pressing(&self) -> bool {
+        // Whoever leaves a transaction has its end begun by the connection's thread.
+        false
+    }
+
+    async fn close(self) {
+        // What was committed is on disk.
+        let _ = self.connection.close().await;
     }
 }
 
-impl Places {
-    fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// The connections of one process for one purpose.
+#[derive(Debug)]
+pub struct FilePool(Pool<OpenFile>);
 
 impl FilePool {
     /// A pool of so many, of which one may be open already.
     pub(super) fn new(options: SqliteConnectOptions, count: u32, first: Option<SqliteConnection>) -> Self {
-        let first = first.map(|connection| Kept { connection, open: false });
-        let kept = iter::once(first).chain(iter::repeat_with(|| None));
-        let slots = kept.take(count as usize).map(|kept| Arc::new(tokio::sync::Mutex::new(kept))).collect();
-        let free = Arc::new(Semaphore::new(count as usize));
-        Self(Arc::new(Places { options, count, free, slots: Mutex::new(slots) }))
+        Self(Pool::new(options, count, first.map(|connection| OpenFile { connection, open: false })))
     }
 
     /// A connection as soon as there is one.
     pub(super) async fn acquire(&self) -> Result<FileConnection, sqlx::Error> {
-        let permit = timeout(PATIENCE, self.0.free.clone().acquire_owned()).await;
-        let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
-        let slot = self.0.slots().pop().ok_or(sqlx::Error::PoolClosed)?;
-        let place = Place { slot: slot.clone(), places: self.0.clone(), _permit: permit };
-        let mut kept = slot.lock_owned().await;
-        match &mut *kept {
-            Some(kept) => kept.settle().await,
-            None => *kept = Some(Kept { connection: self.0.options.connect().await?, open: false }),
-        }
-        let kept = OwnedMutexGuard::try_map(kept, Option::as_mut).map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok(FileConnection { kept, _place: place })
+        self.0.acquire().await.map(FileConnection)
     }
 
     /// Begins a transaction that sees the database as it is at its first read.
@@ -110,13 +88,13 @@ impl FilePool {
     /// What was moved into the file stays in the log as long as there is always somebody who began to read before it was
     /// (sqlite.org/wal.html §6).
     pub(super) async fn limit_log(&self, limit: u64) -> Result<bool, sqlx::Error> {
-        let mut log = self.0.options.get_filename().to_owned().into_os_string();
+        let mut log = self.0.options().get_filename().to_owned().into_os_string();
         log.push("-wal");
         if !fs::metadata(log).is_ok_and(|log| log.len() > limit) {
             return Ok(true);
         }
         let _nobody_writes = self.acquire().await?;
-        let mut connection = self.0.options.clone().busy_timeout(PATIENCE_FOR_READERS).connect().await?;
+        let mut connection = self.0.options().clone().busy_timeout(PATIENCE_FOR_READERS).connect().await?;
         let checkpoint = "PRAGMA wal_checkpoint(RESTART)";
         let (is_busy, _, _): (i64, i64, i64) = sqlx::query_as(checkpoint).fetch_one(&mut connection).await?;
         connection.close().await?;
@@ -125,44 +103,18 @@ impl FilePool {
 
     /// How many are in use.
     pub(super) fn busy(&self) -> i64 {
-        i64::from(self.0.count) - i64::try_from(self.0.free.available_permits()).unwrap_or_default()
+        self.0.busy()
     }
 
     /// Closes the connections, as soon as nobody uses them.
     pub(super) async fn close(&self) {
-        // Closed before, by whom it may be.
-        let Ok(_all) = self.0.free.acquire_many(self.0.count).await else { return };
-        self.0.free.close();
-        let slots: Vec<Slot> = self.0.slots().drain(..).collect();
-        for slot in slots {
-            if let Some(kept) = slot.lock().await.take() {
-                // What was committed is on disk.
-                let _ = kept.connection.close().await;
-            }
-        }
+        self.0.close().await;
     }
 }
 
 /// A connection, until it is dropped.
 #[derive(Debug)]
-pub struct FileConnection {
-    kept: OwnedMappedMutexGuard<Option<Kept>, Kept>,
-    /// Given back after the connection itself.
-    _place: Place,
-}
-
-#[derive(Debug)]
-struct Place {
-    slot: Slot,
-    places: Arc<Places>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.places.slots().push(self.slot.clone());
-    }
-}
+pub struct FileConnection(Leased<OpenFile>);
 
 /// A transaction; it ends without effect where it is dropped.
 #[derive(Debug)]
@@ -171,7 +123,7 @@ pub struct FileTransaction(FileConnection);
 impl FileTransaction {
     /// Before it begins: whoever leaves in the middle of that does not know whether it did.
     fn of(mut connection: FileConnection) -> Self {
-        connection.kept.open = true;
+        connection.0.open = true;
         Self(connection)
     }
 
@@ -186,17 +138,17 @@ impl FileTransaction {
         for statement in statements {
             statement.query()?.execute(&mut *self).await?;
         }
-        self.0.kept.open = false;
+        self.0.0.open = false;
         Ok(())
     }
 }
 
 impl Drop for FileTransaction {
     fn drop(&mut self) {
-        if self.0.kept.open {
+        if self.0.0.open {
             // Other processes wait for the right to write: it is handed to the connection's thread as this is polled for the first
             // time. Where it is not, who begins next settles it.
-            let _ = sqlx::query(ROLLBACK).execute(&mut self.0.kept.connection).now_or_never();
+            let _ = sqlx::query(ROLLBACK).execute(&mut self.0.0.connection).now_or_never();
         }
     }
 }
@@ -219,7 +171,7 @@ macro_rules! deref_to_connection {
     )*};
 }
 
-deref_to_connection!(FileConnection: kept.connection, FileTransaction: 0.kept.connection);
+deref_to_connection!(FileConnection: 0.connection, FileTransaction: 0.0.connection);
 
 #[cfg(test)]
 mod tests {

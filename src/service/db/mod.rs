@@ -19,6 +19,7 @@ pub mod managers;
 pub mod organisations;
 pub mod outbox;
 pub mod packages;
+mod pool;
 mod postgres;
 mod postings;
 pub mod records;
@@ -26,6 +27,7 @@ pub mod request_index;
 pub mod request_list;
 pub mod requests;
 pub mod revocations;
+mod session;
 mod sqlite;
 mod statement;
 
@@ -36,6 +38,7 @@ pub use error::DatabaseError;
 pub use file::{FileConnection, FilePool, FileTransaction};
 pub use heads::Heads;
 pub use postgres::{Server, ServerError};
+pub use session::{ServerConnection, ServerPool, ServerTransaction, Session};
 pub use sqlite::{CONNECTION_THREAD, newest_schema};
 
 use columns::row_number;

@@ -4,14 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection as _, PgConnection};
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::DatabaseError;
 use super::database::{Purpose, ServerPools};
+use super::session::{CONNECT_TIMEOUT, within};
 use super::statement::STATEMENTS;
+use super::{DatabaseError, ServerPool};
 use crate::locales::Text;
 use crate::service::config::is_loopback;
 
@@ -28,11 +28,9 @@ pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ R
 /// How long a write waits for other processes to finish their own.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one statement may take.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transaction may stand still: the process that holds the right to write hangs, and all others wait for it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a connection may lie unused before it is tried before its next use.
-const TRUSTED: Duration = Duration::from_secs(1);
 
 /// Connections of one process to read with; there is one more to write with.
 const READERS: u32 = 8;
@@ -138,25 +136,10 @@ fn pools(server: &Server) -> ServerPools {
         // Who waited for the right to write sees what others committed meanwhile.
         ("default_transaction_isolation", "read committed".to_owned()),
     ]);
-    let pool = |connections| {
-        PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(LOCK_TIMEOUT * 2)
-            // A round trip before each use would tell no more: a connection can also break a moment later.
-            .test_before_acquire(false)
-            .before_acquire(|connection, state| {
-                Box::pin(async move {
-                    if state.idle_for > TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-    };
     // Whatever the server or the account is set to: what is acknowledged is on disk.
     let durable = [("synchronous_commit", "on"), ("default_transaction_read_only", "off")];
-    let writer = pool(1).connect_lazy_with(options.clone().options(durable));
-    let readers = pool(READERS).connect_lazy_with(options.options([("default_transaction_read_only", "on")]));
+    let writer = ServerPool::new(options.clone().options(durable), 1);
+    let readers = ServerPool::new(options.options([("default_transaction_read_only", "on")]), READERS);
     ServerPools { writer, readers }
 }
 
@@ -186,7 +169,7 @@ pub(super) async fn check_new(server: &Server) -> Result<(), DatabaseError> {
     look(server, Purpose::Create { schema: None }).await.map(drop)
 }
 
-/// Over a connection without limits of time: a migration takes what it takes, and who starts meanwhile waits for it.
+/// Over a connection of its own: a migration takes what it takes, and who starts meanwhile waits for it.
 async fn prepare(server: &Server, purpose: Purpose) -> Result<(), DatabaseError> {
     let place = || server.to_string();
     let mut connection = look(server, purpose).await?;
@@ -196,6 +179,8 @@ async fn prepare(server: &Server, purpose: Purpose) -> Result<(), DatabaseError>
     };
     migrated.map_err(|error| match error {
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => DatabaseError::Newer { place: place() },
+        // A standby, a server that stops, an account without the right to make a table.
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => unusable(server, error),
         error => DatabaseError::Unusable { place: place(), cause: error.into() },
     })?;
     connection.close().await.map_err(|error| unusable(server, error))
@@ -205,14 +190,16 @@ fn unusable(server: &Server, error: sqlx::Error) -> DatabaseError {
     DatabaseError::of_connecting(server.to_string(), error)
 }
 
-/// Connects, and looks whether server and database are what they have to be.
+/// Connects without limits of time, and looks whether server and database are what they have to be.
 async fn look(server: &Server, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
     let place = || server.to_string();
     let unusable = |error| unusable(server, error);
+    let unlimited = [("statement_timeout", "0"), ("lock_timeout", "0"), ("default_transaction_read_only", "off")];
+    let options = (*server.0).clone().options(unlimited);
     // An address where nobody answers would be waited for longer than anybody wants to.
-    let connected = timeout(LOCK_TIMEOUT, server.0.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-    let mut connection = connected.map_err(unusable)?;
-    let found: Found = sqlx::query_as(FIND).fetch_one(&mut connection).await.map_err(unusable)?;
+    let mut connection = within(CONNECT_TIMEOUT, options.connect()).await.map_err(unusable)?;
+    let found = sqlx::query_as(FIND).fetch_one(&mut connection);
+    let found: Found = within(STATEMENT_TIMEOUT, found).await.map_err(unusable)?;
     let unfit = |what| Err(DatabaseError::Unfit { place: place(), what });
     if found.version < OLDEST_VERSION {
         return unfit(Text::new("database-too-old").with("version", found.version / 10_000));

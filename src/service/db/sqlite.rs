@@ -24,9 +24,6 @@ pub(super) const MOVED: i64 = 1;
 /// How long a write waits for another process (a command beside the running service) to finish its own.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it waits, besides, for others of this process.
-pub(super) const PATIENCE: Duration = BUSY_TIMEOUT.saturating_mul(2);
-
 /// Enough to read while a write goes on; each one costs a thread and a page cache.
 const READERS: u32 = 4;
 
