@@ -25,7 +25,8 @@ class Postgres:
         self.folder = folder
 
     def database(self, name):
-        """Makes an empty database."""
+        """Makes an empty database, in the place of one of that name."""
+        self.run("dropdb", "--if-exists", "--host", self.folder, "--username", "postgres", name)
         self.run("createdb", "--host", self.folder, "--username", "postgres", name)
         return name
 
