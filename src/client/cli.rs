@@ -235,7 +235,7 @@ pub struct SubmitExternalArguments {
     /// where the key is good all the same
     #[arg(long)]
     pub again: bool,
-    /// Check the files, and send nothing
+    /// Check the files, say which of them would be sent, and send nothing
     #[arg(long)]
     pub dry_run: bool,
 }

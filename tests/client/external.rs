@@ -48,6 +48,8 @@ fn one_bad_file_does_not_stop_the_others() {
     let run = machine.run(["submit-external", name, FIELDS[0]]).exits(3);
     assert!(run.stdout.contains("already submitted as request 1"), "{}", run.stdout);
     assert_eq!(site.requests().len(), 2);
+    let run = machine.run(["submit-external", name, FIELDS[0], "--dry-run"]).exits(3);
+    assert!(run.stdout.contains("api.poste.example.csr: already submitted as request 1"), "{}", run.stdout);
 
     site.approve(1);
     let run = machine.run(["fetch"]).exits(5);

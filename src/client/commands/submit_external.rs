@@ -20,7 +20,7 @@ use crate::client::api::Api;
 use crate::client::cli::SubmitExternalArguments;
 use crate::client::config::{Config, ConfigError, ExternalFields};
 use crate::client::error::{Error, Fault};
-use crate::client::journal::{LockedJournal, Record, Step};
+use crate::client::journal::{Journal, LockedJournal, Record, Step};
 use crate::client::keys::KeyError;
 use crate::client::report::{Lines, Progress};
 use crate::client::{external, manifest};
@@ -74,7 +74,7 @@ pub(super) fn run(
     let work = Work { config, servers: &servers, fields: &fields, again: arguments.again };
     match &journal {
         Some(journal) => work.submit(journal, usize::from(arguments.connections), &mut results)?,
-        None => work.check(&mut results),
+        None => work.check(&mut results)?,
     }
     let (mut report, printed) = results.finish();
     if let Some(path) = arguments.report
@@ -116,17 +116,25 @@ enum Known {
 }
 
 impl Work<'_> {
-    /// Checks every CSR, and sends none.
-    fn check(&self, results: &mut Results<'_>) {
+    /// Checks every CSR and says which of them would be sent, and sends none.
+    fn check(&self, results: &mut Results<'_>) -> Result<(), Error> {
+        let mut known = known(&self.config.journal(), self.again)?;
         for start in (0..self.servers.len()).step_by(SUBMISSIONS_LIMIT) {
-            for (offset, checked) in self.check_part(start).into_iter().enumerate() {
-                let ended = match checked {
-                    Ok(csr) => Ended::Checked(csr.subject().common_name.clone()),
-                    Err(fault) => Ended::Failed(fault),
-                };
-                results.settle(start + offset, ended.into());
+            for (index, checked) in (start..).zip(self.check_part(start)) {
+                let outcome = checked.map_or_else(
+                    |fault| Ended::Failed(fault).into(),
+                    |csr| {
+                        let csr_sha256 = sha256_hex(csr.der());
+                        self.settled(&known, &csr_sha256).unwrap_or_else(|| {
+                            known.insert(csr_sha256, Known::Here(index));
+                            Ended::Checked(csr.subject().common_name.clone()).into()
+                        })
+                    },
+                );
+                results.settle(index, outcome);
             }
         }
+        Ok(())
     }
 
     /// Reads the files of a part and checks their CSRs against every rule.
@@ -141,7 +149,7 @@ impl Work<'_> {
     fn submit(&self, journal: &LockedJournal, connections: usize, results: &mut Results<'_>) -> Result<(), Error> {
         let config = self.config;
         let api = pending::public_api(config);
-        let mut known = known(journal, self.again)?;
+        let mut known = known(journal.read(), self.again)?;
         // Why nobody answers: what cannot be sent now is not even recorded, so that the next run starts where this one
         // stopped.
         let unanswered: OnceLock<Fault> = OnceLock::new();
@@ -200,20 +208,11 @@ impl Work<'_> {
                 }
             };
             let csr_sha256 = sha256_hex(csr.der());
-            let ended = match (known.remove(&csr_sha256), unanswered.get()) {
-                (Some(Known::Sent(status)), _) => {
-                    let ended = self.sent_before(&status).into();
-                    known.insert(csr_sha256, Known::Sent(status));
-                    ended
-                }
-                (Some(Known::Here(earlier)), _) => {
-                    known.insert(csr_sha256, Known::Here(earlier));
-                    Outcome::As(earlier)
-                }
-                (Some(Known::Prepared(_)) | None, Some(fault)) => Ended::Failed(fault.clone()).into(),
-                (before, None) => {
-                    known.insert(csr_sha256, Known::Here(index));
-                    let mut prepared = match before {
+            let outcome = match (self.settled(known, &csr_sha256), unanswered.get()) {
+                (Some(outcome), _) => outcome,
+                (None, Some(fault)) => Ended::Failed(fault.clone()).into(),
+                (None, None) => {
+                    let mut prepared = match known.insert(csr_sha256, Known::Here(index)) {
                         Some(Known::Prepared(records)) => records,
                         _ => Vec::new(),
                     };
@@ -226,7 +225,7 @@ impl Work<'_> {
                     continue;
                 }
             };
-            results.settle(index, ended);
+            results.settle(index, outcome);
         }
         let (indexes, mut records): (Vec<usize>, Vec<Record>) = new.into_iter().unzip();
         if !records.is_empty() {
@@ -263,6 +262,15 @@ impl Work<'_> {
         sent.filter(|((_, record), _)| record.step != Step::Closed)
             .filter_map(|((index, _), answer)| answer.err().map(|fault| (index, fault)))
             .collect()
+    }
+
+    /// How a file ends whose CSR needs no sending.
+    fn settled(&self, known: &HashMap<String, Known>, csr_sha256: &str) -> Option<Outcome> {
+        match known.get(csr_sha256)? {
+            Known::Sent(status) => Some(self.sent_before(status).into()),
+            Known::Here(earlier) => Some(Outcome::As(*earlier)),
+            Known::Prepared(_) => None,
+        }
     }
 
     /// How a file ends whose CSR an earlier run submitted.
@@ -328,8 +336,8 @@ fn send(
 
 /// The requests for servers elsewhere that keep their CSR from being sent anew, by its SHA-256; of several for one CSR,
 /// the newest. What was rejected or has expired keeps none, and `again`, neither what was replaced or revoked.
-fn known(journal: &LockedJournal, again: bool) -> Result<HashMap<String, Known>, Error> {
-    let mut found = journal.read().select(|record| {
+fn known(journal: &Journal, again: bool) -> Result<HashMap<String, Known>, Error> {
+    let mut found = journal.select(|record| {
         if record.submission.kind != Kind::ExternalServer {
             return None;
         }
