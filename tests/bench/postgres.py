@@ -40,8 +40,9 @@ class Postgres:
         # The server refuses to run as root.
         account = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         as_account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+        quiet = os.environ | {"PGOPTIONS": "-c client_min_messages=warning"}
         subprocess.run([programs() / program, *arguments], check=True, cwd=self.folder, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, **as_account)
+                       stdout=subprocess.DEVNULL, env=quiet, **as_account)
 
 
 @contextlib.contextmanager

@@ -536,7 +536,7 @@ restore-passphrase = The CA’s keys are encrypted: the service needs the passph
 restore-next = Give the files to the service’s account before the start: chown -R ptc-enrollment: { $home }
 
 move-on-server = The database is on a server already: { $path }.
-    .hint = Nothing is to be moved. From one server to another: “backup”, then “restore --database”.
+    .hint = Nothing is to be moved; a move that was cut off as it ended is complete. From one server to another: “backup”, then “restore --database”.
 move-would = { $rows } rows would be moved to { $to }, which is empty or was begun by an interrupted move. Nothing was moved.
 move-done =
     { $rows } rows were moved to { $to }, each read again there and compared. enrollment.toml names it.

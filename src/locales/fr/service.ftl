@@ -537,7 +537,7 @@ restore-passphrase = Les clés de l’AC sont chiffrées : le service a besoin d
 restore-next = Donnez les fichiers au compte du service avant le démarrage : chown -R ptc-enrollment: { $home }
 
 move-on-server = La base de données est déjà sur un serveur : { $path }.
-    .hint = Il n’y a rien à déplacer. D’un serveur à un autre : « backup », puis « restore --database ».
+    .hint = Il n’y a rien à déplacer ; un déplacement interrompu à sa toute fin est complet. D’un serveur à un autre : « backup », puis « restore --database ».
 move-would = { $rows } lignes seraient déplacées vers { $to }, qui est vide ou qu’un déplacement interrompu a commencé à remplir. Rien n’a été déplacé.
 move-done =
     { $rows } lignes ont été déplacées vers { $to }, chacune relue là-bas et comparée. enrollment.toml la nomme.
