@@ -161,9 +161,12 @@ fn an_account_with_a_password_and_nothing_more_is_enough() {
     let verified = run(folder.path(), "home", &["audit", "verify"]).exits(0);
     assert_eq!(serving.stop(), 0);
     let settings = fs::read_to_string(folder.path().join("home/enrollment.toml")).unwrap();
-    for text in [&without.stderr, &listed.stderr, &verified.stdout, &fs::read_to_string(log).unwrap(), &settings] {
+    let log = fs::read_to_string(log).unwrap();
+    for text in [&without.stderr, &listed.stderr, &verified.stdout, &log, &settings] {
         assert!(!text.contains(PASSWORD), "{text}");
     }
+    // What the server remarks to a program is nothing to the administrator.
+    assert!(log.contains("service started") && !log.contains("skipping"), "{log}");
     // A database that is gone is said so, with its place.
     server.stop();
     let gone = run(folder.path(), "home", &["org", "list"]).exits(6);

@@ -133,6 +133,8 @@ fn pools(server: &Server) -> ServerPools {
         // All that is asked for has an index. A plan that was made when a table was nearly empty would read all of it, until
         // the server has counted its rows anew.
         ("enable_seqscan", "off".to_owned()),
+        // Sent to end what somebody left, ROLLBACK may find nothing to end.
+        ("client_min_messages", "error".to_owned()),
         // Who waited for the right to write sees what others committed meanwhile.
         ("default_transaction_isolation", "read committed".to_owned()),
     ]);
@@ -194,8 +196,13 @@ fn unusable(server: &Server, error: sqlx::Error) -> DatabaseError {
 async fn look(server: &Server, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
     let place = || server.to_string();
     let unusable = |error| unusable(server, error);
-    let unlimited = [("statement_timeout", "0"), ("lock_timeout", "0"), ("default_transaction_read_only", "off")];
-    let options = (*server.0).clone().options(unlimited);
+    let options = (*server.0).clone().options([
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+        ("default_transaction_read_only", "off"),
+        // sqlx logs what the server remarks: that the table of migrations is there.
+        ("client_min_messages", "warning"),
+    ]);
     // An address where nobody answers would be waited for longer than anybody wants to.
     let mut connection = within(CONNECT_TIMEOUT, options.connect()).await.map_err(unusable)?;
     let found = sqlx::query_as(FIND).fetch_one(&mut connection);
