@@ -45,6 +45,7 @@ pub struct Session {
     condition: Condition,
     /// Whether a transaction was begun and not ended.
     open: bool,
+    /// When it was last given to somebody.
     used: Instant,
 }
 
