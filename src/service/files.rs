@@ -211,7 +211,8 @@ pub fn create_secret(path: &Path) -> Result<File, FileError> {
     options.open(path).map_err(|cause| FileError::new(path, cause))
 }
 
-/// The names of the files in a folder, in their order, without the folders in it; none where it is missing.
+/// The names of the files in a folder and of links to files, in their order, without the folders in it; none where it is
+/// missing.
 pub fn names_in(folder: &Path) -> Result<Vec<String>, FileError> {
     let entries = match fs::read_dir(folder) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -220,9 +221,12 @@ pub fn names_in(folder: &Path) -> Result<Vec<String>, FileError> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|cause| FileError::new(folder, cause))?;
-        let is_file = entry.metadata().is_ok_and(|metadata| metadata.is_file());
+        let name = entry.file_name();
         // What an interrupted write left is no file of anybody's.
-        if let Some(name) = entry.file_name().to_str().filter(|name| is_file && !name.starts_with(TEMPORARY)) {
+        let Some(name) = name.to_str().filter(|name| !name.starts_with(TEMPORARY)) else { continue };
+        // Of a link, what it leads to.
+        let path = entry.path();
+        if fs::metadata(&path).map_err(|cause| FileError::new(&path, cause))?.is_file() {
             names.push(name.to_owned());
         }
     }

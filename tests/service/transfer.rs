@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use ptc_enroll::protocol::messages::{Rejection, Revocation, RevocationCode};
 use ptc_enroll::protocol::secret::sha256_hex;
@@ -159,6 +160,17 @@ fn a_restored_old_backup_publishes_a_list_above_all_that_were() {
     let number = run(&home, &["crl", "show"]).exits(0).json()["result"]["number"].as_u64().unwrap();
     assert!(number > published, "{number} does not follow {published}");
     assert_eq!(serving.stop(), 0);
+    // Nor do many lists lead to one that comes after another restoration.
+    let begun = Instant::now();
+    let mut last = number;
+    while begun.elapsed() < Duration::from_millis(1_100) {
+        last = run(&home, &["crl", "refresh"]).exits(0).json()["result"]["number"].as_u64().unwrap();
+    }
+    assert!(last > number + 1, "{last}");
+    let again = folder.path().join("again");
+    restore(&again, &copy, &["--database-file"]).exits(0);
+    let number = run(&again, &["crl", "refresh"]).exits(0).json()["result"]["number"].as_u64().unwrap();
+    assert!(number > last, "{number} does not follow {last}");
 }
 
 #[test]
@@ -308,6 +320,38 @@ fn keys_stay_encrypted_and_the_passphrase_stays_out() {
     assert_eq!(refused.json()["error"]["code"], "file-missing");
     fs::rename(&hidden, &passphrase).unwrap();
     run(&home, &["audit", "list"]).exits(0);
+}
+
+#[test]
+fn a_backup_follows_links_and_no_way_leads_it_to_the_passphrase() {
+    let installation = Installation::empty();
+    let passphrase = installation.0.path().join("passphrase");
+    fs::write(&passphrase, "correct horse battery staple").unwrap();
+    fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
+    installation.init_with(&["--ca-passphrase-file", passphrase.to_str().unwrap()]).exits(0);
+    let home = installation.home();
+    // Beside the keys, and named by another way than the one that leads there.
+    let settings = home.join("enrollment.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::rename(&passphrase, home.join("ca/opens")).unwrap();
+    fs::write(&settings, text.replace(passphrase.to_str().unwrap(), "tls/../ca/opens")).unwrap();
+    // A key on another volume.
+    let (key, elsewhere) = (home.join("ca/issuing.key.pem"), installation.0.path().join("elsewhere"));
+    fs::rename(&key, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &key).unwrap();
+    run(&home, &["audit", "verify"]).exits(0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    let said = backup(&home, &copy);
+    assert_eq!(said["left_out"][0], "tls/../ca/opens");
+    assert_eq!(fs::read(copy.join("home/ca/issuing.key.pem")).unwrap(), fs::read(&elsewhere).unwrap());
+    let copied = files(&copy);
+    assert!(!copied.iter().any(|path| fs::read(path).unwrap().starts_with(b"correct")), "{copied:?}");
+    // A link that leads nowhere is no key that is not there.
+    fs::remove_file(&elsewhere).unwrap();
+    let refused = run(&home, &["backup", "--to", folder.path().join("other").to_str().unwrap()]);
+    assert!(refused.code != 0 && refused.stderr.contains("issuing.key.pem"), "{}", refused.stderr);
 }
 
 /// Runs a command that dies at a place.
@@ -657,4 +701,22 @@ fn a_database_of_somebody_else_is_left_alone() {
     moving.relocate(&[]).exits(3);
     assert_eq!(fs::read(home.join("enrollment.toml")).unwrap(), before);
     run(&home, &["org", "add", "--code=NEW", "--name=N", "--country=CH"]).exits(0);
+}
+
+#[test]
+fn a_database_that_was_taken_into_use_is_no_begun_one_although_its_mark_is_left() {
+    let moving = Relocation::new();
+    let (home, folder) = (moving.home(), tempfile::tempdir().unwrap());
+    let (copy, old) = (folder.path().join("copy"), folder.path().join("old"));
+    backup(&home, &copy);
+    killed(program(&home, &["database", "move", "--to", &moving.url()]), "move-switched");
+    run(&home, &["org", "add", "--code=USED", "--name=N", "--country=CH"]).exits(0);
+    // The same installation as it was before, whose record is a part of that one's.
+    restore(&old, &copy, &["--database-file"]).exits(0);
+    for arguments in [&["--dry-run"][..], &[]] {
+        let refused = run(&old, &[&["database", "move", "--to", &moving.url()], arguments].concat()).exits(3);
+        assert!(refused.stderr.contains("holds something already"), "{}", refused.stderr);
+    }
+    assert!(run(&home, &["org", "list"]).exits(0).stdout.contains("USED"));
+    run(&home, &["audit", "verify"]).exits(0);
 }

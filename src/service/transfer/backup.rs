@@ -80,7 +80,8 @@ fn copy_files(home: &Home, settings: &Settings, staging: &Path) -> Result<Files,
     }
     for file in settings.key_opening_files() {
         // Whoever has the backup would have the keys and what opens them.
-        paths.retain(|path| *path != home.folder().join(file));
+        let opening = home.folder().join(file);
+        paths.retain(|path| !is_same(path, &opening));
         files.left_out.push(file.clone());
     }
     for path in paths {
@@ -98,6 +99,12 @@ fn copy_files(home: &Home, settings: &Settings, staging: &Path) -> Result<Files,
         files.kept.insert(name.to_owned(), digest);
     }
     Ok(files)
+}
+
+/// Whether both lead to one file, by whatever way.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let resolved = |path: &Path| std::fs::canonicalize(path).ok();
+    one == other || resolved(one).is_some_and(|path| resolved(other) == Some(path))
 }
 
 /// Writes the records of one moment.

@@ -22,6 +22,7 @@ use crate::service::app::Clock;
 use crate::service::audit;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::config::{Home, Settings};
+use crate::service::db::audit as rows;
 use crate::service::db::changes::{self, Changes};
 use crate::service::db::filling::{self, Filling, Unfinished};
 use crate::service::db::records::{self, Record, Table};
@@ -67,15 +68,15 @@ pub fn look(home: &Home, to: &Destination) -> Result<(String, u64), TransferErro
     let route = Route::find(home, to)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        if let Place::Server(server) = &route.place {
-            match Database::check_new(server).await {
-                Err(DatabaseError::Occupied { .. }) => route.open_begun().await?.close().await,
-                checked => checked?,
-            }
-        }
         let source = Database::open_also_moved(&route.file).await?;
         let mut snapshot = source.snapshot().await?;
         check_root(&mut snapshot, &home.ca(), &route.file.to_string()).await?;
+        if let Place::Server(server) = &route.place {
+            match Database::check_new(server).await {
+                Err(DatabaseError::Occupied { .. }) => route.open_begun(&mut snapshot).await?.close().await,
+                checked => checked?,
+            }
+        }
         let mut count = 0;
         for table in records::tables(&mut snapshot).await? {
             count += records::count(&mut snapshot, &table).await?;
@@ -172,12 +173,19 @@ impl Route {
         Ok(Relocated { place: self.place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO })
     }
 
-    /// The database that an interrupted run began to fill.
-    async fn open_begun(&self) -> Result<Database, TransferError> {
-        match filling::is_marked(&self.place, Unfinished::Move).await? {
-            true => Ok(Database::open(&self.place).await?),
-            false => Err(DatabaseError::Occupied { place: self.place.to_string() }.into()),
+    /// The database that an interrupted run began to fill from this file, and that nobody uses.
+    async fn open_begun(&self, source: &mut Connection) -> Result<Database, TransferError> {
+        let occupied = || DatabaseError::Occupied { place: self.place.to_string() };
+        if !filling::is_marked(&self.place, Unfinished::Move).await? {
+            return Err(occupied().into());
         }
+        let target = Database::open(&self.place).await?;
+        if is_beginning(&mut *target.read().await?, source).await? {
+            return Ok(target);
+        }
+        // The run that took it into use was interrupted before it could take the mark away.
+        target.close().await;
+        Err(occupied().into())
     }
 
     async fn copy(
@@ -188,7 +196,7 @@ impl Route {
         watch: Watch<'_>,
     ) -> Result<Relocated, TransferError> {
         let target = match Database::create(&self.place).await {
-            Err(DatabaseError::Occupied { .. }) => self.open_begun().await?,
+            Err(DatabaseError::Occupied { .. }) => self.open_begun(&mut *source.read().await?).await?,
             target => target?,
         };
         let mut begin = right_to_write(source).await?;
@@ -269,6 +277,17 @@ async fn end_interrupted(home: &Home, to: &Destination) -> Result<Option<Relocat
     target.close().await;
     filling::unmark(&place).await?;
     Ok(Some(Relocated { place: place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO }))
+}
+
+/// Whether the record in one database is the beginning of that in the other, but for the entry with which a move ends: each
+/// entry's hash covers all before it.
+async fn is_beginning(target: &mut Connection, source: &mut Connection) -> Result<bool, DatabaseError> {
+    let Some((last, _)) = rows::last(target).await? else { return Ok(true) };
+    let mut entries = rows::list(target, last.unsigned_abs().saturating_sub(2), 2).await?;
+    entries.pop_if(|entry| entry.action == Action::MoveDatabase.as_str());
+    let Some(entry) = entries.pop() else { return Ok(true) };
+    let same = rows::list(source, entry.sequence.unsigned_abs() - 1, 1).await?;
+    Ok(same.first().is_some_and(|same| (same.sequence, &same.hash) == (entry.sequence, &entry.hash)))
 }
 
 /// The right to write, which others take again and again.

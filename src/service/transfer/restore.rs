@@ -31,9 +31,6 @@ use crate::service::token::{Token, TokenError, TokenSettings};
 /// How many records are written at once.
 const AT_ONCE: usize = 256;
 
-/// How far the numbers of revocation lists go ahead of the clock, which they follow, in seconds.
-const CRL_NUMBERS_AHEAD: i64 = 86_400;
-
 /// Where the database of the backup goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -221,10 +218,10 @@ impl Source<'_> {
             return Err(TransferError::AuditBroken { sequence: record.0 });
         }
         let mut transaction = filling.finish(&self.manifest.last_numbers).await?;
-        // Lists were published after the backup, and the next one has to have a higher number (RFC 5280 §5.2.3): no number
-        // is more than a little ahead of the clock, so that a day ahead is above all. The list in the backup, which lacks
-        // what was revoked since, is not given out any more.
-        crls::make_outdated(&mut transaction, now.0.unix_timestamp() + CRL_NUMBERS_AHEAD).await?;
+        // Lists were published after the backup, and the next one has to have a higher number (RFC 5280 §5.2.3). Numbers are the
+        // time in seconds or, after a restoration, that of it in milliseconds and one more for each list: nobody makes a thousand
+        // in a second. The list in the backup, which lacks what was revoked since, is not given out any more.
+        crls::make_outdated(&mut transaction, now.0.unix_timestamp() * 1_000).await?;
         let taken_at = self.manifest.taken_at.format(&Rfc3339).unwrap_or_default();
         let detail = json!({ "backup_sha256": self.sha256, "taken_at": taken_at });
         audit::record(&mut transaction, now, operator, Action::Restore, &Object::Everything, detail);
