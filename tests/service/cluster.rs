@@ -278,6 +278,14 @@ fn a_server_that_says_nothing_any_more_is_given_up() {
     eventually("a connection that was not in use for a while", || !cluster.sql(writer).is_empty());
     let writer = Pid::from_raw(cluster.sql(writer).parse().unwrap()).unwrap();
     kill_process(writer, Signal::STOP).unwrap();
+    // Also where everybody is in a hurry.
+    let hurry = std::time::Duration::from_millis(500);
+    eventually("another connection", || {
+        let write = async {
+            tokio::time::timeout(hurry, service.app.database().write()).await.is_ok_and(|write| write.is_ok())
+        };
+        service.run(write)
+    });
     assert_eq!(submit().status, 201);
     kill_process(writer, Signal::CONT).unwrap();
     // A commit that waits for a standby, which no limit of the server ends.

@@ -1,7 +1,7 @@
 //! Why a database does not answer.
 
 use sqlx::error::ErrorKind;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqliteError;
 
 use crate::locales::Text;
@@ -118,8 +118,8 @@ impl DatabaseError {
     pub(super) fn of_commit(cause: sqlx::Error) -> Self {
         let decided = match &cause {
             sqlx::Error::Database(error) => match error.try_downcast_ref() {
-                // Class 57P: the server stops, or ended the connection (postgresql.org/docs/current/errcodes-appendix.html).
-                Some(error) => !PgDatabaseError::code(error).starts_with("57P"),
+                // A server that stops, ends the connection or fails, as where its disk does, may have written it before.
+                Some(error) => PgDatabaseError::severity(error) == PgSeverity::Error,
                 None => sqlite_code(error.try_downcast_ref()) != Some(SQLITE_IOERR),
             },
             // Nothing was sent.

@@ -22,8 +22,8 @@ use super::postgres::STATEMENT_TIMEOUT;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer is waited for: the server would have ended a statement before.
 const ANSWER_TIMEOUT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(10));
-/// The same for what takes the server no time.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for what takes the server no time; less than who looks whether all is well waits.
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection may lie unused before it is tried before its next use. A round trip before each would tell no more:
 /// it can also break a moment later.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -105,6 +105,8 @@ impl Kept for Session {
         let is_fit = if self.open {
             within(PING_TIMEOUT, sqlx::raw_sql("ROLLBACK").execute(&mut self.connection)).await.is_ok()
         } else if self.condition == Condition::Asked || self.used.elapsed() > TRUSTED {
+            // Whoever leaves meanwhile has this ended by somebody else: else nobody who is in a hurry would ever find out.
+            self.condition = Condition::Asked;
             within(PING_TIMEOUT, self.connection.ping()).await.is_ok()
         } else {
             true
