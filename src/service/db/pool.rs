@@ -72,7 +72,8 @@ impl<C: Kept> Pool<C> {
         let permit = timeout(PATIENCE, self.0.free.clone().acquire_owned()).await;
         let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
         let slot = self.0.slots().pop().ok_or(sqlx::Error::PoolClosed)?;
-        let place = Place { slot: slot.clone(), places: self.0.clone(), permit: Some(permit) };
+        let place = Place { slot: slot.clone(), places: self.0.clone(), _permit: permit };
+        let taken = Taken(Some(place));
         let mut kept = slot.lock_owned().await;
         let is_fit = match &mut *kept {
             Some(kept) => kept.is_fit().await,
@@ -84,7 +85,7 @@ impl<C: Kept> Pool<C> {
             *kept = Some(C::open(&self.0.options).await?);
         }
         let connection = OwnedMutexGuard::try_map(kept, Option::as_mut).map_err(|_| sqlx::Error::PoolClosed)?;
-        Ok(Leased { connection, _place: place })
+        Ok(Leased { connection, _taken: taken })
     }
 
     /// What they are opened with.
@@ -116,7 +117,7 @@ impl<C: Kept> Pool<C> {
 pub(super) struct Leased<C: Kept> {
     connection: OwnedMappedMutexGuard<Option<C>, C>,
     /// Given back after the connection itself.
-    _place: Place<C>,
+    _taken: Taken<C>,
 }
 
 impl<C: Kept> Deref for Leased<C> {
@@ -133,33 +134,83 @@ impl<C: Kept> DerefMut for Leased<C> {
     }
 }
 
+/// A place in use, given back with this value: never lost, whatever becomes of who has it.
 #[derive(Debug)]
 struct Place<C: Kept> {
     slot: Slot<C>,
     places: Arc<Places<C>>,
-    permit: Option<OwnedSemaphorePermit>,
+    /// Given back after the slot.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl<C: Kept> Drop for Place<C> {
     fn drop(&mut self) {
-        let (slot, places, permit) = (self.slot.clone(), self.places.clone(), self.permit.take());
-        let is_pressing = slot.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(C::is_pressing));
-        let give_back = move |slot| {
-            places.slots().push(slot);
-            drop(permit);
-        };
-        match Handle::try_current() {
-            Ok(runtime) if is_pressing => drop(runtime.spawn(async move {
-                let mut kept = slot.lock().await;
-                if let Some(connection) = &mut *kept
-                    && !connection.is_fit().await
-                {
-                    *kept = None;
-                }
-                drop(kept);
-                give_back(slot);
-            })),
-            _ => give_back(slot),
+        self.places.slots().push(self.slot.clone());
+    }
+}
+
+impl<C: Kept> Place<C> {
+    /// Brings what was left to an end, and gives the place back then.
+    async fn tidy_up(self) {
+        let mut kept = self.slot.lock().await;
+        if let Some(connection) = &mut *kept
+            && !connection.is_fit().await
+        {
+            *kept = None;
         }
+    }
+}
+
+/// The place of somebody, who may leave at any moment.
+#[derive(Debug)]
+struct Taken<C: Kept>(Option<Place<C>>);
+
+impl<C: Kept> Drop for Taken<C> {
+    fn drop(&mut self) {
+        let is_pressing =
+            |place: &Place<C>| place.slot.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(C::is_pressing));
+        if let (Some(place), Ok(runtime)) = (self.0.take_if(|place| is_pressing(place)), Handle::try_current()) {
+            runtime.spawn(place.tidy_up());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+
+    use super::*;
+
+    /// Tidied up by whoever tries a second time.
+    #[derive(Debug)]
+    struct Stubborn {
+        tried: bool,
+    }
+
+    impl Kept for Stubborn {
+        type Options = ();
+
+        async fn open((): &()) -> Result<Self, sqlx::Error> {
+            Ok(Self { tried: false })
+        }
+
+        async fn is_fit(&mut self) -> bool {
+            assert!(mem::replace(&mut self.tried, true), "as if something nobody thought of went wrong");
+            true
+        }
+
+        fn is_pressing(&self) -> bool {
+            !self.tried
+        }
+
+        async fn close(self) {}
+    }
+
+    #[tokio::test]
+    async fn a_place_comes_back_although_tidying_it_up_failed() {
+        let pool = Pool::<Stubborn>::new((), 1, None);
+        drop(pool.acquire().await.unwrap());
+        assert!(pool.acquire().await.unwrap().tried);
+        assert_eq!(pool.busy(), 0);
     }
 }
