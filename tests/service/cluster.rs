@@ -9,6 +9,7 @@ use ptc_enroll::protocol::bulk::{BulkState, BulkStatus};
 use ptc_enroll::protocol::messages::{RequestStatus, Revocation, RevocationCode};
 use ptc_enroll::protocol::problem::ProblemCode;
 use ptc_enroll::protocol::request::{RequestNumber, State};
+use ptc_enroll::protocol::secret::Secret;
 use ptc_enroll::service::audit::{Verdict, verify};
 use ptc_enroll::service::config::Settings;
 use ptc_enroll::service::db::DatabaseError;
@@ -55,6 +56,12 @@ impl Cluster {
             assert_eq!(client.get("/test").status, 200);
         }
         clients
+    }
+
+    /// A new request, through the process here.
+    fn submit(&self, secret: &Secret) -> Reply {
+        let name = self.service.fresh("PC-");
+        self.service.public().submit(secret, None, &Draft::workstation(A, &name))
     }
 
     fn sql(&self, statement: &str) -> String {
@@ -249,7 +256,7 @@ fn a_server_that_is_gone_is_said_at_once_and_found_again() {
     let cluster = Cluster::start(0, |_| {});
     let service = &cluster.service;
     let secret = service.package(A);
-    let submit = || service.public().submit(&secret, None, &Draft::workstation(A, &service.fresh("PC-")));
+    let submit = || cluster.submit(&secret);
     assert_eq!(submit().status, 201);
     cluster.server.stop();
     for _ in 0..3 {
@@ -269,7 +276,7 @@ fn a_server_that_says_nothing_any_more_is_given_up() {
     let service = &cluster.service;
     let secret = service.package(A);
     let (public, draft) = (service.public(), Draft::workstation(A, "PC-1"));
-    let submit = || public.submit(&secret, None, &Draft::workstation(A, &service.fresh("PC-")));
+    let submit = || cluster.submit(&secret);
     assert_eq!(submit().status, 201);
     // As behind a firewall that has forgotten the connection: it stands, and nothing comes. What was in use a moment ago is not
     // tried first.
@@ -312,7 +319,7 @@ fn whom_the_server_no_longer_lets_in_is_asked_to_come_again() {
     let cluster = Cluster::start(0, |_| {});
     let service = &cluster.service;
     let secret = service.package(A);
-    let submit = || service.public().submit(&secret, None, &Draft::workstation(A, &service.fresh("PC-")));
+    let submit = || cluster.submit(&secret);
     assert_eq!(submit().status, 201);
     let elsewhere = |statement: &str| psql(&cluster.server.url("postgres"), statement);
     elsewhere("ALTER DATABASE enroll ALLOW_CONNECTIONS false");
@@ -329,7 +336,7 @@ fn who_waited_in_vain_for_the_right_to_write_has_it_the_next_time() {
     let cluster = Cluster::start(0, |_| {});
     let service = &cluster.service;
     let secret = service.package(A);
-    let submit = || service.public().submit(&secret, None, &Draft::workstation(A, &service.fresh("PC-")));
+    let submit = || cluster.submit(&secret);
     // As a process that hangs while it writes.
     let hung = service.run(async {
         let mut connection = PgConnection::connect(&cluster.server.url("enroll")).await.unwrap();

@@ -282,13 +282,19 @@ fn a_record_that_was_changed_is_not_taken_for_a_backup() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-#[test]
-fn keys_stay_encrypted_and_the_passphrase_stays_out() {
+/// An installation with encrypted keys, and the file with their passphrase, which begins with “correct”.
+fn with_passphrase() -> (Installation, PathBuf) {
     let installation = Installation::empty();
     let passphrase = installation.0.path().join("passphrase");
     fs::write(&passphrase, "correct horse battery staple").unwrap();
     fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
     installation.init_with(&["--ca-passphrase-file", passphrase.to_str().unwrap()]).exits(0);
+    (installation, passphrase)
+}
+
+#[test]
+fn keys_stay_encrypted_and_the_passphrase_stays_out() {
+    let (installation, passphrase) = with_passphrase();
     let secret = installation.home().join("mail.password");
     fs::write(&secret, "tell nobody").unwrap();
     let settings = installation.home().join("enrollment.toml");
@@ -324,11 +330,7 @@ fn keys_stay_encrypted_and_the_passphrase_stays_out() {
 
 #[test]
 fn a_backup_follows_links_and_no_way_leads_it_to_the_passphrase() {
-    let installation = Installation::empty();
-    let passphrase = installation.0.path().join("passphrase");
-    fs::write(&passphrase, "correct horse battery staple").unwrap();
-    fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
-    installation.init_with(&["--ca-passphrase-file", passphrase.to_str().unwrap()]).exits(0);
+    let (installation, passphrase) = with_passphrase();
     let home = installation.home();
     // Beside the keys, and named by another way than the one that leads there.
     let settings = home.join("enrollment.toml");
