@@ -75,7 +75,33 @@ fn path(request: &[u8]) -> String {
     format!("/ca/ocsp/{}", text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"))
 }
 
-/// A request with a nonce of any length, which OpenSSL does not make.
+/// A request with these bytes after its list, in what a signature covers, and after that. OpenSSL makes none that is wrong.
+fn within(request: &[u8], signed: &[u8], after: &[u8]) -> Vec<u8> {
+    around(&[&request[4..], signed].concat(), after)
+}
+
+/// The same with a requestorName.
+fn asked_by(request: &[u8], name: &[u8]) -> Vec<u8> {
+    around(&[&[0xa1, name.len() as u8], name, &request[4..]].concat(), &[])
+}
+
+/// The same with an optionalSignature.
+fn signed(request: &[u8], signature: &[u8]) -> Vec<u8> {
+    within(request, &[], &[&[0xa0, signature.len() as u8], signature].concat())
+}
+
+fn around(tbs: &[u8], after: &[u8]) -> Vec<u8> {
+    yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_sequence(|writer| writer.next().write_der(tbs));
+            if !after.is_empty() {
+                writer.next().write_der(after);
+            }
+        });
+    })
+}
+
+/// A request with a nonce of any length.
 fn with_nonce(request: &[u8], nonce: &[u8]) -> Vec<u8> {
     // OCSPRequest and TBSRequest are SEQUENCEs of less than 128 octets.
     assert!(request[1] < 0x80 && request[3] < 0x80);
@@ -89,14 +115,7 @@ fn with_nonce(request: &[u8], nonce: &[u8]) -> Vec<u8> {
             });
         });
     });
-    yasna::construct_der(|writer| {
-        writer.write_sequence(|writer| {
-            writer.next().write_sequence(|writer| {
-                writer.next().write_der(&request[4..]);
-                writer.next().write_der(&extensions);
-            });
-        });
-    })
+    within(request, &extensions, &[])
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -242,6 +261,55 @@ fn a_responder_is_renewed_before_it_ends() {
 }
 
 #[test]
+fn a_revoked_responder_signs_nothing_more() {
+    let service = Service::start();
+    let number = serial(&service);
+    let request = openssl_request(&service, &[&number], &["-no_nonce"]);
+    let ask = || post(&service, &request).body;
+    let responder = |response: &[u8]| {
+        let said = verify_later(&service, response);
+        let (_, certificate) = said.split_once("Certificate:").unwrap();
+        certificate.lines().skip_while(|line| !line.contains("Serial Number")).nth(1).unwrap().trim().replace(':', "")
+    };
+    let first = ask();
+    revoke(&service, &responder(&first));
+    let second = ask();
+    assert_ne!(responder(&second), responder(&first));
+    assert!(verified(&service, &number, &second).contains(": good"));
+    assert_eq!(ask(), second, "signed again");
+    // Another process learns it within a second.
+    let beside = service.beside();
+    let revocation = Revocation { code: RevocationCode::KeyCompromise, reason: String::new() };
+    service.run(beside.revoke(&operator(), &responder(&second), &revocation)).unwrap();
+    let begun = Instant::now();
+    while responder(&ask()) == responder(&second) {
+        assert!(begun.elapsed() < PATIENCE, "the other process's revocation does not arrive");
+    }
+}
+
+#[test]
+fn nobody_waits_long_for_a_responder_that_cannot_be_recorded() {
+    let service = Service::start();
+    let number = serial(&service);
+    let request = openssl_request(&service, &[&number], &["-no_nonce"]);
+    // Somebody else writes, for longer than anybody who asks would wait.
+    let held = service.run(service.app.database().write()).unwrap();
+    let begun = Instant::now();
+    assert_eq!(post(&service, &request).body, TRY_LATER);
+    // Those who come after that are told at once.
+    let waited = Instant::now();
+    (0..20).for_each(|_| assert_eq!(post(&service, &request).body, TRY_LATER));
+    assert!(waited.elapsed() < PATIENCE / 2, "one after the other");
+    service.run(async { drop(held) });
+    while post(&service, &request).body == TRY_LATER {
+        assert!(begun.elapsed() < PATIENCE, "never certified");
+    }
+    assert!(verified(&service, &number, &post(&service, &request).body).contains(": good"));
+    let responders = "SELECT count(*) FROM certificates WHERE subject LIKE '%OCSP Responder%'";
+    assert_eq!(service.number(responders), 1);
+}
+
+#[test]
 fn http_may_keep_what_get_answers() {
     let service = Service::start();
     let number = serial(&service);
@@ -339,7 +407,22 @@ fn what_is_no_request_is_said_to_be_none() {
         ("a nonce without octets".to_owned(), with_nonce(&request, &[])),
         ("a nonce of 129 octets".to_owned(), with_nonce(&request, &[7; 129])),
         ("a certificate".to_owned(), service.app.ca().issuing().to_vec()),
+        ("a requestor that is no name".to_owned(), asked_by(&request, &[0x30, 0])),
+        ("a requestor of two names".to_owned(), asked_by(&request, &[0x82, 1, b'a', 0x82, 1, b'b'])),
+        ("a requestor without a name".to_owned(), asked_by(&request, &[])),
+        ("a name of a type that does not exist".to_owned(), asked_by(&request, &[0x89, 0])),
+        ("an empty signature".to_owned(), signed(&request, &[])),
+        ("a signature without a value".to_owned(), signed(&request, &[0x30, 2, 0x30, 0])),
+        ("no extension".to_owned(), within(&request, &[0xa2, 2, 0x30, 0], &[])),
     ];
+    for (name, request) in [
+        ("a directory name", asked_by(&request, &[0xa4, 2, 0x30, 0])),
+        ("a host name", asked_by(&request, &[0x82, 1, b'a'])),
+        ("a signature", signed(&request, &[0x30, 6, 0x30, 0, 0x03, 2, 0, 0xff])),
+        ("a signature with a chain", signed(&request, &[0x30, 10, 0x30, 0, 0x03, 2, 0, 0xff, 0xa0, 2, 0x30, 0])),
+    ] {
+        assert_ne!(post(&service, &request).body, MALFORMED, "{name}");
+    }
     cases.extend((0..request.len()).map(|length| (format!("{length} octets"), request[..length].to_vec())));
     for (name, request) in &cases {
         assert_eq!(post(&service, request).body, MALFORMED, "{name}");

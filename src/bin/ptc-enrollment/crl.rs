@@ -1,7 +1,6 @@
 //! `crl`: the revocation list.
 
 use ptc_enroll::locales::Text;
-use ptc_enroll::protocol::secret::sha256_hex;
 use ptc_enroll::service::files;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
@@ -25,7 +24,7 @@ pub(crate) async fn run(context: &Context, command: CrlCommand) -> Result<(), Co
         "number": crl.number,
         "this_update": crl.this_update.format(&Rfc3339).ok(),
         "next_update": crl.next_update.format(&Rfc3339).ok(),
-        "sha256": sha256_hex(&crl.der),
+        "sha256": crl.sha256,
         "written": written,
     });
     context.output.result(command, &value, || {

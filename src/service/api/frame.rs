@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+    ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, DATE, HeaderName, HeaderValue, ORIGIN,
     REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -108,6 +108,10 @@ async fn answer(frame: Frame, mut request: Request, next: Next, id: String) -> R
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
+    }
+    // What serves HTTP remembers one, which stays ahead where the clock is set back (RFC 9110 §6.6.1).
+    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(frame.app.now().0.into())) {
+        headers.insert(DATE, date);
     }
     let duration = started.elapsed();
     let answered = Answered { asked, code: response.status().as_u16() };

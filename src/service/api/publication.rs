@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED,
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -42,15 +43,14 @@ pub(in crate::service) async fn crl(State(app): State<Arc<App>>, headers: Header
     Ok(Kept {
         media_type: "application/pkix-crl",
         body: list.der.clone(),
-        tag: list.number.to_string(),
+        tag: list.sha256.clone(),
         modified: Some(list.this_update),
-        // A list that is the first of its second has that second as its number.
-        alone_in_its_second: Some(list.number) == list.this_update.unix_timestamp().try_into().ok(),
+        alone_in_its_second: list.is_alone_in_its_second(),
         expires: Some(list.next_update),
         // Any revocation makes another one, and asking whether there is one costs little.
         control: "no-cache".to_owned(),
     }
-    .answer(&headers))
+    .answer(&headers, app.now().0))
 }
 
 /// Get the issuing CA's certificate, DER (RFC 5280 §4.2.2.1).
@@ -69,7 +69,7 @@ pub(in crate::service) async fn issuer(State(app): State<Arc<App>>, headers: Hea
         expires: None,
         control: format!("max-age={ISSUER_SECONDS}, public"),
     }
-    .answer(&headers)
+    .answer(&headers, app.now().0)
 }
 
 /// Ask for the state of certificates (RFC 6960 Appendix A.1): the body is the OCSPRequest, DER, at most 4 KiB.
@@ -119,7 +119,7 @@ pub(in crate::service) async fn ocsp_by_path(
         expires: Some(lasting.next_update),
         control: format!("max-age={seconds}, public, no-transform, must-revalidate"),
     }
-    .answer(&headers)
+    .answer(&headers, app.now().0)
 }
 
 const OCSP_RESPONSE: &str = "application/ocsp-response";
@@ -154,15 +154,18 @@ struct Kept {
 
 impl Kept {
     /// The answer, or that the asker has it already (RFC 9110 §13.1).
-    fn answer(self, asked: &HeaderMap) -> Response {
+    fn answer(self, asked: &HeaderMap, now: OffsetDateTime) -> Response {
         let tag = format!("\"{}\"", self.tag);
         let known = self.is_known(asked, &tag);
         let mut headers = HeaderMap::new();
         let texts = [
             (CONTENT_TYPE, Some(self.media_type.to_owned()).filter(|_| !known)),
+            // Of the answer that the asker has: to HEAD, 0 would be put there (RFC 9110 §8.6).
+            (CONTENT_LENGTH, Some(self.body.len().to_string()).filter(|_| known)),
             (CACHE_CONTROL, Some(self.control)),
             (ETAG, Some(tag)),
-            (LAST_MODIFIED, self.modified.map(http_date)),
+            // Never later than the answer (RFC 9110 §8.8.2.1), as where the clock was set back.
+            (LAST_MODIFIED, self.modified.filter(|modified| *modified <= now).map(http_date)),
             (EXPIRES, self.expires.map(http_date)),
         ];
         let insert = |(name, text): (HeaderName, Option<String>)| {
@@ -181,12 +184,15 @@ impl Kept {
     /// weak validator: what changed twice within it has one date (§8.8.2.2). A later date says nothing: where clocks differ, it may
     /// be that of an earlier answer.
     fn is_known(&self, asked: &HeaderMap, tag: &str) -> bool {
-        let text = |name| asked.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        match (text(IF_NONE_MATCH), text(IF_MODIFIED_SINCE), self.modified) {
-            (Some(tags), ..) => {
-                tags.split(',').map(str::trim).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
-            }
-            (None, Some(since), Some(modified)) if self.alone_in_its_second => httpdate::parse_http_date(since)
+        fn text(value: &HeaderValue) -> Option<&str> {
+            value.to_str().ok()
+        }
+        if asked.contains_key(IF_NONE_MATCH) {
+            let mut tags = asked.get_all(IF_NONE_MATCH).iter().filter_map(text).flat_map(|line| line.split(','));
+            return tags.any(|known| known.trim() == "*" || known.trim().trim_start_matches("W/") == tag);
+        }
+        match (asked.get(IF_MODIFIED_SINCE).and_then(text), self.modified) {
+            (Some(since), Some(modified)) if self.alone_in_its_second => httpdate::parse_http_date(since)
                 .is_ok_and(|since| OffsetDateTime::from(since).unix_timestamp() == modified.unix_timestamp()),
             _ => false,
         }

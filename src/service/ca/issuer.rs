@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 use yasna::models::ObjectIdentifier;
 use yasna::{DERWriter, Tag};
 
-use super::profile::{self, Places, Profile, Template};
+use super::profile::{Places, Profile, Template};
 use super::serial::Serial;
+use super::times;
 use super::{Ca, CaError, IssuingCertificate, lint};
 use crate::protocol::der;
 use crate::protocol::subject::NameFormat;
@@ -174,7 +175,7 @@ fn parameters(
     let rsa = lint::is_rsa(&template.public_key);
     let mut parameters = CertificateParams::default();
     parameters.serial_number = Some(SerialNumber::from_slice(serial.as_ref()));
-    parameters.not_before = profile::start(now);
+    parameters.not_before = times::start(now);
     parameters.not_after = profile.end(parameters.not_before, issuer_end);
     parameters.distinguished_name = template.subject.to_distinguished_name()?;
     // With an explicit "no CA" rcgen writes the subject key identifier too (RFC 5280 §4.2.1.2).

@@ -32,7 +32,7 @@ use self::key::IssuingKey;
 pub use self::key::{KeyAccess, KeyFile, KeyPlace};
 pub use self::profile::{Lifetime, Places, Profile, Template};
 pub use self::serial::{MalformedSerial, Serial};
-pub(in crate::service) use self::times::middle;
+pub(in crate::service) use self::times::{BACKDATED, middle, start};
 pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError, Replacements};
 use super::files::{self, FileError};
@@ -260,7 +260,7 @@ fn authority(
     parameters.distinguished_name.push(DnType::OrganizationName, "PTC");
     parameters.distinguished_name.push(DnType::CommonName, common_name);
     parameters.serial_number = Some(SerialNumber::from_slice(Serial::fresh(now)?.as_ref()));
-    parameters.not_before = profile::start(now);
+    parameters.not_before = times::start(now);
     parameters.not_after = profile::years_after(parameters.not_before, years);
     parameters.is_ca = IsCa::Ca(constraints);
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -8,9 +8,6 @@ use time::{Duration, OffsetDateTime};
 use crate::protocol::request::Kind;
 use crate::protocol::subject::Subject;
 
-/// Clocks differ: a certificate is good at once on a machine that is a little behind.
-const BACKDATED: Duration = Duration::MINUTE;
-
 /// What a certificate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -86,7 +83,8 @@ impl Profile {
         Self::OcspResponder,
     ];
 
-    /// How long a certificate lasts. An OCSP responder's cannot be revoked, so it is short (RFC 6960 §4.2.2.2.1).
+    /// How long a certificate lasts. Nobody asks whether an OCSP responder's is revoked, so it is short
+    /// (RFC 6960 §4.2.2.2.1).
     pub(in crate::service) const fn lifetime(self) -> Lifetime {
         match self {
             Self::Manager => Lifetime::Years(1),
@@ -165,11 +163,6 @@ pub(super) enum Hosts {
     Public,
     /// Host names of any kind, and addresses; at least one.
     Any,
-}
-
-/// When a certificate that is made now starts.
-pub(super) fn start(now: OffsetDateTime) -> OffsetDateTime {
-    super::times::whole_seconds(now - BACKDATED)
 }
 
 /// The same moment, years later; 29 February becomes the 28th where there is none.

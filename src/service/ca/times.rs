@@ -1,11 +1,19 @@
 //! Times as they stand in certificates, lists and OCSP responses: UTC, whole seconds.
 
-use time::{OffsetDateTime, UtcOffset};
+use time::{Duration, OffsetDateTime, UtcOffset};
+
+/// Clocks differ: what is signed is good at once for whoever is a little behind.
+pub(in crate::service) const BACKDATED: Duration = Duration::MINUTE;
+
+/// Since when what is signed now is good.
+pub(in crate::service) fn start(now: OffsetDateTime) -> OffsetDateTime {
+    whole_seconds(now - BACKDATED)
+}
 
 /// In UTC and whole seconds (RFC 5280 §4.1.2.5).
 pub(super) fn whole_seconds(time: OffsetDateTime) -> OffsetDateTime {
     let time = time.to_offset(UtcOffset::UTC);
-    time - time::Duration::nanoseconds(i64::from(time.nanosecond()))
+    time - Duration::nanoseconds(i64::from(time.nanosecond()))
 }
 
 /// When half of a validity is over, and what is valid is made anew.

@@ -11,7 +11,7 @@ pub struct CrlRow {
     pub number: i64,
     /// The list.
     pub der: Vec<u8>,
-    /// When it was made.
+    /// Since when it is good.
     pub this_update: Moment,
     /// When the next one is made at the latest.
     pub next_update: Moment,
@@ -38,7 +38,7 @@ pub async fn latest(connection: &mut Connection) -> Result<Option<CrlRow>, Datab
 pub struct CrlDates {
     /// Its number.
     pub number: i64,
-    /// When it was made.
+    /// Since when it is good.
     pub this_update: Moment,
     /// When the next one is made at the latest.
     pub next_update: Moment,

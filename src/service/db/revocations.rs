@@ -39,17 +39,17 @@ impl Listed {
     }
 }
 
-/// The revoked certificates that end after a time.
-pub async fn listed(connection: &mut Connection, ending_after: Moment) -> Result<Listed, DatabaseError> {
-    // The plus sign keeps SQLite from the index on the ends alone, beside which it would look up every row.
+/// The revoked certificates, but for those that ended and were revoked before a time.
+pub async fn listed(connection: &mut Connection, cut_off: Moment) -> Result<Listed, DatabaseError> {
+    // The plus signs keep SQLite from the index on the ends alone, beside which it would look up every row.
     Ok(on!(
         connection,
         sqlx::query_as(
             "SELECT string_agg(serial, ' ') AS serials, string_agg(CAST(revoked_at AS TEXT), ' ') AS moments,
                     string_agg(revocation_code, ' ') AS codes
-             FROM certificates WHERE revoked_at IS NOT NULL AND +not_after > $1",
+             FROM certificates WHERE revoked_at IS NOT NULL AND (+not_after > $1 OR +revoked_at > $1)",
         )
-        .bind(ending_after)
+        .bind(cut_off)
         .fetch_one(connection)
         .await?
     ))

@@ -14,9 +14,10 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::ca::ocsp::{Issuer, Responder};
-use super::ca::{Ca, CaError};
+use super::ca::{BACKDATED, Ca, CaError};
 use super::db::crls::CrlRow;
 use super::error::Refusal;
+use crate::protocol::secret::sha256_hex;
 
 pub(super) use self::budget::Budget;
 pub use self::responses::Response;
@@ -39,23 +40,39 @@ pub struct PublishedCrl {
     pub der: Bytes,
     /// Its number.
     pub number: u64,
-    /// When it was made.
+    /// Since when it is good: a little before it was made.
     pub this_update: OffsetDateTime,
     /// When the next one is made at the latest.
     pub next_update: OffsetDateTime,
     /// The number of the last revocation that is on it.
     pub(super) revocation: i64,
+    /// The digest of the list, in hexadecimal.
+    pub sha256: String,
 }
 
 impl From<CrlRow> for PublishedCrl {
     fn from(row: CrlRow) -> Self {
+        let sha256 = sha256_hex(&row.der);
+        Self::new(row, sha256)
+    }
+}
+
+impl PublishedCrl {
+    pub(super) fn new(row: CrlRow, sha256: String) -> Self {
         Self {
             der: row.der.into(),
             number: row.number.unsigned_abs(),
             this_update: row.this_update.0,
             next_update: row.next_update.0,
             revocation: row.revocation,
+            sha256,
         }
+    }
+
+    /// Whether it is known that no earlier list has the same date: the number of one that is the first of its second is when
+    /// it was made, as long as its date is not that of another clock.
+    pub(super) fn is_alone_in_its_second(&self) -> bool {
+        Some(self.number) == (self.this_update + BACKDATED).unix_timestamp().try_into().ok()
     }
 }
 
@@ -69,12 +86,13 @@ pub(super) struct Publication {
     /// Held by who makes a list: those who wait for it find what the one before them has made.
     pub(super) making: Mutex<()>,
     /// Held by who has a responder certified.
-    pub(super) certifying: Mutex<()>,
+    pub(super) certifying: Arc<Mutex<()>>,
     /// Held by who looks into the database.
     pub(super) looking: Mutex<()>,
     looked: RwLock<Option<(Instant, Result<(), Refusal>)>>,
     list: RwLock<Option<Arc<PublishedCrl>>>,
     responder: RwLock<Option<Arc<Responder>>>,
+    uncertified: RwLock<Option<(Instant, Refusal)>>,
 }
 
 impl Publication {
@@ -85,11 +103,12 @@ impl Publication {
             budget: Budget::new(SIGNATURES_PER_SECOND),
             lookups: Semaphore::new(LOOKUPS),
             making: Mutex::default(),
-            certifying: Mutex::default(),
+            certifying: Arc::default(),
             looking: Mutex::default(),
             looked: RwLock::default(),
             list: RwLock::default(),
             responder: RwLock::default(),
+            uncertified: RwLock::default(),
         })
     }
 
@@ -100,7 +119,7 @@ impl Publication {
 
     /// Notes what became of looking: what is known is no older than this, or the database did not answer until then.
     pub(super) fn set_looked(&self, at: Instant, outcome: Result<(), Refusal>) {
-        write(&self.looked, (at, outcome));
+        write(&self.looked, Some((at, outcome)));
     }
 
     pub(super) fn list(&self) -> Option<Arc<PublishedCrl>> {
@@ -120,7 +139,22 @@ impl Publication {
     }
 
     pub(super) fn set_responder(&self, responder: Arc<Responder>) {
-        write(&self.responder, responder);
+        write(&self.responder, Some(responder));
+        write(&self.uncertified, None);
+    }
+
+    pub(super) fn drop_responder(&self) {
+        write(&self.responder, None);
+    }
+
+    /// Why there was no responder, where that was found within the last second; or before, where it is still being certified.
+    pub(super) fn uncertified(&self, still: bool) -> Option<Refusal> {
+        read(&self.uncertified).filter(|(at, _)| still || at.elapsed() < LOOK).map(|(_, refusal)| refusal)
+    }
+
+    /// Notes why there is no responder.
+    pub(super) fn set_uncertified(&self, refusal: Refusal) {
+        write(&self.uncertified, Some((Instant::now(), refusal)));
     }
 }
 
@@ -129,6 +163,6 @@ fn read<T: Clone>(lock: &RwLock<Option<T>>) -> Option<T> {
     lock.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-fn write<T>(lock: &RwLock<Option<T>>, value: T) {
-    *lock.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
+fn write<T>(lock: &RwLock<Option<T>>, value: Option<T>) {
+    *lock.write().unwrap_or_else(PoisonError::into_inner) = value;
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rcgen::PublicKeyData;
 use time::{Duration, OffsetDateTime};
+use tokio::time::timeout;
 
 use super::issuing::Signed;
 use crate::kill_point;
@@ -17,9 +18,9 @@ use crate::service::ca::ocsp::{CertId, Form, NONCE_LIMIT, Request, Responder, Si
 use crate::service::ca::{Profile, Serial, Template};
 use crate::service::db::certificates::Holder;
 use crate::service::db::revocations;
-use crate::service::error::Failure;
+use crate::service::error::{Failure, Refusal};
 use crate::service::metrics::Limit;
-use crate::service::publication::Response;
+use crate::service::publication::{LOOK, Response};
 
 /// For how long a serial number that nobody has is said to be unknown: somebody may have it soon.
 const UNKNOWN: Duration = Duration::minutes(5);
@@ -158,19 +159,40 @@ impl App {
         Ok((responder.sign(&singles, nonce, now)?, until))
     }
 
-    /// The responder, which is certified when it is first needed, and again when its certificate is over.
+    /// The responder, which is certified when it is first needed, and again when its certificate is over or revoked. That takes
+    /// the right to write, for which somebody else may make it wait: those who ask do not wait for long, nor one after the other.
     async fn responder(self: &Arc<Self>) -> Result<Arc<Responder>, Failure> {
-        if let Some(responder) = self.publication.responder().filter(|responder| responder.is_good(self.now().0)) {
+        if let Some(responder) = self.good_responder() {
             return Ok(responder);
+        }
+        if let Some(refusal) = self.publication.uncertified(self.publication.certifying.try_lock().is_err()) {
+            return Err(refusal.into());
+        }
+        timeout(LOOK, self.another_responder()).await.unwrap_or_else(|_| {
+            let refusal = Refusal::unavailable();
+            self.publication.set_uncertified(refusal.clone());
+            Err(refusal.into())
+        })
+    }
+
+    fn good_responder(&self) -> Option<Arc<Responder>> {
+        self.publication.responder().filter(|responder| responder.is_good(self.now().0))
+    }
+
+    async fn another_responder(self: &Arc<Self>) -> Result<Arc<Responder>, Failure> {
+        let turn = self.publication.certifying.clone().lock_owned().await;
+        // Whoever had the turn before may have had it certified, or was refused.
+        if let Some(responder) = self.good_responder() {
+            return Ok(responder);
+        }
+        if let Some(refusal) = self.publication.uncertified(false) {
+            return Err(refusal.into());
         }
         let app = self.clone();
         // A task of its own: who asked may leave, and the certificate that was recorded meanwhile has its key.
         let certified = tokio::spawn(async move {
-            let _turn = app.publication.certifying.lock().await;
-            match app.publication.responder().filter(|responder| responder.is_good(app.now().0)) {
-                Some(responder) => Ok(responder),
-                None => app.certify_responder().await,
-            }
+            let _turn = turn;
+            app.certify_responder().await.inspect_err(|failure| app.publication.set_uncertified(failure.refusal()))
         });
         certified.await.unwrap_or(Err(Failure::Inconsistent { what: "the OCSP responder" }))
     }

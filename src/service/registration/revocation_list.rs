@@ -7,21 +7,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use time::Duration;
 
 use super::{days_from, inert, record};
 use crate::kill_point;
 use crate::protocol::secret::sha256_hex;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::ca::{Revoked, Serial, middle};
+use crate::service::ca::{Revoked, Serial, middle, start};
 use crate::service::db::crls::{self, CrlRow};
-use crate::service::db::revocations;
+use crate::service::db::revocations::{self, Standing};
+use crate::service::db::{Connection, Moment};
 use crate::service::error::Failure;
 use crate::service::publication::PublishedCrl;
-
-/// How much clocks of processes on one database may differ. A list that is further ahead was made by a clock that was wrong.
-const CLOCK_DIFFERENCE: Duration = Duration::minutes(5);
 
 impl App {
     /// The newest revocation list.
@@ -41,7 +38,8 @@ impl App {
         }
     }
 
-    /// Makes a new revocation list where there is none, half the time of the last one is over, or it lacks a revocation.
+    /// Makes a new revocation list where there is none, the last one is of a clock that was ahead, half of its time is over, or it
+    /// lacks a revocation.
     pub async fn refresh_crl(&self) -> Result<(), Failure> {
         let _turn = self.publication.making.lock().await;
         loop {
@@ -49,7 +47,7 @@ impl App {
             self.look_again().await?;
             let now = self.now().0;
             let good = self.publication.list().is_some_and(|list| {
-                list.this_update - now <= CLOCK_DIFFERENCE
+                list.this_update <= now
                     && now < middle(list.this_update, list.next_update)
                     && Some(list.revocation) >= self.publication.responses.revocation()
             });
@@ -88,19 +86,20 @@ impl App {
         // In this order, so that the list holds this revocation and perhaps later ones.
         let revocation = revocations::last(&mut connection).await?;
         let days = i64::from(self.settings.crl_days);
-        // A certificate leaves the list once it was on one that was made after its end (RFC 5280 §5).
-        let listed = revocations::listed(&mut connection, days_from(self.now(), -2 * days)).await?;
+        let now = self.now();
+        // A certificate leaves the list once it was on one that was made after its end (RFC 5280 §3.3), however long there was none.
+        let cut_off = last.iter().map(|last| last.this_update).fold(days_from(now, -2 * days), Moment::min);
+        let listed = revocations::listed(&mut connection, cut_off).await?;
         drop(connection);
 
-        // Another process may be a little ahead: to whoever goes by dates, a list that seems older is the older one.
-        let now = self.now();
-        let ahead = last.map(|last| last.this_update).filter(|last| *last > now && last.0 - now.0 <= CLOCK_DIFFERENCE);
-        let this_update = ahead.unwrap_or(now);
+        // To whoever goes by dates, a list that seems older is the older one; one of the future is none yet.
+        let this_update = last.map_or(start(now.0), |last| start(now.0).max(last.this_update.0.min(now.0)));
+        let this_update = Moment(this_update);
         let next_update = days_from(this_update, days);
         // Strictly increasing (RFC 5280 §5.2.3), also where the database is an old backup: later lists have higher
         // numbers than all that were made before them, as long as clocks go forward.
         let last = last.map_or(0, |last| last.number);
-        let number = this_update.0.unix_timestamp().max(last + 1);
+        let number = now.0.unix_timestamp().max(last + 1);
         let ca = self.ca.clone();
         kill_point::pass("crl.before-sign");
         let (entries, der) = tokio::task::spawn_blocking(move || {
@@ -108,8 +107,8 @@ impl App {
                 .iter()
                 .map(|listed| {
                     let (serial, revoked_at, code) = listed?;
-                    // Nothing is revoked after the list is made.
-                    Some(Revoked { serial: serial.parse().ok()?, revoked_at: revoked_at.0.min(this_update.0), code })
+                    // Nothing is revoked after the list is made: another process may be a little ahead.
+                    Some(Revoked { serial: serial.parse().ok()?, revoked_at: revoked_at.0.min(now.0), code })
                 })
                 .collect::<Option<Vec<Revoked>>>()
                 .ok_or(Failure::Inconsistent { what: "a revocation" })?;
@@ -126,12 +125,13 @@ impl App {
         let row = CrlRow { number, der, this_update, next_update, revocation };
         crls::insert(&mut transaction, &row).await?;
         // The record keeps of each list what the table does not.
-        let detail = json!({ "revoked": entries, "sha256": sha256_hex(&row.der) });
+        let sha256 = sha256_hex(&row.der);
+        let detail = json!({ "revoked": entries, "sha256": sha256 });
         record(self, &mut transaction, actor, Action::PublishCrl, &Object::Crl(number.unsigned_abs()), detail);
         kill_point::pass("crl.before-commit");
         transaction.commit().await?;
         kill_point::pass("crl.after-commit");
-        let list = Arc::new(PublishedCrl::from(row));
+        let list = Arc::new(PublishedCrl::new(row, sha256));
         self.publication.set_list(list.clone());
         Ok(Some(list))
     }
@@ -174,7 +174,9 @@ impl App {
         let mut connection = self.database.read().await?;
         let revocation = revocations::last(&mut connection).await?;
         let responses = &self.publication.responses;
-        if responses.is_far_behind(revocation) {
+        // Before what is known advances, so that nothing that it signs from here on is kept.
+        let disowned = responses.revocation() != Some(revocation) && self.disown_responder(&mut connection).await?;
+        if disowned || responses.is_far_behind(revocation) {
             responses.advance(revocation, None);
         } else if let Some(known) = responses.revocation().filter(|known| *known != revocation) {
             let serials = revocations::after(&mut connection, known).await?;
@@ -188,5 +190,18 @@ impl App {
             self.publication.set_list(Arc::new(row.into()));
         }
         Ok(())
+    }
+
+    /// Whether this process's OCSP responder was revoked: nothing is signed with it any more. Nobody else would ask about it
+    /// (id-pkix-ocsp-nocheck, RFC 6960 §4.2.2.2.1).
+    async fn disown_responder(&self, connection: &mut Connection) -> Result<bool, Failure> {
+        let Some(responder) = self.publication.responder() else { return Ok(false) };
+        let standing = revocations::standing(connection, &responder.serial().to_string()).await?;
+        let revoked = matches!(standing, Standing::Revoked(..));
+        if revoked {
+            self.publication.drop_responder();
+            log::warn!(serial:% = responder.serial(); "OCSP responder revoked, another one is certified when it is needed");
+        }
+        Ok(revoked)
     }
 }

@@ -14,6 +14,7 @@ const NONCE_REFUSED: usize = 128;
 pub const NONCE_LIMIT: usize = 32;
 
 const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
@@ -102,14 +103,14 @@ impl Request {
         der::check(request).map_err(|_| Malformed)?;
         let mut request = Parts(der::values(request).next().ok_or(Malformed)?.of(SEQUENCE)?.content);
         let mut asked = Parts(request.take(SEQUENCE)?);
-        request.take_if(0xa0);
+        signature(request.take_if(0xa0))?;
         request.end()?;
 
         // Version 1, though DER leaves it out, is written by some.
         if asked.take_if(0xa0).is_some_and(|version| version != [INTEGER, 1, 0]) {
             return Err(Malformed);
         }
-        asked.take_if(0xa1);
+        requestor(asked.take_if(0xa1))?;
         let mut certificates = Vec::new();
         for one in der::values(asked.take(SEQUENCE)?) {
             let mut one = Parts(one.of(SEQUENCE)?.content);
@@ -123,6 +124,31 @@ impl Request {
             1..=CERTIFICATES_LIMIT => Ok(Self { certificates, nonce }),
             _ => Err(Malformed),
         }
+    }
+}
+
+/// optionalSignature (RFC 6960 §4.1.1), of which only the form is looked at.
+fn signature(tagged: Option<&[u8]>) -> Result<(), Malformed> {
+    let Some(tagged) = tagged else { return Ok(()) };
+    let mut tagged = Parts(tagged);
+    let mut signature = Parts(tagged.take(SEQUENCE)?);
+    tagged.end()?;
+    signature.take(SEQUENCE)?;
+    signature.take(BIT_STRING)?;
+    if let Some(certificates) = signature.take_if(0xa0) {
+        let mut certificates = Parts(certificates);
+        certificates.take(SEQUENCE)?;
+        certificates.end()?;
+    }
+    signature.end()
+}
+
+/// requestorName, one GeneralName (RFC 5280 §4.2.1.6): by its tag a type of [0] to [8], those of several values constructed.
+fn requestor(tagged: Option<&[u8]>) -> Result<(), Malformed> {
+    let Some(tagged) = tagged else { return Ok(()) };
+    match der::split(tagged) {
+        Ok((Value { tag: 0xa0 | 0x81 | 0x82 | 0xa3..=0xa5 | 0x86..=0x88, .. }, [])) => Ok(()),
+        _ => Err(Malformed),
     }
 }
 
@@ -142,8 +168,13 @@ fn cert_id(content: &[u8]) -> Result<CertId, Malformed> {
 fn extensions(tagged: Option<&[u8]>) -> Result<Option<Vec<u8>>, Malformed> {
     let Some(tagged) = tagged else { return Ok(None) };
     let mut tagged = Parts(tagged);
+    let extensions = tagged.take(SEQUENCE)?;
+    // SIZE (1..MAX) (RFC 5280 §4.1).
+    if extensions.is_empty() {
+        return Err(Malformed);
+    }
     let mut nonce = None;
-    for extension in der::values(tagged.take(SEQUENCE)?) {
+    for extension in der::values(extensions) {
         let mut extension = Parts(extension.of(SEQUENCE)?.content);
         let oid = extension.take(OBJECT_IDENTIFIER)?;
         let critical = extension.take_if(0x01).is_some_and(|critical| critical != [0]);

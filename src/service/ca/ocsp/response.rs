@@ -12,7 +12,7 @@ use super::request::{CertId, NONCE};
 use crate::protocol::messages::RevocationCode;
 use crate::service::ca::crl::reason;
 use crate::service::ca::times::push_generalized_time;
-use crate::service::ca::{CaError, Profile, middle};
+use crate::service::ca::{CaError, Profile, Serial, middle};
 
 /// id-pkix-ocsp-basic.
 const BASIC: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
@@ -73,6 +73,7 @@ pub struct Single<'a> {
 pub struct Responder {
     key: Zeroizing<KeyPair>,
     certificate: Vec<u8>,
+    serial: Serial,
     key_hash: Vec<u8>,
     validity: [OffsetDateTime; 2],
 }
@@ -95,13 +96,19 @@ impl Responder {
         {
             return Err(CaError::Signature);
         }
+        let serial = Serial::try_from(read.raw_serial()).map_err(|_| CaError::Signature)?;
         let validity = [read.validity().not_before, read.validity().not_after].map(|time| time.to_datetime());
         // ResponderID by key: the SHA-1 of the key's BIT STRING without its header (RFC 6960 §4.2.1).
         let key_hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, &read.public_key().subject_public_key.data).as_ref().to_vec();
-        Ok(Self { key, key_hash, validity, certificate })
+        Ok(Self { key, serial, key_hash, validity, certificate })
     }
 
-    /// Whether the certificate is good at this moment.
+    /// The serial number of its certificate.
+    pub fn serial(&self) -> Serial {
+        self.serial
+    }
+
+    /// Whether the certificate is within its validity.
     pub fn is_good(&self, now: OffsetDateTime) -> bool {
         self.validity[0] <= now && now < self.validity[1]
     }
