@@ -12,6 +12,7 @@ use super::audit;
 use super::ca::{Ca, CaError, Serial};
 use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
+use super::db::filling;
 use super::db::{Database, DatabaseError, Moment};
 use super::metrics::Metrics;
 use super::package::Signer;
@@ -135,6 +136,7 @@ impl App {
         let settings = Settings::load(&home)?;
         let place = settings.place(&home)?;
         let database = Database::open(&place).await?;
+        filling::is_just_moved(&database, &place, &home.database()).await?;
         let ca = Arc::new(Ca::load(&home.ca(), &settings.key_access(&home)?)?);
         // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
         let installed = audit::installed_root(&mut *database.read().await?).await?;

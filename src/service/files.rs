@@ -56,6 +56,11 @@ pub enum FileError {
         /// The number of the account that it belongs to.
         owner: u32,
     },
+    /// A mount point is where something is to take a place in one step.
+    MountPoint {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// What should be one line of text is none, or more.
     NotText {
         /// The file.
@@ -85,6 +90,7 @@ impl FileError {
             Self::ForeignOwner { path, owner } => {
                 Text::new("file-foreign-owner").with("path", path.display()).with("owner", owner)
             }
+            Self::MountPoint { path } => Text::new("file-mount-point").with("path", path.display()),
             Self::NotText { path } => Text::new("file-not-text").with("path", path.display()),
             Self::System { path, cause } => Text::new("file-system").with("path", path.display()).with("cause", cause),
         }
@@ -130,7 +136,8 @@ const STAGING: &str = ".installing";
 /// its place and moved there when everything is synced.
 ///
 /// # Errors
-/// Besides those of `fill`: [`FileError::Exists`] where something other than an empty folder is there.
+/// Besides those of `fill`: [`FileError::Exists`] where something other than an empty folder is there, and
+/// [`FileError::MountPoint`] where that is one.
 pub fn create_folder<E: From<FileError>>(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     create_folder_after(folder, |_| Ok(()), fill)
 }
@@ -141,6 +148,11 @@ pub fn create_folder_after<E: From<FileError>>(
     look: impl FnOnce(&Path) -> Result<(), E>,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
+    // Of a link and of `.`, what it leads to.
+    let folder = &match fs::canonicalize(folder) {
+        Err(_) if folder.is_symlink() => return Err(FileError::Exists { path: folder.to_owned() }.into()),
+        resolved => resolved.unwrap_or_else(|_| folder.to_owned()),
+    };
     let parent = parent(folder);
     ensure_folder(parent)?;
     // Two at once would fill the same folder: the second waits, and finds the place occupied.
@@ -149,6 +161,9 @@ pub fn create_folder_after<E: From<FileError>>(
         .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |mut entries| entries.next().is_some());
     if occupied {
         return Err(FileError::Exists { path: folder.to_owned() }.into());
+    }
+    if is_mount_point(folder) {
+        return Err(FileError::MountPoint { path: folder.to_owned() }.into());
     }
     // Always the same name, so that what an interrupted attempt left lies about with its secrets no longer than until
     // the next one.
@@ -252,6 +267,30 @@ pub fn replace_secret(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// Writes a file that everybody may read, in place of one that may be there.
 pub fn write_public(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write(path, content, PUBLIC_FILE, |file| file.persist(path))
+}
+
+/// Makes sure that [`write_public`] can put a file in place of this one, and changes nothing.
+pub fn check_replaceable(path: &Path) -> Result<(), FileError> {
+    if is_mount_point(path) {
+        return Err(FileError::MountPoint { path: path.to_owned() });
+    }
+    let folder = parent(path);
+    temporary(PUBLIC_FILE).tempfile_in(folder).map(drop).map_err(|cause| FileError::new(folder, cause))
+}
+
+/// Whether something is mounted there, which no rename puts anything in place of (rename(2), EBUSY). Linux tells since 5.8.
+fn is_mount_point(path: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+        statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+            .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = path;
+        false
+    }
 }
 
 /// Removes a file; one that is not there is none.

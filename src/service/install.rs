@@ -132,7 +132,13 @@ pub fn install(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Ins
     })?;
     if let Place::Server(_) = place {
         kill_point::pass("init.before-mark");
-        if let Err(error) = runtime.block_on(filling::unmark(&place)) {
+        let unmark = async {
+            let database = Database::open(&place).await?;
+            filling::unmark(&database).await?;
+            database.close().await;
+            Ok::<_, DatabaseError>(())
+        };
+        if let Err(error) = runtime.block_on(unmark) {
             // All is there. The mark counts beside the remains of an interrupted installation with the same CA only.
             log::warn!(cause:% = error; "the database stays marked as one that is being filled");
         }

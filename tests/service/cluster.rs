@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use ptc_enroll::protocol::bulk::{BulkState, BulkStatus};
 use ptc_enroll::protocol::messages::{RequestStatus, Revocation, RevocationCode};
@@ -349,6 +350,33 @@ fn who_waited_in_vain_for_the_right_to_write_has_it_the_next_time() {
     service.run(hung.close()).unwrap();
     assert_eq!(submit().status, 201);
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
+}
+
+#[test]
+fn what_failed_before_its_commit_is_not_told_as_unknown() {
+    let cluster = Cluster::start(0, |_| {});
+    let database = cluster.service.app.database();
+    let writer = cluster.service.run(database.write()).unwrap();
+    cluster.sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE state = 'idle in transaction'");
+    let outcome = cluster.service.run(writer.commit());
+    assert!(matches!(outcome, Err(DatabaseError::Unavailable { .. })), "{outcome:?}");
+}
+
+#[test]
+fn the_server_ends_what_nobody_waits_for() {
+    let cluster = Cluster::start(0, |_| {});
+    let left = Instant::now();
+    cluster.service.run(async {
+        let mut reader = cluster.service.app.database().read().await.unwrap();
+        let ptc_enroll::service::db::Connection::Postgres(connection) = &mut *reader else { unreachable!() };
+        let statement = sqlx::raw_sql("SELECT pg_sleep(29)").execute(&mut **connection);
+        tokio::time::timeout(std::time::Duration::from_millis(200), statement).await.unwrap_err();
+    });
+    let active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(29)'";
+    assert_eq!(cluster.sql(active), "1");
+    eventually("the end of the statement", || cluster.sql(active) == "0");
+    // By itself it would have ended later.
+    assert!(left.elapsed() < std::time::Duration::from_secs(25));
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod postgres;
 mod power;
 mod promises;
 mod random_kills;
+mod relocation;
 mod request_list;
 mod revocation_list;
 mod rights;

@@ -182,6 +182,8 @@ fn of_transfer(error: &TransferError) -> Exit {
         | TransferError::Damaged { .. }
         | TransferError::Foreign { .. }
         | TransferError::OnServer { .. }
+        | TransferError::Elsewhere { .. }
+        | TransferError::Unnamed { .. }
         | TransferError::SettingsText { .. } => Exit::Input,
     }
 }
@@ -212,6 +214,7 @@ fn of_database(error: &DatabaseError) -> Exit {
         DatabaseError::Missing { .. }
         | DatabaseError::Empty { .. }
         | DatabaseError::Occupied { .. }
+        | DatabaseError::Unfinished { .. }
         | DatabaseError::Newer { .. }
         | DatabaseError::NotAdmitted { .. }
         | DatabaseError::Unfit { .. } => Exit::Input,

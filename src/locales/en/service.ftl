@@ -77,6 +77,8 @@ file-open-folder = The folder { $path } holds a secret, and other accounts may r
     .hint = If nobody has: chmod go-w { $path }
 file-foreign-owner = { $path } holds a secret and belongs to another account (number { $owner }).
     .hint = Run the command as that account or as root, or give the file back: chown
+file-mount-point = { $path } is a mount point, and cannot be replaced in one step.
+    .hint = For a folder, name one within it. For a file, mount the folder that holds it instead.
 file-system = { $path } cannot be read or written: { $cause }
     .hint = Check the path, its permissions and the free space.
 
@@ -184,10 +186,13 @@ database-unavailable = The database cannot answer now: { $cause }
     .hint = Check the free space, whether the database server runs, and whether another process holds the database; then try again.
 database-occupied = The database { $path } holds something already.
     .hint = Give an empty one, made for this installation (createdb); dropdb removes one that nobody needs.
+database-unfinished = The database { $path } is not complete: “database move” was interrupted as it filled it. What counts is in { $file }.
+    .hint = Take database and database_password_file out of enrollment.toml, then run “ptc-enrollment database move” again.
 database-unfit = The database { $path } cannot be used: { $what }
     .hint = docs/operations.md says what the server has to be.
 database-too-old = PostgreSQL { $version } is too old; 13 is the oldest that will do.
 database-encoding = its encoding is { $encoding }, and UTF8 is needed.
+database-no-right = this account may not make tables in it (GRANT CREATE ON SCHEMA).
 database-no-search = the extension pg_trgm is missing; it comes with the server’s package, or with postgresql-contrib.
 database-unconfirmed = The connection to the database broke while a change was being saved. Whether it was is not known: { $cause }
     .hint = Look whether it was done before you do it again.
@@ -354,7 +359,7 @@ column-issuing-key-file = Issuing key, file
 column-issuing-key-token = Issuing key, token
 column-extractable = The token gives it out
 column-made-inside = Made in the token
-column-this-update = Made
+column-this-update = Valid from
 column-next-update = Valid until
 column-written = Written to
 column-time = Time
@@ -537,6 +542,10 @@ restore-next = Give the files to the service’s account before the start: chown
 
 move-on-server = The database is on a server already: { $path }.
     .hint = Nothing is to be moved; a move that was cut off as it ended is complete. From one server to another: “backup”, then “restore --database”.
+move-elsewhere = The database was moved to { $path } already, and nothing is written into the file any more; enrollment.toml does not name it yet.
+    .hint = Run the command again with that server: --to { $path }
+move-unnamed = The database is on { $to } now, and nothing is written into the file any more, but { $path } could not be changed: { $cause }
+    .hint = Mend that and run the same command again; or write into { $path }: database = "{ $to }"
 move-would = { $rows } rows would be moved to { $to }, which is empty or was begun by an interrupted move. Nothing was moved.
 move-done =
     { $rows } rows were moved to { $to }, each read again there and compared. enrollment.toml names it.

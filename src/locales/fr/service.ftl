@@ -77,6 +77,8 @@ file-open-folder = Le dossier { $path } contient un secret et d’autres comptes
     .hint = Si personne ne l’a fait : chmod go-w { $path }
 file-foreign-owner = { $path } contient un secret et appartient à un autre compte (numéro { $owner }).
     .hint = Lancez la commande avec ce compte ou comme root, ou rendez le fichier à son propriétaire : chown
+file-mount-point = { $path } est un point de montage et ne peut pas être remplacé d’un coup.
+    .hint = Pour un dossier, nommez-en un à l’intérieur. Pour un fichier, montez plutôt le dossier qui le contient.
 file-system = { $path } ne peut être ni lu ni écrit : { $cause }
     .hint = Vérifiez le chemin, ses droits et l’espace libre.
 
@@ -184,10 +186,13 @@ database-unavailable = La base de données ne peut pas répondre maintenant : { 
     .hint = Vérifiez l’espace libre, que le serveur de bases de données tourne et qu’aucun autre processus ne tient la base ; puis réessayez.
 database-occupied = La base de données { $path } contient déjà quelque chose.
     .hint = Donnez-en une vide, faite pour cette installation (createdb) ; dropdb efface celle dont personne n’a besoin.
+database-unfinished = La base de données { $path } n’est pas complète : « database move » a été interrompu en la remplissant. Ce qui fait foi est dans { $file }.
+    .hint = Retirez database et database_password_file d’enrollment.toml, puis relancez « ptc-enrollment database move ».
 database-unfit = La base de données { $path } ne convient pas : { $what }
     .hint = docs/operations.md dit ce que le serveur doit être.
 database-too-old = PostgreSQL { $version } est trop ancien ; il faut au moins la version 13.
 database-encoding = son codage est { $encoding }, or il faut UTF8.
+database-no-right = ce compte ne peut pas y créer de tables (GRANT CREATE ON SCHEMA).
 database-no-search = l’extension pg_trgm manque ; elle vient avec le paquet du serveur, ou avec postgresql-contrib.
 database-unconfirmed = La connexion à la base de données s’est rompue pendant l’enregistrement d’une modification. On ne sait pas si elle a été enregistrée : { $cause }
     .hint = Vérifiez si elle a été faite avant de recommencer.
@@ -354,7 +359,7 @@ column-issuing-key-file = Clé émettrice, fichier
 column-issuing-key-token = Clé émettrice, jeton
 column-extractable = Le jeton la laisse sortir
 column-made-inside = Créée dans le jeton
-column-this-update = Établie le
+column-this-update = Valable dès
 column-next-update = Valable jusqu’au
 column-written = Écrite dans
 column-time = Heure
@@ -538,6 +543,10 @@ restore-next = Donnez les fichiers au compte du service avant le démarrage : ch
 
 move-on-server = La base de données est déjà sur un serveur : { $path }.
     .hint = Il n’y a rien à déplacer ; un déplacement interrompu à sa toute fin est complet. D’un serveur à un autre : « backup », puis « restore --database ».
+move-elsewhere = La base de données a déjà été déplacée vers { $path }, et plus rien n’est écrit dans le fichier ; enrollment.toml ne la nomme pas encore.
+    .hint = Relancez la commande avec ce serveur : --to { $path }
+move-unnamed = La base de données est désormais sur { $to }, et plus rien n’est écrit dans le fichier, mais { $path } n’a pas pu être changé : { $cause }
+    .hint = Corrigez cela et relancez la même commande ; ou écrivez dans { $path } : database = "{ $to }"
 move-would = { $rows } lignes seraient déplacées vers { $to }, qui est vide ou qu’un déplacement interrompu a commencé à remplir. Rien n’a été déplacé.
 move-done =
     { $rows } lignes ont été déplacées vers { $to }, chacune relue là-bas et comparée. enrollment.toml la nomme.

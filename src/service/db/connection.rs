@@ -190,13 +190,12 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), DatabaseError> {
         let entries = audit::insertions(self.connection.engine(), &self.entries).collect();
         match self.connection {
-            Connection::Sqlite(Hold::Within(transaction)) => transaction.commit(entries).await,
-            Connection::Postgres(Hold::Within(transaction)) => transaction.commit(entries).await,
+            Connection::Sqlite(Hold::Within(transaction)) => transaction.commit(entries).await?,
+            Connection::Postgres(Hold::Within(transaction)) => transaction.commit(entries).await?,
             Connection::Sqlite(_) | Connection::Postgres(_) => {
-                Err(sqlx::Error::Protocol("not a transaction that writes".to_owned()))
+                return Err(sqlx::Error::Protocol("not a transaction that writes".to_owned()).into());
             }
         }
-        .map_err(DatabaseError::of_commit)?;
         for counter in self.counted {
             counter.inc();
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::connection::{Connection, Engine, Hold, Reading, Transaction, on};
-use super::heads::{self, Heads};
+use super::heads::Heads;
 use super::postgres::{self, Server};
 use super::{DatabaseError, FilePool, ServerPool, sqlite};
 use crate::service::metrics::seconds;
@@ -164,11 +164,7 @@ impl Database {
                 (Connection::Sqlite(Hold::Within(transaction)), heads)
             }
             Self::Postgres(pools, _) => {
-                // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back, and a statement sees
-                // what was committed before it began to wait.
-                let mut transaction = Box::pin(pools.writer.begin("BEGIN")).await?;
-                sqlx::query(postgres::TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
-                let heads = sqlx::query_as(heads::ON_SERVER).fetch_one(&mut *transaction).await?;
+                let (transaction, heads) = Box::pin(pools.writer.begin_to_write()).await?;
                 (Connection::Postgres(Hold::Within(transaction)), heads)
             }
         };

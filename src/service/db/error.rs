@@ -1,5 +1,7 @@
 //! Why a database does not answer.
 
+use std::path::PathBuf;
+
 use sqlx::error::ErrorKind;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqliteError;
@@ -24,6 +26,13 @@ pub enum DatabaseError {
     Occupied {
         /// The database.
         place: String,
+    },
+    /// A move has begun to fill it, and is not complete: the file is what counts.
+    Unfinished {
+        /// The database.
+        place: String,
+        /// The file.
+        file: PathBuf,
     },
     /// A later version of the program made the database.
     Newer {
@@ -77,6 +86,9 @@ impl DatabaseError {
             Self::Missing { place } => Text::new("database-missing").with("path", place),
             Self::Empty { place } => Text::new("database-empty").with("path", place),
             Self::Occupied { place } => Text::new("database-occupied").with("path", place),
+            Self::Unfinished { place, file } => {
+                Text::new("database-unfinished").with("path", place).with("file", file.display())
+            }
             Self::Newer { place } => Text::new("database-newer").with("path", place),
             Self::Unfit { place, what } => {
                 Text::new("database-unfit").with("path", place).with_text("what", what.clone())
@@ -120,7 +132,7 @@ impl DatabaseError {
             sqlx::Error::Database(error) => match error.try_downcast_ref() {
                 // A server that stops, ends the connection or fails, as where its disk does, may have written it before.
                 Some(error) => PgDatabaseError::severity(error) == PgSeverity::Error,
-                None => sqlite_code(error.try_downcast_ref()) != Some(SQLITE_IOERR),
+                None => sqlite_code(error.try_downcast_ref()).map(|code| code & 0xff) != Some(SQLITE_IOERR),
             },
             // Nothing was sent.
             sqlx::Error::Encode(_) => true,
@@ -143,17 +155,20 @@ impl From<sqlx::Error> for DatabaseError {
     }
 }
 
-/// The primary result code; extended ones add higher bits (sqlite.org/rescode.html).
+/// The result code: the primary one in the lowest eight bits (sqlite.org/rescode.html).
 fn sqlite_code(error: Option<&SqliteError>) -> Option<i32> {
     use sqlx::error::DatabaseError as _;
-    error.and_then(|error| error.code()?.parse::<i32>().ok()).map(|code| code & 0xff)
+    error.and_then(|error| error.code()?.parse().ok())
 }
 
 const SQLITE_IOERR: i32 = 10;
 
-/// SQLITE_BUSY, SQLITE_LOCKED and SQLITE_FULL.
+/// SQLITE_IOERR_SHMSIZE: no room for the index of the log.
+const SQLITE_IOERR_SHMSIZE: i32 = SQLITE_IOERR | (19 << 8);
+
+/// SQLITE_BUSY, SQLITE_LOCKED and SQLITE_FULL, and what is another form of the last.
 fn is_sqlite_passing(error: Option<&SqliteError>) -> bool {
-    matches!(sqlite_code(error), Some(5 | 6 | 13))
+    sqlite_code(error).is_some_and(|code| matches!(code & 0xff, 5 | 6 | 13) || code == SQLITE_IOERR_SHMSIZE)
 }
 
 /// What another moment, another server or its administrator mends (postgresql.org/docs/current/errcodes-appendix.html):

@@ -8,9 +8,9 @@ use futures_util::FutureExt;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 
-use super::Statement;
 use super::heads::{self, Heads};
 use super::pool::{Kept, Leased, Pool};
+use super::{DatabaseError, Statement};
 
 const ROLLBACK: &str = "ROLLBACK";
 
@@ -128,7 +128,7 @@ impl FileTransaction {
     }
 
     /// Makes everything that was done in it last, and what these statements do.
-    pub(super) async fn commit(mut self, mut statements: Vec<Statement<'_>>) -> Result<(), sqlx::Error> {
+    pub(super) async fn commit(mut self, mut statements: Vec<Statement<'_>>) -> Result<(), DatabaseError> {
         // In one with the last of them: each statement costs a way to the connection's thread and back. That sqlx runs all that
         // a text holds is not for ever (sqlx issue 3108); the test below would tell.
         match statements.last_mut() {
@@ -136,7 +136,7 @@ impl FileTransaction {
             None => statements.push(Statement::new("COMMIT")),
         }
         for statement in statements {
-            statement.query()?.execute(&mut *self).await?;
+            statement.query()?.execute(&mut *self).await.map_err(DatabaseError::of_commit)?;
         }
         self.0.0.open = false;
         Ok(())

@@ -4,8 +4,10 @@
 //! next numbers, the index of searches) is made then. What changed elsewhere since may follow, at the cost of the changes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::records::{self, Content, Record, Table};
+use super::sqlite;
 use super::{Connection, Database, DatabaseError, Engine, Place, Statement, Transaction, on, row_groups, run};
 
 /// Why a database on a server is nobody's yet. It stands beside the audit record until all is there.
@@ -193,13 +195,28 @@ pub async fn mark(connection: &mut Connection, unfinished: Unfinished) -> Result
 }
 
 /// Says of a database on a server that it is somebody's now.
-pub async fn unmark(place: &Place) -> Result<(), DatabaseError> {
-    let database = Database::open(place).await?;
+pub async fn unmark(database: &Database) -> Result<(), DatabaseError> {
     let mut transaction = database.write().await?;
     run(&mut transaction, "COMMENT ON TABLE audit IS NULL").await?;
-    transaction.commit().await?;
-    database.close().await;
-    Ok(())
+    transaction.commit().await
+}
+
+/// Whether a database that the settings name has the mark of a move: it was cut off when all was done but the mark's removal.
+///
+/// # Errors
+/// [`DatabaseError::Unfinished`] where the file that it comes from still takes writes: it was named by hand.
+pub async fn is_just_moved(database: &Database, place: &Place, file: &Path) -> Result<bool, DatabaseError> {
+    let mark = match place {
+        Place::File(_) => None,
+        Place::Server(_) => find_mark(&mut *database.read().await?).await?,
+    };
+    if mark.as_deref() != Some(Unfinished::Move.mark()) {
+        return Ok(false);
+    }
+    if file.exists() && !sqlite::was_file_moved(file).await? {
+        return Err(DatabaseError::Unfinished { place: place.to_string(), file: file.to_owned() });
+    }
+    Ok(true)
 }
 
 /// Whether a database was marked as being filled in this way.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgConnection};
 use zeroize::Zeroizing;
 
 use super::database::{Purpose, ServerPools};
@@ -26,11 +26,20 @@ pub(super) const TAKE_THE_RIGHT_TO_WRITE: &str = "SELECT pg_advisory_xact_lock(5
 pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// How long a write waits for other processes to finish their own.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one statement may take.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a transaction may stand still: the process that holds the right to write hangs, and all others wait for it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the server takes a caller for there from whom it hears nothing.
+const GONE: Duration = Duration::from_secs(60);
+/// How often the server looks whether who waits for a statement is still there (`client_connection_check_interval`): one that
+/// nobody waits for any more takes its time and a connection beside the one in its place.
+const CALLER_CHECK: Duration = Duration::from_secs(2);
+
+/// The first version that can.
+const CHECKS_CALLERS: i32 = 14_00_00;
 
 /// Connections of one process to read with; there is one more to write with.
 const READERS: u32 = 8;
@@ -112,19 +121,19 @@ impl fmt::Debug for Server {
 
 /// Connects to a server, checks that it is fit, and brings the schema up to date.
 pub(super) async fn connect(server: &Server, purpose: Purpose) -> Result<ServerPools, DatabaseError> {
-    prepare(server, purpose).await?;
-    Ok(pools(server))
+    let checks_callers = prepare(server, purpose).await?;
+    Ok(pools(server, checks_callers))
 }
 
 /// Connects to a server, checks that it is fit, and leaves the schema as it is.
 pub(super) async fn connect_as_it_is(server: &Server) -> Result<ServerPools, DatabaseError> {
-    look(server, Purpose::Open).await?;
-    Ok(pools(server))
+    let (_, checks_callers) = look(server, Purpose::Open).await?;
+    Ok(pools(server, checks_callers))
 }
 
-fn pools(server: &Server) -> ServerPools {
+fn pools(server: &Server, checks_callers: bool) -> ServerPools {
     let milliseconds = |duration: Duration| duration.as_millis().to_string();
-    let options = (*server.0).clone().options([
+    let mut options = (*server.0).clone().options([
         ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
         ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
         ("idle_in_transaction_session_timeout", milliseconds(IDLE_TIMEOUT)),
@@ -137,7 +146,15 @@ fn pools(server: &Server) -> ServerPools {
         ("client_min_messages", "error".to_owned()),
         // Who waited for the right to write sees what others committed meanwhile.
         ("default_transaction_isolation", "read committed".to_owned()),
+        // What holds connections for us, behind a firewall that forgot them, would be held for two hours.
+        ("tcp_keepalives_idle", "60".to_owned()),
+        ("tcp_keepalives_interval", "10".to_owned()),
+        ("tcp_keepalives_count", "3".to_owned()),
+        ("tcp_user_timeout", milliseconds(GONE)),
     ]);
+    if checks_callers {
+        options = options.options([("client_connection_check_interval", milliseconds(CALLER_CHECK))]);
+    }
     // Whatever the server or the account is set to: what is acknowledged is on disk.
     let durable = [("synchronous_commit", "on"), ("default_transaction_read_only", "off")];
     let writer = ServerPool::new(options.clone().options(durable), 1);
@@ -152,6 +169,7 @@ struct Found {
     encoding: String,
     durable: bool,
     searchable: bool,
+    may_create: bool,
     has_schema: bool,
     has_other_tables: bool,
 }
@@ -160,6 +178,7 @@ const FIND: &str = "
     SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
            current_setting('fsync')::bool AS durable,
            EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm') AS searchable,
+           coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
            to_regclass('_sqlx_migrations') IS NOT NULL AS has_schema,
            EXISTS (SELECT 1 FROM pg_class
                    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -172,9 +191,9 @@ pub(super) async fn check_new(server: &Server) -> Result<(), DatabaseError> {
 }
 
 /// Over a connection of its own: a migration takes what it takes, and who starts meanwhile waits for it.
-async fn prepare(server: &Server, purpose: Purpose) -> Result<(), DatabaseError> {
+async fn prepare(server: &Server, purpose: Purpose) -> Result<bool, DatabaseError> {
     let place = || server.to_string();
-    let mut connection = look(server, purpose).await?;
+    let (mut connection, checks_callers) = look(server, purpose).await?;
     let migrated = match purpose {
         Purpose::Create { schema: Some(version) } => MIGRATIONS.run_to(version, &mut connection).await,
         _ => MIGRATIONS.run(&mut connection).await,
@@ -185,15 +204,17 @@ async fn prepare(server: &Server, purpose: Purpose) -> Result<(), DatabaseError>
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => unusable(server, error),
         error => DatabaseError::Unusable { place: place(), cause: error.into() },
     })?;
-    connection.close().await.map_err(|error| unusable(server, error))
+    connection.close().await.map_err(|error| unusable(server, error))?;
+    Ok(checks_callers)
 }
 
 fn unusable(server: &Server, error: sqlx::Error) -> DatabaseError {
     DatabaseError::of_connecting(server.to_string(), error)
 }
 
-/// Connects without limits of time, and looks whether server and database are what they have to be.
-async fn look(server: &Server, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+/// Connects without limits of time, and looks whether server and database are what they have to be. Returns also whether the
+/// server can see that who waits for a statement has left, which takes a version and a system that can.
+async fn look(server: &Server, purpose: Purpose) -> Result<(PgConnection, bool), DatabaseError> {
     let place = || server.to_string();
     let unusable = |error| unusable(server, error);
     let options = (*server.0).clone().options([
@@ -217,6 +238,10 @@ async fn look(server: &Server, purpose: Purpose) -> Result<PgConnection, Databas
     if !found.searchable {
         return unfit(Text::new("database-no-search"));
     }
+    // Without a schema to search, there is none to make a table in.
+    if purpose != Purpose::Open && !found.may_create {
+        return unfit(Text::new("database-no-right"));
+    }
     if !found.durable {
         log::warn!(database:% = server; "the database server may lose what was acknowledged: fsync is off");
     }
@@ -226,7 +251,12 @@ async fn look(server: &Server, purpose: Purpose) -> Result<PgConnection, Databas
         }
         (true, false) if found.has_other_tables => Err(DatabaseError::Occupied { place: place() }),
         (false, false) => Err(DatabaseError::Empty { place: place() }),
-        _ => Ok(connection),
+        _ => {
+            let set = format!("SET client_connection_check_interval = {}", CALLER_CHECK.as_millis());
+            let checks_callers = found.version >= CHECKS_CALLERS
+                && within(STATEMENT_TIMEOUT, sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut connection)).await.is_ok();
+            Ok((connection, checks_callers))
+        }
     }
 }
 

@@ -14,14 +14,17 @@ use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgQueryResult, PgRow, Pg
 use sqlx::{ConnectOptions, Connection as _, Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 use tokio::time::timeout;
 
-use super::Statement;
+use super::heads::{self, Heads};
 use super::pool::{Kept, Leased, Pool};
-use super::postgres::STATEMENT_TIMEOUT;
+use super::postgres::{LOCK_TIMEOUT, STATEMENT_TIMEOUT, TAKE_THE_RIGHT_TO_WRITE};
+use super::{DatabaseError, Statement};
 
 /// How long a new connection may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer is waited for: the server would have ended a statement before.
 const ANSWER_TIMEOUT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(10));
+/// The same for the right to write: the server would have ended the wait for it before.
+const BEGIN_TIMEOUT: Duration = LOCK_TIMEOUT.saturating_add(Duration::from_secs(5));
 /// The same for what takes the server no time; less than who looks whether all is well waits.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection may lie unused before it is tried before its next use. A round trip before each would tell no more:
@@ -199,6 +202,22 @@ impl ServerPool {
         Ok(transaction)
     }
 
+    /// Begins a transaction that holds the right to write; fails where others hold it for too long.
+    pub(super) async fn begin_to_write(&self) -> Result<(ServerTransaction, Heads), sqlx::Error> {
+        let mut transaction = ServerTransaction(self.acquire().await?);
+        transaction.open = true;
+        let begun = async {
+            // Not in one with the lock: who gives up waiting for that has a transaction to be rolled back, and a statement sees
+            // what was committed before it began to wait.
+            sqlx::raw_sql("BEGIN").execute(&mut *transaction).await?;
+            sqlx::query(TAKE_THE_RIGHT_TO_WRITE).execute(&mut *transaction).await?;
+            sqlx::query_as(heads::ON_SERVER).fetch_one(&mut *transaction).await
+        };
+        // All who write in this process wait meanwhile.
+        let heads = within(BEGIN_TIMEOUT, begun).await?;
+        Ok((transaction, heads))
+    }
+
     /// How many are in use.
     pub(super) fn busy(&self) -> i64 {
         self.0.busy()
@@ -220,7 +239,7 @@ pub struct ServerTransaction(ServerConnection);
 
 impl ServerTransaction {
     /// Makes everything that was done in it last, and what these statements do.
-    pub(super) async fn commit(mut self, mut statements: Vec<Statement<'_>>) -> Result<(), sqlx::Error> {
+    pub(super) async fn commit(mut self, mut statements: Vec<Statement<'_>>) -> Result<(), DatabaseError> {
         // After any error, COMMIT takes back everything and reports success; any other statement fails
         // (postgresql.org/docs/current/sql-commit.html).
         if statements.is_empty() {
@@ -229,7 +248,8 @@ impl ServerTransaction {
         for statement in statements {
             statement.query()?.execute(&mut *self).await?;
         }
-        sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
+        // Whatever failed before this, nothing lasts.
+        sqlx::raw_sql("COMMIT").execute(&mut *self).await.map_err(DatabaseError::of_commit)?;
         self.open = false;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, SqliteConnection};
 
 use super::database::{FilePools, Purpose};
 use super::statement::STATEMENTS;
@@ -106,6 +106,15 @@ pub(super) async fn connect(path: &Path, purpose: Purpose) -> Result<FilePools, 
 pub(super) async fn was_moved(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(connection).await?;
     Ok(version == MOVED)
+}
+
+/// The same of a file that nobody has opened here, which is left as it is.
+pub(super) async fn was_file_moved(path: &Path) -> Result<bool, sqlx::Error> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let mut connection = options.disable_statement_logging().connect().await?;
+    let moved = was_moved(&mut connection).await?;
+    connection.close().await?;
+    Ok(moved)
 }
 
 /// Has nobody write here any more, from the moment on when the transaction is committed.

@@ -114,7 +114,7 @@ impl Manifest {
     pub(super) fn write(&self, backup: &Path) -> Result<(), TransferError> {
         let text = serde_json::to_string_pretty(self).map_err(io::Error::from)? + "\n";
         files::write_secret(&backup.join(MANIFEST), text.as_bytes())?;
-        let seal = format!("{}  {MANIFEST}\n", sha256_hex(text.as_bytes()));
+        let seal = seal_of(&sha256_hex(text.as_bytes()));
         Ok(files::write_secret(&backup.join(SEAL), seal.as_bytes())?)
     }
 
@@ -131,7 +131,7 @@ impl Manifest {
         })?;
         let sha256 = sha256_hex(&text);
         let seal = backup.join(SEAL);
-        if !files::read_public(&seal).is_ok_and(|seal| seal.starts_with(sha256.as_bytes())) {
+        if !files::read_public(&seal).is_ok_and(|seal| seal == seal_of(&sha256).as_bytes()) {
             return Err(damaged(&path));
         }
         let header: Header = serde_json::from_slice(&text).map_err(|_| damaged(&path))?;
@@ -155,6 +155,10 @@ impl Manifest {
         }
         Ok((manifest, sha256))
     }
+}
+
+fn seal_of(sha256: &str) -> String {
+    format!("{sha256}  {MANIFEST}\n")
 }
 
 impl Contents {

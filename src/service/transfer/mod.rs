@@ -74,6 +74,20 @@ pub enum TransferError {
         /// The server.
         place: String,
     },
+    /// The database was moved to another server than the one that is named now.
+    Elsewhere {
+        /// That server.
+        place: String,
+    },
+    /// It was moved, and the settings do not name the server, because their file cannot be written.
+    Unnamed {
+        /// The settings' file.
+        path: PathBuf,
+        /// The server's URL.
+        to: String,
+        /// Why it cannot be written.
+        cause: Box<TransferError>,
+    },
     /// What was written is not what was read.
     Differs {
         /// The table.
@@ -104,6 +118,10 @@ impl TransferError {
             Self::AuditBroken { sequence } => Text::new("audit-broken").with("sequence", sequence),
             Self::Foreign { place } => Text::new("database-foreign").with("path", place),
             Self::OnServer { place } => Text::new("move-on-server").with("path", place),
+            Self::Elsewhere { place } => Text::new("move-elsewhere").with("path", place),
+            Self::Unnamed { path, to, cause } => {
+                Text::new("move-unnamed").with("path", path.display()).with("to", to).with("cause", cause)
+            }
             Self::Differs { table } => Text::new("transfer-differs").with("table", table),
             Self::SettingsText { path } => Text::new("transfer-settings-text").with("path", path.display()),
         }

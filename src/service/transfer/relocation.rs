@@ -7,6 +7,7 @@
 //! and a run that was interrupted is followed by one with the same command.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use crate::service::db::changes::{self, Changes};
 use crate::service::db::filling::{self, Filling, Unfinished};
 use crate::service::db::records::{self, Record, Table};
 use crate::service::db::{Connection, Database, DatabaseError, Place, Transaction, close_for_good};
-use crate::service::files;
+use crate::service::files::{self, FileError};
 
 /// For how long the right to write is asked for, again and again, while the service writes without a pause.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,6 +72,9 @@ pub fn look(home: &Home, to: &Destination) -> Result<(String, u64), TransferErro
         let source = Database::open_also_moved(&route.file).await?;
         let mut snapshot = source.snapshot().await?;
         check_root(&mut snapshot, &home.ca(), &route.file.to_string()).await?;
+        if source.was_moved().await? {
+            route.check_moved_to(&mut snapshot).await?;
+        }
         if let Place::Server(server) = &route.place {
             match Database::check_new(server).await {
                 Err(DatabaseError::Occupied { .. }) => route.open_begun(&mut snapshot).await?.close().await,
@@ -108,61 +112,85 @@ pub fn relocate(
         }
         route => route?,
     };
-    runtime.block_on(route.go(home, operator, clock, watch))
+    runtime.block_on(route.go(operator, clock, watch))
 }
 
-/// From where to where, and how the settings will say so.
-struct Route {
+/// From where to where, and which file is to say so.
+struct Route<'a> {
     file: Place,
+    to: &'a Destination,
     place: Place,
-    path: PathBuf,
-    text: String,
+    home: &'a Home,
+    settings: PathBuf,
 }
 
-impl Route {
-    fn find(home: &Home, to: &Destination) -> Result<Self, TransferError> {
+impl<'a> Route<'a> {
+    /// The way, all of whose ends are there: what cannot be done at the end is not begun.
+    fn find(home: &'a Home, to: &'a Destination) -> Result<Self, TransferError> {
         let settings = Settings::load(home)?;
         let file = match settings.place(home)? {
             file @ Place::File(_) => file,
             Place::Server(server) => return Err(TransferError::OnServer { place: server.to_string() }),
         };
-        let path = home.settings();
-        let database = Some((to.url.as_str(), to.password_file.as_deref()));
-        let moved = Settings {
-            database: Some(to.url.clone()),
-            database_password_file: to.password_file.clone(),
-            ..settings.clone()
-        };
+        let moved =
+            Settings { database: Some(to.url.clone()), database_password_file: to.password_file.clone(), ..settings };
         moved.check()?;
-        let old = String::from_utf8_lossy(&files::read_public(&path)?).into_owned();
-        let text = with_database(&old, &settings, database);
-        let text = text.ok_or_else(|| TransferError::SettingsText { path: path.clone() })?;
-        Ok(Self { file, place: moved.place(home)?, path, text })
+        // A link stays one.
+        let path = home.settings();
+        let path = fs::canonicalize(&path).map_err(|cause| FileError::new(&path, cause))?;
+        let route = Self { file, to, place: moved.place(home)?, home, settings: path };
+        route.text()?;
+        files::check_replaceable(&route.settings)?;
+        Ok(route)
     }
 
-    async fn go(
-        &self,
-        home: &Home,
-        operator: &Actor,
-        clock: &Clock,
-        watch: Watch<'_>,
-    ) -> Result<Relocated, TransferError> {
+    /// The settings as they stand in their file at this moment, with the server in them.
+    fn text(&self) -> Result<String, TransferError> {
+        let path = &self.settings;
+        let old = String::from_utf8_lossy(&files::read_public(path)?).into_owned();
+        let settings = Settings::load(self.home)?;
+        let database = Some((self.to.url.as_str(), self.to.password_file.as_deref()));
+        with_database(&old, &settings, database).ok_or_else(|| TransferError::SettingsText { path: path.clone() })
+    }
+
+    /// Has the settings name the server, whatever else people changed in them meanwhile.
+    fn switch(&self) -> Result<(), TransferError> {
+        let written = self.text().and_then(|text| Ok(files::write_public(&self.settings, text.as_bytes())?));
+        written.map_err(|cause| TransferError::Unnamed {
+            path: self.settings.clone(),
+            to: self.to.url.clone(),
+            cause: Box::new(cause),
+        })
+    }
+
+    async fn go(&self, operator: &Actor, clock: &Clock, watch: Watch<'_>) -> Result<Relocated, TransferError> {
         let source = Database::open_also_moved(&self.file).await?;
-        check_root(&mut *source.read().await?, &home.ca(), &self.file.to_string()).await?;
+        check_root(&mut *source.read().await?, &self.home.ca(), &self.file.to_string()).await?;
         let relocated = match source.was_moved().await? {
             true => self.find_moved(&source).await?,
             false => self.copy(&source, operator, clock, watch).await?,
         };
         kill_point::pass("move-closed");
-        files::write_public(&self.path, self.text.as_bytes())?;
+        self.switch()?;
         kill_point::pass("move-switched");
-        filling::unmark(&self.place).await?;
         source.close().await;
+        if let Err(error) = self.unmark().await {
+            // All is done. The mark is looked at by the next move only.
+            log::warn!(cause:% = error; "the database stays marked as one that is being filled");
+        }
         Ok(relocated)
+    }
+
+    async fn unmark(&self) -> Result<(), DatabaseError> {
+        let target = Database::open(&self.place).await?;
+        filling::unmark(&target).await?;
+        target.close().await;
+        Ok(())
     }
 
     /// What an interrupted run moved, before it could change the settings.
     async fn find_moved(&self, source: &Database) -> Result<Relocated, TransferError> {
+        self.check_moved_to(&mut *source.read().await?).await?;
         let target = Database::open(&self.place).await?;
         let audit = check_record(&mut *target.read().await?).await?;
         // Nobody has written there before the settings name it, nor here since.
@@ -171,6 +199,15 @@ impl Route {
         }
         target.close().await;
         Ok(Relocated { place: self.place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO })
+    }
+
+    /// Makes sure that it was this server that the file was moved to, which its last entry tells.
+    async fn check_moved_to(&self, source: &mut Connection) -> Result<(), TransferError> {
+        let moved = audit::last(source).await?.filter(|entry| entry.action == Action::MoveDatabase.as_str());
+        match moved.as_ref().and_then(|entry| entry.detail["to"].as_str()) {
+            Some(place) if place != self.place.to_string() => Err(TransferError::Elsewhere { place: place.to_owned() }),
+            _ => Ok(()),
+        }
     }
 
     /// The database that an interrupted run began to fill from this file, and that nobody uses.
@@ -231,6 +268,10 @@ impl Route {
             count.of += records::count(&mut snapshot, table).await?;
         }
         let mut filling = Filling::begin(target.write().await?).await?;
+        // Somebody else found it empty, too.
+        if !is_beginning(filling.connection(), &mut snapshot).await? {
+            return Err(DatabaseError::Occupied { place: self.place.to_string() }.into());
+        }
         filling::mark(filling.connection(), Unfinished::Move).await?;
         for (carried, like) in alike(&mut tables, &mut filling).await? {
             carried.copy(&mut snapshot, &mut filling, &like, &mut count).await?;
@@ -269,13 +310,13 @@ async fn end_interrupted(home: &Home, to: &Destination) -> Result<Option<Relocat
         return Ok(None);
     }
     let place = settings.place(home)?;
-    if !filling::is_marked(&place, Unfinished::Move).await? {
+    let target = Database::open(&place).await?;
+    if !filling::is_just_moved(&target, &place, &home.database()).await? {
         return Ok(None);
     }
-    let target = Database::open(&place).await?;
     let audit = check_record(&mut *target.read().await?).await?;
+    filling::unmark(&target).await?;
     target.close().await;
-    filling::unmark(&place).await?;
     Ok(Some(Relocated { place: place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO }))
 }
 

@@ -22,6 +22,7 @@ use crate::service::app::Clock;
 use crate::service::audit;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::config::{Home, Settings};
+use crate::service::db::audit as rows;
 use crate::service::db::filling::Filling;
 use crate::service::db::records::{self, Table};
 use crate::service::db::{Database, DatabaseError, Moment, Place, Server, crls, newest_schema};
@@ -159,7 +160,7 @@ impl Source<'_> {
         }
         match (Database::create_at(place, self.manifest.schema).await, place) {
             (Ok(database), _) => {
-                self.fill_new(&database, home, operator, now, watch).await?;
+                self.fill_new(&database, place, home, operator, now, watch).await?;
                 database.close().await;
             }
             (Err(occupied @ DatabaseError::Occupied { .. }), Place::Server(server)) => {
@@ -187,12 +188,17 @@ impl Source<'_> {
     async fn fill_new(
         &self,
         database: &Database,
+        place: &Place,
         home: &Home,
         operator: &Actor,
         now: Moment,
         watch: Watch<'_>,
     ) -> Result<(), TransferError> {
         let mut filling = Filling::begin(database.write().await?).await?;
+        // Somebody else found it empty, too.
+        if rows::last(filling.connection()).await?.is_some() {
+            return Err(DatabaseError::Occupied { place: place.to_string() }.into());
+        }
         let tables = records::tables(filling.connection()).await?;
         if let Some(table) = tables.iter().find(|table| !self.manifest.tables.iter().any(|it| it.table.is_like(table)))
         {
