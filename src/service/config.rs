@@ -352,9 +352,17 @@ impl Settings {
 
     /// Where the CA publishes, as certificates say: under the plain URL where there is one (RFC 5280 §8).
     pub fn places(&self) -> Places {
+        Places { crl: self.place_of("crl"), ocsp: self.place_of("ocsp"), issuer: self.place_of("issuer") }
+    }
+
+    /// Where the root publishes its list, which the issuing certificate names.
+    pub fn root_crl_place(&self) -> String {
+        self.place_of("root-crl")
+    }
+
+    fn place_of(&self, name: &str) -> String {
         let base = self.http_url.as_ref().unwrap_or(&self.public_url);
-        let place = |path| format!("{base}{}{path}", crate::protocol::messages::API);
-        Places { crl: place("/ca/crl"), ocsp: place("/ca/ocsp"), issuer: place("/ca/issuer") }
+        format!("{base}{}/ca/{name}", crate::protocol::messages::API)
     }
 }
 

@@ -154,7 +154,8 @@ impl Credential {
     /// Writes the certificate chain (DER, nearest first) for the key that lies there, in place of an older one.
     pub fn install(folder: &Path, name: &str, chain: &[&[u8]]) -> Result<Self, CredentialError> {
         let key = load_key(folder, name)?;
-        let credential = Self::new(folder, name, chain.iter().map(|der| der.to_vec().into()).collect(), key)?;
+        let certificates = chain.iter().map(|der| der.to_vec().into()).collect();
+        let credential = Self::new(&key_path(folder, name), &certificate_path(folder, name), certificates, key)?;
         write_chain(folder, name, chain)?;
         Ok(credential)
     }
@@ -166,21 +167,30 @@ impl Credential {
 
     /// Reads both files, where the key may be encrypted.
     pub fn unlock(folder: &Path, name: &str, passphrase: Option<&Passphrase>) -> Result<Self, CredentialError> {
-        let key = read_key(&key_path(folder, name), passphrase)?;
-        let chain = read_chain(folder, name)?;
-        Self::new(folder, name, chain, key)
+        Self::unlock_with(folder, name, &key_path(folder, name), passphrase)
+    }
+
+    /// The same with a key that may lie elsewhere.
+    pub(crate) fn unlock_with(
+        folder: &Path,
+        name: &str,
+        path: &Path,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, CredentialError> {
+        let key = read_key(path, passphrase)?;
+        Self::new(path, &certificate_path(folder, name), read_chain(folder, name)?, key)
     }
 
     fn new(
-        folder: &Path,
-        name: &str,
+        path: &Path,
+        certificate: &Path,
         chain: Vec<CertificateDer<'static>>,
         key: Zeroizing<KeyPair>,
     ) -> Result<Self, CredentialError> {
         let certified = chain
             .first()
             .and_then(|der| X509Certificate::from_der(der).ok())
-            .ok_or_else(|| CredentialError::Malformed { path: certificate_path(folder, name) })?
+            .ok_or_else(|| CredentialError::Malformed { path: certificate.to_owned() })?
             .1
             .public_key()
             .raw
@@ -188,7 +198,7 @@ impl Credential {
         if certified {
             Ok(Self { chain, key })
         } else {
-            Err(CredentialError::Mismatch { key: key_path(folder, name), certificate: certificate_path(folder, name) })
+            Err(CredentialError::Mismatch { key: path.to_owned(), certificate: certificate.to_owned() })
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use super::app::{App, Clock, OpenError};
 use super::audit;
 use super::auth::{Action, Actor, Object};
-use super::ca::{Algorithm, Ca, CaError, Profile, Serial, Template, root_certificate};
+use super::ca::{Algorithm, Ca, CaError, NewCa, Profile, Serial, Template, root_certificate};
 use super::config::{Home, Settings, SettingsError, host};
 use super::credential::CredentialError;
 use super::db::certificates::{self, Holder};
@@ -170,8 +170,9 @@ async fn fill(home: &Home, plan: &Plan, clock: &Clock) -> Result<Installed, Inst
     let settings = format!("{SETTINGS_HEADER}{}", toml::to_string(&plan.settings)?);
     files::write_public(&home.settings(), settings.as_bytes())?;
     let access = plan.settings.key_access(home)?;
-    let environment = &plan.settings.environment;
-    let ca = Ca::create(&home.ca(), plan.algorithm, environment, &access, clock.now())?;
+    let root_crl = plan.settings.root_crl_place();
+    let new = NewCa { algorithm: plan.algorithm, environment: &plan.settings.environment, root_crl: Some(&root_crl) };
+    let ca = Ca::create(&home.ca(), &new, &access, clock.now())?;
     let filled = fill_around(home, plan, clock, &ca).await;
     if filled.is_err() {
         // Folders are undone by whoever made them; a token is none, nor is a database on a server.

@@ -48,6 +48,7 @@ fn public_routes() -> OpenApiRouter<Arc<App>> {
 fn plain_routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(publication::crl))
+        .routes(routes!(publication::root_crl))
         .routes(routes!(publication::issuer))
         .routes(routes!(publication::ocsp))
         .routes(routes!(publication::ocsp_by_path))

@@ -8,7 +8,7 @@ use std::thread;
 use ptc_enroll::locales::Language;
 use ptc_enroll::protocol::messages::RevocationCode;
 use ptc_enroll::protocol::subject::Subject;
-use ptc_enroll::service::ca::{Algorithm, Ca, CaError, KeyAccess, Places, Profile, Revoked, Serial, Template};
+use ptc_enroll::service::ca::{Algorithm, Ca, CaError, KeyAccess, NewCa, Places, Profile, Revoked, Serial, Template};
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256,
@@ -41,7 +41,13 @@ fn ca(algorithm: Algorithm) -> Ca {
 
 fn ca_at(algorithm: Algorithm, now: OffsetDateTime) -> Ca {
     let folder = tempfile::tempdir().unwrap();
-    Ca::create(&folder.path().join("ca"), algorithm, "test", &KeyAccess::default(), now).unwrap()
+    Ca::create(
+        &folder.path().join("ca"),
+        &NewCa { algorithm, environment: "test", root_crl: None },
+        &KeyAccess::default(),
+        now,
+    )
+    .unwrap()
 }
 
 fn template(profile: Profile, public_key: Vec<u8>) -> Template {
@@ -450,7 +456,9 @@ fn a_ca_is_loaded_as_it_was_made() {
     for algorithm in Algorithm::ALL {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("data/ca");
-        let made = Ca::create(&folder, algorithm, "test", &KeyAccess::default(), NOW).unwrap();
+        let made =
+            Ca::create(&folder, &NewCa { algorithm, environment: "test", root_crl: None }, &KeyAccess::default(), NOW)
+                .unwrap();
         assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
         for (name, mode) in
             [("root.crt.pem", 0o644), ("root.key.pem", 0o600), ("issuing.crt.pem", 0o644), ("issuing.key.pem", 0o600)]
@@ -471,8 +479,21 @@ fn a_ca_is_loaded_as_it_was_made() {
 fn a_ca_is_not_made_over_another() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("ca");
-    let made = Ca::create(&folder, Algorithm::EcdsaP256, "test", &KeyAccess::default(), NOW).unwrap();
-    let error = Ca::create(&folder, Algorithm::EcdsaP256, "test", &KeyAccess::default(), NOW).unwrap_err().to_string();
+    let made = Ca::create(
+        &folder,
+        &NewCa { algorithm: Algorithm::EcdsaP256, environment: "test", root_crl: None },
+        &KeyAccess::default(),
+        NOW,
+    )
+    .unwrap();
+    let error = Ca::create(
+        &folder,
+        &NewCa { algorithm: Algorithm::EcdsaP256, environment: "test", root_crl: None },
+        &KeyAccess::default(),
+        NOW,
+    )
+    .unwrap_err()
+    .to_string();
     assert!(error.contains("exists already") && error.contains(folder.to_str().unwrap()), "{error}");
     assert_eq!(Ca::load(&folder, &KeyAccess::default()).unwrap().root(), made.root());
     assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 1, "remains are left over");
@@ -482,7 +503,13 @@ fn a_ca_is_not_made_over_another() {
 fn a_damaged_ca_says_which_file_and_what_to_do() {
     let parent = tempfile::tempdir().unwrap();
     let other = parent.path().join("other");
-    Ca::create(&other, Algorithm::EcdsaP256, "test", &KeyAccess::default(), NOW).unwrap();
+    Ca::create(
+        &other,
+        &NewCa { algorithm: Algorithm::EcdsaP256, environment: "test", root_crl: None },
+        &KeyAccess::default(),
+        NOW,
+    )
+    .unwrap();
     type Damage = fn(&Path, &Path);
     let cases: [(&str, &[&str], Damage); 9] = [
         ("no key", &["issuing.key.pem", "missing"], |ca, _| fs::remove_file(ca.join("issuing.key.pem")).unwrap()),
@@ -506,7 +533,13 @@ fn a_damaged_ca_says_which_file_and_what_to_do() {
     ];
     for (number, (name, words, damage)) in cases.into_iter().enumerate() {
         let folder = parent.path().join(number.to_string());
-        Ca::create(&folder, Algorithm::EcdsaP256, "test", &KeyAccess::default(), NOW).unwrap();
+        Ca::create(
+            &folder,
+            &NewCa { algorithm: Algorithm::EcdsaP256, environment: "test", root_crl: None },
+            &KeyAccess::default(),
+            NOW,
+        )
+        .unwrap();
         damage(&folder, &other);
         let text = Ca::load(&folder, &KeyAccess::default()).unwrap_err().text();
         for language in Language::ALL {

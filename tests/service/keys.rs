@@ -168,7 +168,7 @@ fn an_installation_is_encrypted_changed_and_decrypted() {
     // On record is each change, not the call that changed nothing, nor the one that was refused.
     let record = installation.run(["--output=json", "audit", "list"]).exits(0).stdout;
     assert_eq!(record.matches("service.protect-keys").count(), 3, "{record}");
-    assert_eq!(fs::read_dir(installation.home().join("ca")).unwrap().count(), 4, "something is left over");
+    assert_eq!(fs::read_dir(installation.home().join("ca")).unwrap().count(), 5, "something is left over");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use axum::extract::Extension;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use ptc_enroll::protocol::subject::Subject;
-use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, Profile, Serial, Template};
+use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, NewCa, Profile, Serial, Template};
 use ptc_enroll::service::listener::{Limits, PeerAddress, PeerCertificate, serve};
 use ptc_enroll::service::metrics::Traffic;
 use ptc_enroll::service::tls;
@@ -101,7 +101,13 @@ impl Service {
 }
 
 pub(super) fn ca(folder: &Path) -> Ca {
-    Ca::create(folder, Algorithm::EcdsaP256, "test", &KeyAccess::default(), OffsetDateTime::now_utc()).unwrap()
+    Ca::create(
+        folder,
+        &NewCa { algorithm: Algorithm::EcdsaP256, environment: "test", root_crl: None },
+        &KeyAccess::default(),
+        OffsetDateTime::now_utc(),
+    )
+    .unwrap()
 }
 
 pub(super) fn client(ca: &Ca, profile: Profile) -> (Vec<u8>, KeyPair) {

@@ -33,6 +33,7 @@ mod request_list;
 mod revocation_list;
 mod rights;
 mod rights_table;
+mod root_crl;
 mod submission;
 mod tls;
 mod token;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use ptc_enroll::protocol::messages::{Revocation, RevocationCode};
 use ptc_enroll::protocol::problem::ProblemCode;
-use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess};
+use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, NewCa};
 use time::Duration;
 use yasna::Tag;
 use yasna::models::ObjectIdentifier;
@@ -167,9 +167,13 @@ fn openssl_asks_and_is_answered() {
 fn another_ca_is_not_answered_for() {
     let service = Service::start();
     let folder = tempfile::tempdir().unwrap();
-    let other =
-        Ca::create(&folder.path().join("ca"), Algorithm::EcdsaP256, "other", &KeyAccess::default(), service.now())
-            .unwrap();
+    let other = Ca::create(
+        &folder.path().join("ca"),
+        &NewCa { algorithm: Algorithm::EcdsaP256, environment: "other", root_crl: None },
+        &KeyAccess::default(),
+        service.now(),
+    )
+    .unwrap();
     let ours = serial(&service);
     let out = folder.path().join("request");
     let (ours, out_path) = (format!("0x{ours}"), out.to_str().unwrap());

@@ -9,7 +9,7 @@ use ptc_enroll::protocol::messages::Organisation;
 use ptc_enroll::protocol::package::{BadManifest, Defaults, FILES, FORMAT, Manifest, Package};
 use ptc_enroll::protocol::request::{Kind, StoreScope};
 use ptc_enroll::protocol::secret::Secret;
-use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, Profile, Serial, Template};
+use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, NewCa, Profile, Serial, Template};
 use ptc_enroll::service::package::{PackageError, Signer, build, write_folder, zip};
 use tempfile::TempDir;
 use time::macros::datetime;
@@ -31,8 +31,13 @@ impl Setup {
 
     fn with(change: impl FnOnce(&mut Template)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ca =
-            Ca::create(&folder.path().join("ca"), Algorithm::EcdsaP256, "test", &KeyAccess::default(), NOW).unwrap();
+        let ca = Ca::create(
+            &folder.path().join("ca"),
+            &NewCa { algorithm: Algorithm::EcdsaP256, environment: "test", root_crl: None },
+            &KeyAccess::default(),
+            NOW,
+        )
+        .unwrap();
         let place = folder.path().join("package-signer");
         let mut template = Signer::template(&place, "test").unwrap();
         change(&mut template);

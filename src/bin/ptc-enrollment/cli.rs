@@ -562,6 +562,32 @@ pub(crate) enum CaCommand {
     },
     /// Take the encryption off the CA's keys
     DecryptKeys,
+    /// Sign the root's list anew: whether the issuing CA is revoked
+    #[command(
+        after_help = "Needs the root's key, which may come from elsewhere for this. The service publishes the new list at once.\n\n\
+        Examples:\n  ptc-enrollment ca root-crl --root-key /media/usb/root.key.pem --root-passphrase-file /media/usb/passphrase\n  \
+        ptc-enrollment ca root-crl --days 365"
+    )]
+    RootCrl(RootCrlArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RootCrlArguments {
+    /// For how many days the list is good [default: as long as the issuing certificate]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=7_300))]
+    pub(crate) days: Option<u32>,
+    /// The root's key [default: ca/root.key.pem in the home]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_key: Option<PathBuf>,
+    /// The file with the passphrase of the root's key [default: that of the CA's keys]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_passphrase_file: Option<PathBuf>,
+    /// Revoke the issuing CA, and with it every certificate. It cannot be taken back
+    #[arg(long)]
+    pub(crate) revoke_issuing: bool,
+    /// Write the list to this file too, DER
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

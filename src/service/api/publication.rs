@@ -53,6 +53,29 @@ pub(in crate::service) async fn crl(State(app): State<Arc<App>>, headers: Header
     .answer(&headers, app.now().0))
 }
 
+/// Get the root's list, DER (RFC 5280 §5): whether the issuing CA is revoked.
+#[utoipa::path(
+    get, path = "/ca/root-crl", tag = "ca",
+    responses(
+        (status = 200, content_type = "application/pkix-crl", body = Vec<u8>, description = "The list"),
+        (status = 304, description = "The list is the one that the asker has"),
+        (status = "default", body = Problem, content_type = "application/problem+json", description = "Refused"),
+    )
+)]
+pub(in crate::service) async fn root_crl(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
+    let list = app.root_crl().await?;
+    Ok(Kept {
+        media_type: "application/pkix-crl",
+        tag: sha256_hex(&list.der),
+        body: list.der.into(),
+        modified: Some(list.this_update),
+        alone_in_its_second: false,
+        expires: Some(list.next_update),
+        control: "no-cache".to_owned(),
+    }
+    .answer(&headers, app.now().0))
+}
+
 /// Get the issuing CA's certificate, DER (RFC 5280 §4.2.2.1).
 #[utoipa::path(
     get, path = "/ca/issuer", tag = "ca",

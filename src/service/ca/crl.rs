@@ -8,7 +8,7 @@ use yasna::{DERWriter, Tag};
 
 use super::serial::Serial;
 use super::times::{push_time, whole_seconds};
-use super::{Ca, CaError, lint};
+use super::{Ca, CaError, IssuingCertificate, lint};
 use crate::protocol::messages::RevocationCode;
 
 /// The longest entry: serial number, GeneralizedTime and reason.
@@ -38,38 +38,49 @@ impl Ca {
         next_update: OffsetDateTime,
         revoked: &[Revoked],
     ) -> Result<Vec<u8>, CaError> {
-        let to_be_signed = yasna::construct_der(|writer| {
-            writer.write_sequence(|writer| {
-                // Version 2.
-                writer.next().write_u8(1);
-                self.write_algorithm(writer.next());
-                writer.next().write_der(&self.issuing.subject);
-                for time in [this_update, next_update] {
-                    let mut encoded = Vec::new();
-                    push_time(&mut encoded, whole_seconds(time));
-                    writer.next().write_der(&encoded);
-                }
-                // Left out rather than empty (RFC 5280 §5.1.2.6).
-                if !revoked.is_empty() {
-                    writer.next().write_sequence(|writer| writer.next().write_der(&entries(revoked)));
-                }
-                writer.next().write_tagged(Tag::context(0), |writer| {
-                    writer.write_sequence(|writer| {
-                        write_extension(writer.next(), AUTHORITY_KEY_IDENTIFIER, |writer| {
-                            writer.write_sequence(|writer| {
-                                writer.next().write_tagged_implicit(Tag::context(0), |writer| {
-                                    writer.write_bytes(&self.issuing.key_identifier);
-                                });
+        list(&self.issuing, |message| self.key.sign(message), number, [this_update, next_update], revoked)
+    }
+}
+
+/// Signs a full CRL of this issuer's, good from when until when.
+pub(super) fn list(
+    issuer: &IssuingCertificate,
+    sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, CaError>,
+    number: u64,
+    updates: [OffsetDateTime; 2],
+    revoked: &[Revoked],
+) -> Result<Vec<u8>, CaError> {
+    let to_be_signed = yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            // Version 2.
+            writer.next().write_u8(1);
+            issuer.write_algorithm(writer.next());
+            writer.next().write_der(&issuer.subject);
+            for time in updates {
+                let mut encoded = Vec::new();
+                push_time(&mut encoded, whole_seconds(time));
+                writer.next().write_der(&encoded);
+            }
+            // Left out rather than empty (RFC 5280 §5.1.2.6).
+            if !revoked.is_empty() {
+                writer.next().write_sequence(|writer| writer.next().write_der(&entries(revoked)));
+            }
+            writer.next().write_tagged(Tag::context(0), |writer| {
+                writer.write_sequence(|writer| {
+                    write_extension(writer.next(), AUTHORITY_KEY_IDENTIFIER, |writer| {
+                        writer.write_sequence(|writer| {
+                            writer.next().write_tagged_implicit(Tag::context(0), |writer| {
+                                writer.write_bytes(&issuer.key_identifier);
                             });
                         });
-                        write_extension(writer.next(), CRL_NUMBER, |writer| writer.write_u64(number));
                     });
+                    write_extension(writer.next(), CRL_NUMBER, |writer| writer.write_u64(number));
                 });
             });
         });
-        lint::crl(&to_be_signed, &self.issuing)?;
-        self.signed(&to_be_signed)
-    }
+    });
+    lint::crl(&to_be_signed, issuer)?;
+    issuer.signed(&to_be_signed, sign)
 }
 
 /// The entries, one after the other.

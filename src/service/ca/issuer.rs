@@ -6,8 +6,8 @@ use rcgen::{
     PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey, SubjectPublicKeyInfo,
 };
 use time::OffsetDateTime;
+use yasna::Tag;
 use yasna::models::ObjectIdentifier;
-use yasna::{DERWriter, Tag};
 
 use super::profile::{Places, Profile, Template};
 use super::serial::Serial;
@@ -86,7 +86,7 @@ impl Ca {
         if prepared.issuer != self.issuing.key_identifier {
             return Err(CaError::Signature);
         }
-        self.signed(&prepared.tbs)
+        self.issuing.signed(&prepared.tbs, |message| self.key.sign(message))
     }
 
     fn check(&self, tbs: Vec<u8>, profiles: &[Profile]) -> Result<Prepared, CaError> {
@@ -97,33 +97,6 @@ impl Ca {
             [read.validity().not_before, read.validity().not_after].map(|time| time.to_datetime());
         let issuer = self.issuing.key_identifier.clone();
         Ok(Prepared { serial, subject, not_before, not_after, issuer, tbs })
-    }
-
-    /// `SEQUENCE { to-be-signed, signatureAlgorithm, signature }` (RFC 5280 §4.1.1 and §5.1.1), checked once more.
-    pub(super) fn signed(&self, to_be_signed: &[u8]) -> Result<Vec<u8>, CaError> {
-        let signature = self.key.sign(to_be_signed)?;
-        let signed = yasna::construct_der(|writer| {
-            writer.write_sequence(|writer| {
-                writer.next().write_der(to_be_signed);
-                self.write_algorithm(writer.next());
-                writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
-            });
-        });
-        if self.issuing.has_signed(&signed, to_be_signed) { Ok(signed) } else { Err(CaError::Signature) }
-    }
-
-    /// The AlgorithmIdentifier of the issuing key's signatures.
-    pub(super) fn write_algorithm(&self, writer: DERWriter<'_>) {
-        writer.write_sequence(|writer| {
-            if self.issuing.is_rsa {
-                // sha256WithRSAEncryption, with NULL (RFC 4055 §5).
-                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 113_549, 1, 1, 11]));
-                writer.next().write_null();
-            } else {
-                // ecdsa-with-SHA256, without parameters (RFC 5758 §3.2).
-                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 10_045, 4, 3, 2]));
-            }
-        });
     }
 }
 

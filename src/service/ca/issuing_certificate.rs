@@ -1,4 +1,5 @@
-//! The issuing certificate, read once: everything that is signed or checked needs something of it.
+//! The certificate of what signs, read once: everything that is signed or checked needs something of it. The issuing CA's, or
+//! the root's for its list.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
@@ -8,11 +9,13 @@ use x509_parser::certificate::Validity;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::AlgorithmIdentifier;
+use yasna::DERWriter;
+use yasna::models::ObjectIdentifier;
 
-use super::lint;
+use super::{CaError, lint};
 use crate::protocol::der;
 
-/// The issuing certificate and what it says.
+/// A CA's certificate and what it says.
 #[derive(Debug)]
 pub(super) struct IssuingCertificate {
     /// The certificate, DER.
@@ -55,6 +58,38 @@ impl IssuingCertificate {
             subject_public_key,
             der,
         })
+    }
+
+    /// `SEQUENCE { to-be-signed, signatureAlgorithm, signature }` (RFC 5280 §4.1.1 and §5.1.1), checked once more. What signs
+    /// has this certificate's key.
+    pub(super) fn signed(
+        &self,
+        to_be_signed: &[u8],
+        sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, CaError>,
+    ) -> Result<Vec<u8>, CaError> {
+        let signature = sign(to_be_signed)?;
+        let signed = yasna::construct_der(|writer| {
+            writer.write_sequence(|writer| {
+                writer.next().write_der(to_be_signed);
+                self.write_algorithm(writer.next());
+                writer.next().write_bitvec_bytes(&signature, signature.len() * 8);
+            });
+        });
+        if self.has_signed(&signed, to_be_signed) { Ok(signed) } else { Err(CaError::Signature) }
+    }
+
+    /// The AlgorithmIdentifier of this key's signatures.
+    pub(super) fn write_algorithm(&self, writer: DERWriter<'_>) {
+        writer.write_sequence(|writer| {
+            if self.is_rsa {
+                // sha256WithRSAEncryption, with NULL (RFC 4055 §5).
+                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 113_549, 1, 1, 11]));
+                writer.next().write_null();
+            } else {
+                // ecdsa-with-SHA256, without parameters (RFC 5758 §3.2).
+                writer.next().write_oid(&ObjectIdentifier::from_slice(&[1, 2, 840, 10_045, 4, 3, 2]));
+            }
+        });
     }
 
     /// Whether a certificate or list is `SEQUENCE { to-be-signed, signatureAlgorithm, signature }` (RFC 5280 §4.1.1 and

@@ -11,6 +11,7 @@ mod key;
 mod lint;
 pub mod ocsp;
 mod profile;
+mod root_crl;
 mod serial;
 mod times;
 
@@ -18,7 +19,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose, SerialNumber, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, CrlDistributionPoint, DnType, IsCa, Issuer, KeyUsagePurpose, SerialNumber,
+    SubjectPublicKeyInfo,
 };
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -31,8 +33,9 @@ use self::issuing_certificate::IssuingCertificate;
 use self::key::IssuingKey;
 pub use self::key::{KeyAccess, KeyFile, KeyPlace};
 pub use self::profile::{Lifetime, Places, Profile, Template};
+pub use self::root_crl::{RootCrl, RootCrlPlan};
 pub use self::serial::{MalformedSerial, Serial};
-pub(in crate::service) use self::times::{BACKDATED, middle, start};
+pub(in crate::service) use self::times::{BACKDATED, list_start, middle};
 pub use super::credential::Algorithm;
 use super::credential::{self, Credential, CredentialError, Replacements};
 use super::files::{self, FileError};
@@ -103,6 +106,17 @@ pub struct Ca {
     key: IssuingKey,
 }
 
+/// A CA that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCa<'a> {
+    /// What signs.
+    pub algorithm: Algorithm,
+    /// The name of the environment.
+    pub environment: &'a str,
+    /// Where the root's list is published (RFC 5280 §4.2.1.13); none where nobody asks.
+    pub root_crl: Option<&'a str>,
+}
+
 /// The root certificate of a CA, DER, without its keys.
 pub fn root_certificate(folder: &Path) -> Result<Vec<u8>, CredentialError> {
     // There is at least one.
@@ -111,8 +125,8 @@ pub fn root_certificate(folder: &Path) -> Result<Vec<u8>, CredentialError> {
 
 impl Ca {
     /// Makes a root (20 years) and an issuing CA (10 years), and writes both to a new folder: `root.crt.pem`,
-    /// `root.key.pem`, `issuing.crt.pem`, `issuing.key.pem`, the keys encrypted where there is a passphrase. The folder
-    /// appears whole or not at all.
+    /// `root.key.pem`, `root.crl`, `issuing.crt.pem`, `issuing.key.pem`, the keys encrypted where there is a passphrase. The
+    /// folder appears whole or not at all.
     ///
     /// Where there is a token, the issuing key is made in it and is no file. The root's key is one all the same: it has to
     /// leave this machine, which a token does not let it.
@@ -120,17 +134,11 @@ impl Ca {
     /// # Errors
     /// [`FileError::Exists`] where the folder holds anything already, [`TokenError::KeyExists`] where the token has such a
     /// key.
-    pub fn create(
-        folder: &Path,
-        algorithm: Algorithm,
-        environment: &str,
-        access: &KeyAccess,
-        now: OffsetDateTime,
-    ) -> Result<Self, CaError> {
-        let (key, public_key) = IssuingKey::make(algorithm, access)?;
-        let certified = certify(folder, algorithm, environment, access, now, &key, &public_key);
+    pub fn create(folder: &Path, new: &NewCa<'_>, access: &KeyAccess, now: OffsetDateTime) -> Result<Self, CaError> {
+        let (key, public_key) = IssuingKey::make(new.algorithm, access)?;
+        let certified = certify(folder, new, access, now, &key, &public_key);
         let (root, issuing) = certified.inspect_err(|_| key.discard())?;
-        log::info!(folder:% = folder.display(), algorithm:% = algorithm; "CA created");
+        log::info!(folder:% = folder.display(), algorithm:% = new.algorithm; "CA created");
         Self::new(root, issuing, key).ok_or_else(|| CaError::Chain { folder: folder.to_owned() })
     }
 
@@ -214,38 +222,43 @@ impl fmt::Debug for Ca {
     }
 }
 
-/// Certifies a root and, with its key, the issuing key, and writes what of both is a file.
+/// Certifies a root and, with its key, the issuing key, and writes what of both is a file, and the root's list.
 fn certify(
     folder: &Path,
-    algorithm: Algorithm,
-    environment: &str,
+    new: &NewCa<'_>,
     access: &KeyAccess,
     now: OffsetDateTime,
     key: &IssuingKey,
     public_key: &[u8],
 ) -> Result<(CertificateDer<'static>, CertificateDer<'static>), CaError> {
+    let NewCa { algorithm, environment, root_crl } = *new;
     let root_key = algorithm.generate().map_err(CaError::Encoding)?;
     let root = authority(&format!("PTC {environment} Root CA"), BasicConstraints::Unconstrained, ROOT_YEARS, now)?;
     let root_certificate = root.self_signed(&*root_key).map_err(CaError::Encoding)?;
     let mut issuing =
         authority(&format!("PTC {environment} Issuing CA"), BasicConstraints::Constrained(0), ISSUING_YEARS, now)?;
     issuing.use_authority_key_identifier_extension = true;
+    let uris = root_crl.map(|url| vec![url.to_owned()]);
+    issuing.crl_distribution_points = uris.map(|uris| CrlDistributionPoint { uris }).into_iter().collect();
     let issuing = SubjectPublicKeyInfo::from_der(public_key)
         .and_then(|public_key| issuing.signed_by(&public_key, &Issuer::from_params(&root, &*root_key)))
         .map_err(CaError::Encoding)?;
     let passphrase = access.passphrase.as_ref();
-    let issuing_certificate = CertificateDer::from(issuing);
-    if let Some(certificate) = IssuingCertificate::read(issuing_certificate.clone()) {
-        key.check_fits(&certificate)?;
-    }
+    let (root_certificate, issuing_certificate) =
+        (CertificateDer::from(root_certificate), CertificateDer::from(issuing));
+    let read = |der: &CertificateDer<'static>| IssuingCertificate::read(der.clone()).ok_or(CaError::Signature);
+    let (root, issuing) = (read(&root_certificate)?, read(&issuing_certificate)?);
+    key.check_fits(&issuing)?;
+    let list = RootCrl::sign(&root, &*root_key, &issuing, None, &RootCrlPlan::default(), now)?;
     files::create_folder(folder, |folder| {
-        credential::write(folder, ROOT, &root_key, &[root_certificate.der()], passphrase)?;
+        credential::write(folder, ROOT, &root_key, &[&root_certificate], passphrase)?;
+        list.write(folder)?;
         match key {
             IssuingKey::Memory(key) => credential::write(folder, ISSUING, key, &[&issuing_certificate], passphrase),
             IssuingKey::Token(_) => credential::write_chain(folder, ISSUING, &[&issuing_certificate]),
         }
     })?;
-    Ok((root_certificate.into(), issuing_certificate))
+    Ok((root_certificate, issuing_certificate))
 }
 
 /// A CA certificate's content.

@@ -16,6 +16,12 @@ pub(super) fn whole_seconds(time: OffsetDateTime) -> OffsetDateTime {
     time - Duration::nanoseconds(i64::from(time.nanosecond()))
 }
 
+/// Since when a list that is made now is good. To whoever goes by dates, one that seems older than the last one is the older
+/// one; one of the future is none yet.
+pub(in crate::service) fn list_start(now: OffsetDateTime, last: Option<OffsetDateTime>) -> OffsetDateTime {
+    last.map_or(start(now), |last| start(now).max(last.min(now)))
+}
+
 /// When half of a validity is over, and what is valid is made anew.
 pub(in crate::service) fn middle(begin: OffsetDateTime, end: OffsetDateTime) -> OffsetDateTime {
     begin + (end - begin) / 2

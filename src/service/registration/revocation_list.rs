@@ -13,11 +13,11 @@ use crate::kill_point;
 use crate::protocol::secret::sha256_hex;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
-use crate::service::ca::{Revoked, Serial, middle, start};
+use crate::service::ca::{Revoked, RootCrl, Serial, list_start, middle};
 use crate::service::db::crls::{self, CrlRow};
 use crate::service::db::revocations::{self, Standing};
 use crate::service::db::{Connection, Moment};
-use crate::service::error::Failure;
+use crate::service::error::{Failure, Refusal};
 use crate::service::publication::PublishedCrl;
 
 impl App {
@@ -25,6 +25,15 @@ impl App {
     pub async fn crl(&self) -> Result<Arc<PublishedCrl>, Failure> {
         self.look().await?;
         self.publication.list().ok_or(Failure::Inconsistent { what: "the revocation list" })
+    }
+
+    /// The root's list, as it lies in the CA's folder: it is replaced there beside the running service.
+    pub async fn root_crl(&self) -> Result<RootCrl, Failure> {
+        let folder = self.home.ca();
+        let found = tokio::task::spawn_blocking(move || RootCrl::find(&folder)).await;
+        found
+            .map_err(|_| Failure::Inconsistent { what: "the root's list" })??
+            .ok_or_else(|| Refusal::not_found().into())
     }
 
     /// Makes a new revocation list.
@@ -92,9 +101,7 @@ impl App {
         let listed = revocations::listed(&mut connection, cut_off).await?;
         drop(connection);
 
-        // To whoever goes by dates, a list that seems older is the older one; one of the future is none yet.
-        let this_update = last.map_or(start(now.0), |last| start(now.0).max(last.this_update.0.min(now.0)));
-        let this_update = Moment(this_update);
+        let this_update = Moment(list_start(now.0, last.map(|last| last.this_update.0)));
         let next_update = days_from(this_update, days);
         // Strictly increasing (RFC 5280 §5.2.3), also where the database is an old backup: later lists have higher
         // numbers than all that were made before them, as long as clocks go forward.

@@ -114,7 +114,7 @@ fn copy_files(from: &Path, manifest: &Manifest, home: &Home) -> Result<(), Trans
             return Err(TransferError::Damaged { path: source });
         }
         files::ensure_folder(copy.parent().unwrap_or(home.folder()))?;
-        match copy == home.settings() || name.ends_with(".crt.pem") {
+        match copy == home.settings() || name.ends_with(".crt.pem") || name.ends_with(".crl") {
             true => files::write_public(&copy, &content)?,
             false => files::write_secret(&copy, &content)?,
         }
