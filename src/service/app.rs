@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::package::Signer;
 use super::publication::{Budget, Publication};
 use super::registration::{Drafting, Group, PART, Signing, Submitters, Watchers};
+use super::tls::Presented;
 use crate::locales::Text;
 use crate::protocol::identifier;
 use crate::protocol::secret::{hex, sha256_hex};
@@ -112,8 +113,8 @@ pub struct App {
     pub(super) admission: Admission,
     pub(super) metrics: Metrics,
     pub(super) stopping: AtomicBool,
-    /// When the certificate ends that the listeners have loaded, where there are listeners.
-    pub(super) listeners_end: OnceLock<OffsetDateTime>,
+    /// The certificate that the listeners present, where there are listeners.
+    pub(super) presented: OnceLock<Arc<Presented>>,
     pub(super) group: Group,
     pub(super) signing: Signing,
     pub(super) drafting: Drafting,
@@ -163,7 +164,7 @@ impl App {
             admission,
             metrics,
             stopping: AtomicBool::new(false),
-            listeners_end: OnceLock::new(),
+            presented: OnceLock::new(),
             group: Group::default(),
             signing: Signing::default(),
             drafting: Drafting::default(),

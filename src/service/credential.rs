@@ -339,6 +339,7 @@ pub(crate) fn key_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.key.pem"))
 }
 
-fn certificate_path(folder: &Path, name: &str) -> PathBuf {
+/// Where `NAME.crt.pem` lies, if it does.
+pub(crate) fn certificate_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.crt.pem"))
 }

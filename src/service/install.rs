@@ -5,7 +5,6 @@
 //! name to be filled under: it is marked as unfinished, and emptied by the next one.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Builder;
@@ -13,8 +12,8 @@ use tokio::runtime::Builder;
 use super::app::{App, Clock, OpenError};
 use super::audit;
 use super::auth::{Action, Actor, Object};
-use super::ca::{Algorithm, Ca, CaError, NewCa, Profile, Serial, Template, root_certificate};
-use super::config::{Home, Settings, SettingsError, host};
+use super::ca::{Algorithm, Ca, CaError, NewCa, Serial, root_certificate};
+use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
 use super::db::certificates::{self, Holder};
 use super::db::filling::{self, Filling, Unfinished};
@@ -30,7 +29,6 @@ use crate::locales::Text;
 use crate::protocol::messages::{Manager, NewManager};
 use crate::protocol::request::Role;
 use crate::protocol::secret::sha256_hex;
-use crate::protocol::subject::Subject;
 
 /// What the settings file starts with.
 const SETTINGS_HEADER: &str =
@@ -226,7 +224,7 @@ async fn certify_itself(
 ) -> Result<(), InstallError> {
     let issuer = Issuer { ca, serials: &Serial::fresh, now: now.0 };
     let environment = &plan.settings.environment;
-    let listeners = service_template(&plan.settings, tls::prepare(&home.tls())?);
+    let listeners = tls::template(&plan.settings, tls::prepare(&home.tls())?);
     let signer = Signer::template(&home.package_signer(), environment)?;
     let mut transaction = database.write().await?;
     // Another installation was made in the same database meanwhile.
@@ -252,27 +250,4 @@ async fn certify_itself(
         }
     }
     Ok(())
-}
-
-/// The listeners' certificate: every host under which they are reached.
-fn service_template(settings: &Settings, public_key: Vec<u8>) -> Template {
-    let mut dns_names = Vec::new();
-    let mut ip_addresses: Vec<IpAddr> = Vec::new();
-    for host in [&settings.public_url, &settings.secure_url].into_iter().filter_map(|url| host(url)) {
-        match host.parse() {
-            Ok(address) if !ip_addresses.contains(&address) => ip_addresses.push(address),
-            Ok(_) => {}
-            Err(_) if dns_names.iter().any(|name| name == host) => {}
-            Err(_) => dns_names.push(host.to_ascii_lowercase()),
-        }
-    }
-    Template {
-        profile: Profile::Service,
-        subject: Subject::of_centre(format!("PTC {} Enrollment Service", settings.environment)),
-        dns_names,
-        ip_addresses,
-        emails: Vec::new(),
-        public_key,
-        places: Some(settings.places()),
-    }
 }

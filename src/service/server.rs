@@ -18,7 +18,7 @@ use super::error::Failure;
 use super::listener::{self, Limits, ListenerName};
 use super::notices::{self, LaneError};
 use super::router;
-use super::tls::{self, TlsError};
+use super::tls::{self, Presented, TlsError};
 use crate::locales::Text;
 
 /// How often the service looks for what is due: requests to expire, certificates to sign, a list to renew.
@@ -130,10 +130,10 @@ impl Running {
 
 /// Starts the service: finishes what an earlier run left undone, then listens.
 pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError> {
-    let credential = tls::load(&app.home().tls())?;
-    let public_tls = tls::public_config(&credential)?;
-    let secure_tls = tls::secure_config(&credential, &[app.ca().issuing()])?;
-    app.listen_with(&credential);
+    let presented = Arc::new(Presented::of(&tls::load(&app.home().tls())?)?);
+    let presented = app.presented.get_or_init(|| presented);
+    let public_tls = tls::public_config(presented.clone())?;
+    let secure_tls = tls::secure_config(presented.clone(), &[app.ca().issuing()])?;
     let lanes = notices::lanes(&app)?;
     let (public_listener, public) = bind(app.settings().public_listen).await?;
     let (secure_listener, secure) = bind(app.settings().secure_listen).await?;
@@ -147,6 +147,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
     };
     app.sign_recorded().await?;
     app.refresh_crl().await?;
+    attempt("renew the listeners' certificate", app.renew_listeners()).await;
 
     let (stop, stopped) = watch::channel(false);
     let limits = Limits { connections_per_address: app.settings().limits.connections_per_address, ..limits };
@@ -216,6 +217,7 @@ async fn rounds(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
         attempt("sign certificates", app.sign_recorded()).await;
         attempt("renew the revocation list", app.refresh_crl()).await;
         attempt("renew the OCSP responder", app.renew_responder()).await;
+        attempt("renew the listeners' certificate", app.renew_listeners()).await;
         attempt("remind managers", app.remind()).await;
         attempt("tidy up the outbox", app.tidy_up_outbox()).await;
         attempt("tidy up bulk decisions", app.tidy_up_bulk()).await;

@@ -15,7 +15,7 @@ use ptc_enroll::protocol::subject::Subject;
 use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, NewCa, Profile, Serial, Template};
 use ptc_enroll::service::listener::{Limits, PeerAddress, PeerCertificate, serve};
 use ptc_enroll::service::metrics::Traffic;
-use ptc_enroll::service::tls;
+use ptc_enroll::service::tls::{self, Presented};
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -51,13 +51,13 @@ impl Service {
         let template = template(Profile::Service, tls::prepare(&place).unwrap());
         let certificate = sign(&ca, &template);
         tls::install(&place, &[&certificate, ca.issuing()]).unwrap();
-        let credential = tls::load(&place).unwrap();
+        let presented = Arc::new(Presented::of(&tls::load(&place).unwrap()).unwrap());
         let (running, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (stop, stopped) = watch::channel(false);
         let mut addresses = Vec::new();
         let mut tasks = Vec::new();
         for config in
-            [tls::public_config(&credential).unwrap(), tls::secure_config(&credential, &[ca.issuing()]).unwrap()]
+            [tls::public_config(presented.clone()).unwrap(), tls::secure_config(presented, &[ca.issuing()]).unwrap()]
         {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             addresses.push(listener.local_addr().unwrap());

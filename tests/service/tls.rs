@@ -17,10 +17,12 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, RootCertStore, StreamOwned};
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::listener;
 use crate::support::service::{A, Identity, Service};
 use crate::support::site::Run;
+use crate::support::verifiers::openssl;
 
 /// The suites of RFC 9325 §4.2 and RFC 8446 that an ECDSA certificate can have.
 const SUITES: [&str; 6] = [
@@ -133,6 +135,68 @@ fn the_secure_listener_resumes_no_session() {
     let config = client(&service, default_provider().kx_groups, None);
     asked(&config, service.public_port());
     assert_eq!(asked(&config, service.public_port()).handshake_kind(), Some(HandshakeKind::Resumed));
+}
+
+/// The certificate that a listener presents, whatever the time, as PEM.
+fn presented(port: u16) -> String {
+    let said = openssl(&["s_client", "-connect", &format!("127.0.0.1:{port}"), "-showcerts"], &[]);
+    let (certificate, _) = said.split_once("-----END CERTIFICATE-----").unwrap();
+    certificate[certificate.find("-----BEGIN").unwrap()..].to_owned() + "-----END CERTIFICATE-----\n"
+}
+
+fn end(certificate: &str) -> OffsetDateTime {
+    let der = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    X509Certificate::from_der(&der).unwrap().1.validity().not_after.to_datetime()
+}
+
+#[test]
+fn the_listeners_certificate_is_renewed_before_it_ends() {
+    let service = Service::start();
+    let both = || [service.public_port(), service.secure_port()].map(presented);
+    let renew = || service.run(service.app.renew_listeners()).unwrap();
+    let issued = || service.number("SELECT count(*) FROM certificates WHERE subject LIKE '%Enrollment Service%'");
+    let first = both();
+    assert_eq!(first[0], first[1]);
+    service.advance(Duration::days(2 * 365 - 61));
+    renew();
+    assert_eq!(both(), first, "renewed too early");
+    // A connection that was made before goes on.
+    let mut connection = service.public_connection();
+    connection.write_all(b"GET /api/v1/service HTTP/1.1\r\nhost: x\r\n").unwrap();
+    service.advance(Duration::days(2));
+    let file = service.home().join("tls/service.crt.pem");
+    renew();
+    let second = both();
+    assert_eq!(second[0], second[1]);
+    assert!(end(&second[0]) > end(&first[0]) + Duration::days(600), "not renewed");
+    assert!(fs::read_to_string(&file).unwrap().starts_with(&second[0]), "not on disk");
+    assert_eq!(issued(), 2);
+    renew();
+    assert_eq!((both(), issued()), (second, 2), "renewed again");
+    connection.write_all(b"connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn what_an_administrator_puts_there_is_presented_in_time_and_never_replaced() {
+    let service = Service::start();
+    let file = |name: &str| service.home().join("tls").join(name);
+    // Of another CA, for the same key; in office for longer than the one that the listeners have, but not for long.
+    let key = KeyPair::from_pem(&fs::read_to_string(file("service.key.pem")).unwrap()).unwrap();
+    let mut other = CertificateParams::default();
+    other.not_after = service.now() + Duration::days(2 * 365 + 10);
+    let other = other.self_signed(&key).unwrap().pem();
+    fs::write(file("service.crt.pem"), &other).unwrap();
+    service.run(service.app.renew_listeners()).unwrap();
+    assert_ne!(end(&presented(service.public_port())), end(&other), "too early");
+    service.advance(Duration::days(2 * 365 - 30));
+    for _ in 0..2 {
+        service.run(service.app.renew_listeners()).unwrap();
+        assert_eq!(end(&presented(service.public_port())), end(&other));
+    }
+    assert_eq!(fs::read_to_string(file("service.crt.pem")).unwrap(), other);
 }
 
 #[test]

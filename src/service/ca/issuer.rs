@@ -64,8 +64,7 @@ impl Prepared {
 impl Ca {
     /// Builds and lints a certificate. Nothing is signed yet.
     pub fn prepare(&self, template: &Template, serial: Serial, now: OffsetDateTime) -> Result<Prepared, CaError> {
-        let issuer_end = self.issuing.validity.not_after.to_datetime();
-        let certificate = parameters(template, serial, now, issuer_end)
+        let certificate = parameters(template, serial, now, self.issuing_ends())
             .and_then(|parameters| {
                 parameters.signed_by(&SubjectPublicKeyInfo::from_der(&template.public_key)?, &self.issuer)
             })
@@ -131,7 +130,7 @@ impl SigningKey for StandIn {
 }
 
 /// The TBSCertificate of a certificate: the first of its three parts (RFC 5280 §4.1.1).
-fn to_be_signed(certificate: &[u8]) -> Option<&[u8]> {
+pub(super) fn to_be_signed(certificate: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = der::split(certificate).ok()?;
     let (_, rest) = der::split(certificate.content).ok()?;
     certificate.content.strip_suffix(rest)

@@ -11,7 +11,6 @@ use crate::protocol::request::State;
 use crate::service::app::App;
 use crate::service::auth::{Action, Actor, Object};
 use crate::service::ca::KeyPlace;
-use crate::service::credential::Credential;
 use crate::service::db;
 use crate::service::db::crls::{self, CrlDates};
 use crate::service::db::outbox::{self, LaneRow};
@@ -47,7 +46,7 @@ pub struct Health {
     pub issuer_ends: Option<OffsetDateTime>,
     /// When the root ends.
     pub root_ends: Option<OffsetDateTime>,
-    /// When the certificate ends that the listeners have loaded.
+    /// When the certificate ends that the listeners present.
     pub listeners_end: Option<OffsetDateTime>,
 }
 
@@ -94,15 +93,8 @@ impl App {
             key_fault: self.key_fault().await,
             issuer_ends: self.issuer_ends(),
             root_ends: end_of(self.ca.root()),
-            listeners_end: self.listeners_end.get().copied(),
+            listeners_end: self.presented.get().map(|presented| presented.ends()),
         })
-    }
-
-    /// Notes what the listeners have loaded; on disk there may be something else by now.
-    pub(in crate::service) fn listen_with(&self, credential: &Credential) {
-        if let Some(end) = credential.chain().first().and_then(|der| end_of(der)) {
-            self.listeners_end.get_or_init(|| end);
-        }
     }
 
     /// Why the issuing key cannot be reached now, where it cannot. Asking connects a token again that was lost.

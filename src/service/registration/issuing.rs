@@ -334,6 +334,20 @@ impl App {
         Ok(signed)
     }
 
+    /// Records and signs a certificate of the service's own.
+    pub(super) async fn certify(&self, template: Template) -> Result<Signed, Failure> {
+        let mut recorded = [(self.issuer().plan(template)?, Holder::Service, None)];
+        let mut transaction = self.database.write().await?;
+        self.issuer().record(&mut transaction, &mut recorded).await?;
+        let serial = recorded.each_ref().map(|(planned, ..)| planned.serial().to_string());
+        let _held = self.signing.hold(serial);
+        kill_point::pass("own-certificate.before-commit");
+        transaction.commit().await?;
+        kill_point::pass("own-certificate.after-commit");
+        let signed = self.sign_all(&recorded).await?.pop();
+        signed.ok_or(Failure::Inconsistent { what: "the service's own certificate" })
+    }
+
     /// Adds signatures to the record; see [`complete`].
     pub(super) async fn complete_within(
         &self,

@@ -15,6 +15,7 @@ mod holding;
 mod identification;
 mod intake;
 mod issuing;
+mod listeners;
 mod ocsp;
 mod packages;
 mod reading;

@@ -10,13 +10,11 @@ use time::{Duration, OffsetDateTime};
 use tokio::time::timeout;
 
 use super::issuing::Signed;
-use crate::kill_point;
 use crate::protocol::problem::ProblemCode;
 use crate::protocol::subject::Subject;
 use crate::service::app::App;
 use crate::service::ca::ocsp::{CertId, Form, NONCE_LIMIT, Request, Responder, Single, Standing, Unsuccessful};
 use crate::service::ca::{Profile, Serial, Template};
-use crate::service::db::certificates::Holder;
 use crate::service::db::revocations;
 use crate::service::error::{Failure, Refusal};
 use crate::service::metrics::Limit;
@@ -219,17 +217,7 @@ impl App {
             public_key: key.subject_public_key_info(),
             places: None,
         };
-        let mut recorded = [(self.issuer().plan(template)?, Holder::Service, None)];
-        let mut transaction = self.database.write().await?;
-        self.issuer().record(&mut transaction, &mut recorded).await?;
-        let serial = recorded.each_ref().map(|(planned, ..)| planned.serial().to_string());
-        let _held = self.signing.hold(serial);
-        kill_point::pass("responder.before-commit");
-        transaction.commit().await?;
-        kill_point::pass("responder.after-commit");
-        let signed = self.sign_all(&recorded).await?.pop();
-        let Signed { serial, der: certificate, .. } =
-            signed.ok_or(Failure::Inconsistent { what: "the OCSP responder's certificate" })?;
+        let Signed { serial, der: certificate, .. } = self.certify(template).await?;
         let responder = Arc::new(Responder::new(key, certificate)?);
         self.publication.set_responder(responder.clone());
         log::info!(serial:% = serial, ends:% = responder.ends(); "OCSP responder certified");

@@ -360,7 +360,7 @@ fn a_responder_of_ocsp_that_nobody_heard_of_is_followed_by_another_one() {
     let certified = |site: &Crashing| {
         site.service.number("SELECT count(der) FROM certificates WHERE subject LIKE '%OCSP Responder%'")
     };
-    for (place, left) in [("responder.before-commit", 0), ("responder.after-commit", 1)] {
+    for (place, left) in [("own-certificate.before-commit", 0), ("own-certificate.after-commit", 1)] {
         let before = certified(&site);
         site.killed_at(place, ask);
         // What was recorded is signed and listed, though its key went with the process.

@@ -1,0 +1,47 @@
+//! The listeners' own certificate, renewed in time: with one that is over, no client is served any more.
+
+use time::Duration;
+
+use crate::service::app::App;
+use crate::service::credential::{Credential, CredentialError};
+use crate::service::error::Failure;
+use crate::service::files;
+use crate::service::tls::{self, Presented};
+
+/// How long before its end it is renewed: long enough to be seen failing.
+const RENEWAL: Duration = Duration::days(60);
+
+impl App {
+    /// Has another certificate issued for the listeners where theirs ends soon, for the same key, and presents it from the next
+    /// connection on. One of another CA's is its administrator's to renew; whatever lies in its place by then is presented.
+    pub async fn renew_listeners(&self) -> Result<(), Failure> {
+        let Some(presented) = self.presented.get().filter(|presented| presented.ends() - self.now().0 < RENEWAL) else {
+            return Ok(());
+        };
+        let folder = self.home.tls();
+        let there = present(&tls::load(&folder)?)?;
+        if there.ends() > presented.ends() {
+            presented.replace_by(there);
+            log::info!(ends:% = presented.ends(); "listeners present the certificate that was put there");
+            return Ok(());
+        }
+        // Of an issuing CA that ends as soon, another one would be no better.
+        if !self.ca.has_issued(&there.certificate()) || self.ca.issuing_ends() <= presented.ends() {
+            return Ok(());
+        }
+        // What cannot be put into its place would be issued again with each round.
+        files::check_replaceable(&tls::certificate_path(&folder)).map_err(CredentialError::from)?;
+        let template = tls::template(&self.settings, tls::prepare(&folder)?);
+        let signed = self.certify(template).await?;
+        presented.replace_by(present(&tls::install(&folder, &[&signed.der, self.ca.issuing()])?)?);
+        log::info!(serial:% = signed.serial, ends:% = presented.ends(); "listeners' certificate renewed");
+        Ok(())
+    }
+}
+
+fn present(credential: &Credential) -> Result<Presented, Failure> {
+    Presented::of(credential).map_err(|error| {
+        log::error!(cause:% = error; "a certificate that the listeners cannot present");
+        Failure::Inconsistent { what: "the listeners' certificate" }
+    })
+}
