@@ -82,7 +82,7 @@ file-mount-point = { $path } is a mount point, and cannot be replaced in one ste
 file-system = { $path } cannot be read or written: { $cause }
     .hint = Check the path, its permissions and the free space.
 
-credential-malformed = { $path } does not hold what its name says, as PEM.
+credential-malformed = { $path } does not hold what its name says (PEM; a .crl: DER).
     .hint = Restore the file from a backup.
 credential-mismatch = The key { $key } and the certificate { $certificate } do not belong together.
     .hint = Restore both files from the same backup.

@@ -82,7 +82,7 @@ file-mount-point = { $path } est un point de montage et ne peut pas être rempla
 file-system = { $path } ne peut être ni lu ni écrit : { $cause }
     .hint = Vérifiez le chemin, ses droits et l’espace libre.
 
-credential-malformed = { $path } ne contient pas ce que dit son nom, au format PEM.
+credential-malformed = { $path } ne contient pas ce que dit son nom (PEM ; un .crl : DER).
     .hint = Restaurez le fichier depuis une sauvegarde.
 credential-mismatch = La clé { $key } et le certificat { $certificate } ne vont pas ensemble.
     .hint = Restaurez les deux fichiers depuis la même sauvegarde.

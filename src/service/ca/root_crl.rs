@@ -81,6 +81,8 @@ impl RootCrl {
         let this_update = times::list_start(now, last.map(|last| last.this_update));
         let next_update = plan.days.map_or(issuing_end, |days| this_update + Duration::days(days.into())).min(root_end);
         let revoked_at = last.and_then(|last| last.issuing_revoked_at).or(plan.revoke_issuing.then_some(now));
+        // Nothing is revoked after the list is made: the clock may have been ahead.
+        let revoked_at = revoked_at.map(|revoked_at| revoked_at.min(now));
         let (_, certificate) = X509Certificate::from_der(&issuing.der).map_err(|_| CaError::Signature)?;
         let serial = Serial::try_from(certificate.raw_serial()).map_err(|_| CaError::Signature)?;
         let revoked = revoked_at.map(|revoked_at| Revoked { serial, revoked_at, code: RevocationCode::Unspecified });
