@@ -129,6 +129,9 @@ pub fn ensure_folder(folder: &Path) -> Result<(), FileError> {
         .map_err(|cause| FileError::new(folder, cause))
 }
 
+/// Under which name the log says that somebody else is waited for.
+pub const WAITING: &str = "waiting";
+
 /// How the name of a folder ends while it is filled.
 const STAGING: &str = ".installing";
 
@@ -200,7 +203,12 @@ pub fn interrupted_beside(staging: &Path) -> Vec<PathBuf> {
 /// the file system has no locks, that nobody does this is left to people.
 pub fn wait_for_turn(path: &Path) -> Result<Option<File>, FileError> {
     let turn = cfg!(unix).then(|| File::open(path)).transpose().map_err(|cause| FileError::new(path, cause))?;
-    let _ = turn.as_ref().map(File::lock);
+    if let Some(turn) = &turn
+        && let Err(TryLockError::WouldBlock) = turn.try_lock()
+    {
+        log::warn!(target: WAITING, path:% = path.display(); "waiting for another command that is at work there");
+        let _ = turn.lock();
+    }
     Ok(turn)
 }
 

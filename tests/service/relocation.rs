@@ -19,7 +19,7 @@ use crate::support::postgres::{PostgresServer, psql};
 use crate::support::receivers::eventually;
 use crate::support::service::{A, Draft, Service, operator};
 use crate::support::serving::{PROGRAM, Serving};
-use crate::support::site::Run;
+use crate::support::site::{Run, free_port};
 
 /// An installation in a file, with fixed ports so that the service comes back where it was, and a server beside it.
 struct Relocation {
@@ -34,8 +34,7 @@ impl Relocation {
     fn new() -> Self {
         let installation = Installation::with_file("test");
         let settings = installation.home().join("enrollment.toml");
-        let port = || std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let (public, secure) = (port(), port());
+        let (public, secure) = (free_port(), free_port());
         let text = fs::read_to_string(&settings).unwrap();
         let text = text
             .replace(

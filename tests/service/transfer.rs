@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ptc_enroll::protocol::messages::{Rejection, Revocation, RevocationCode};
@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::commands::Installation;
 use crate::support::database::TestDatabase;
 use crate::support::postgres::{PostgresServer, psql};
+use crate::support::receivers::eventually;
 use crate::support::service::{A, B, Service, operator};
 use crate::support::serving::{PROGRAM, Serving};
 use crate::support::site::Run;
@@ -324,7 +325,7 @@ fn keys_stay_encrypted_and_the_passphrase_stays_out() {
         assert_eq!(mode(path.parent().unwrap()), 0o700);
     }
     for path in files(&home) {
-        let public = path.extension().is_some_and(|end| end == "toml") || path.to_str().unwrap().ends_with(".crt.pem");
+        let public = [".toml", ".crt.pem", ".crl"].iter().any(|end| path.to_str().unwrap().ends_with(end));
         assert_eq!(mode(&path), if public { 0o644 } else { 0o600 }, "{}", path.display());
     }
     let refused = run(&home, &["audit", "list"]).exits(3);
@@ -387,6 +388,20 @@ fn a_backup_comes_to_wherever_its_place_leads() {
     );
     let mounted = Run::of(Command::new("unshare").args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]));
     assert_eq!(mounted.exits(3).json()["error"]["code"], "file-mount-point");
+}
+
+#[test]
+fn whoever_waits_for_another_command_is_told() {
+    let service = Service::start();
+    let folder = tempfile::tempdir().unwrap();
+    let turn = fs::File::open(folder.path()).unwrap();
+    turn.lock().unwrap();
+    let stderr = folder.path().join("stderr");
+    let mut waiting = program(&service.home(), &["backup", "--to", folder.path().join("copy").to_str().unwrap()]);
+    let mut waiting = waiting.stderr(fs::File::create(&stderr).unwrap()).stdout(Stdio::null()).spawn().unwrap();
+    eventually("the message", || fs::read_to_string(&stderr).unwrap().contains("waiting for another command"));
+    drop(turn);
+    assert!(waiting.wait().unwrap().success());
 }
 
 /// Runs a command that dies at a place.

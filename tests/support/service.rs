@@ -39,6 +39,7 @@ use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey as TlsKey, RootCerts, TlsConfig};
 
 use super::database::TestDatabase;
+use super::site::free_port;
 use super::verifiers::openssl;
 
 /// An organisation that every service here has.
@@ -90,8 +91,7 @@ impl Service {
     /// A fresh service whose secure listener is where it says, as browsers need it: they send along where a form comes
     /// from, and the service takes forms from its own address only.
     pub fn at_its_address() -> Self {
-        // Free a moment ago; others here let the system choose, and it hardly ever chooses the same port again at once.
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         Self::with_settings(|settings| {
             settings.secure_listen.set_port(port);
             settings.secure_url = format!("https://enroll.ptc.example:{port}");

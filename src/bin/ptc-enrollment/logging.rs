@@ -8,7 +8,7 @@ use env_logger::fmt::Formatter;
 use log::kv::{self, Key, Value as Field, VisitSource};
 use log::{LevelFilter, Record};
 use ptc_enroll::protocol::text::{ascii_line, printable};
-use ptc_enroll::service::request_scope;
+use ptc_enroll::service::{files, request_scope};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
@@ -19,7 +19,8 @@ use crate::cli::LogFormat;
 /// Under which name a line tells which request it belongs to.
 const REQUEST_ID: &str = "request_id";
 
-/// Starts the log of the service (`info` and worse) in its format, or of a command (`error` beside its own output);
+/// Starts the log of the service (`info` and worse) in its format, or of a command (`error` and what it waits for beside its own
+/// output);
 /// `RUST_LOG` overrides the level.
 pub(crate) fn start(service: Option<LogFormat>) {
     let level = if service.is_some() { LevelFilter::Info } else { LevelFilter::Error };
@@ -27,7 +28,10 @@ pub(crate) fn start(service: Option<LogFormat>) {
         Some(LogFormat::Json) => write_json,
         Some(LogFormat::Text) | None => write_text,
     };
-    Builder::new().filter_level(level).parse_default_env().format(format).init();
+    // Whoever waits is told for what.
+    let mut builder = Builder::new();
+    builder.filter_level(level).filter_module(files::WAITING, level.max(LevelFilter::Warn));
+    builder.parse_default_env().format(format).init();
 }
 
 /// `time LEVEL what happened: name=value name=value`
