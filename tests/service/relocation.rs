@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -349,34 +350,58 @@ fn what_cannot_be_done_at_the_end_is_not_begun() {
     assert!(fs::read_to_string(&real).unwrap().contains("database = "));
 }
 
-#[test]
-fn what_people_change_in_the_settings_meanwhile_stays() {
-    let moving = Relocation::new();
-    let (home, settings) = (moving.home(), moving.home().join("enrollment.toml"));
-    // The file cannot be written to, so that the move waits in the midst.
+/// Has somebody change the settings while a move is in its midst.
+fn change_in_the_midst(moving: &Relocation, change: impl FnOnce(&str) -> String) -> Run {
+    // The file cannot be written to meanwhile.
     let script = "import sqlite3, sys\nfile = sqlite3.connect(sys.argv[1], isolation_level=None)\nfile.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()";
     let mut holder = Command::new("python3")
         .args(["-c", script])
-        .arg(home.join("enrollment.db"))
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
+        .arg(moving.home().join("enrollment.db"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut held = [0; 5];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
-    thread::scope(|scope| {
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let moved = thread::scope(|scope| {
         let moved = scope.spawn(|| moving.relocate(&[]));
         eventually("the move to have begun", || psql(&moving.url(), "SELECT to_regclass('audit') IS NOT NULL") == "t");
+        let settings = moving.home().join("enrollment.toml");
         let text = fs::read_to_string(&settings).unwrap();
-        assert!(text.contains("crl_days = 7"), "{text}");
-        fs::write(&settings, text.replace("crl_days = 7", "# Changed meanwhile.\ncrl_days = 3")).unwrap();
+        let changed = change(&text);
+        assert_ne!(changed, text);
+        fs::write(&settings, changed).unwrap();
         drop(holder.stdin.take());
-        moved.join().unwrap().exits(0);
+        moved.join().unwrap()
     });
     holder.wait().unwrap();
-    let text = fs::read_to_string(&settings).unwrap();
+    moved
+}
+
+#[test]
+fn what_people_change_in_the_settings_meanwhile_stays() {
+    let moving = Relocation::new();
+    let changed = |text: &str| text.replace("crl_days = 7", "# Changed meanwhile.\ncrl_days = 3");
+    change_in_the_midst(&moving, changed).exits(0);
+    let text = fs::read_to_string(moving.home().join("enrollment.toml")).unwrap();
     assert!(text.contains("# Changed meanwhile.\ncrl_days = 3") && text.contains("database = "), "{text}");
+    run(&moving.home(), &["org", "list"]).exits(0);
+}
+
+#[test]
+fn settings_that_cannot_be_written_at_the_end_are_the_only_thing_that_is_left_to_do() {
+    let moving = Relocation::new();
+    let (home, settings) = (moving.home(), moving.home().join("enrollment.toml"));
+    let before = fs::read_to_string(&settings).unwrap();
+    let said = change_in_the_midst(&moving, |text| text.replace("crl_days = 7", "crl_days = seven")).exits(3);
+    assert_eq!(said.json()["error"]["code"], "move-unnamed");
+    // As it says.
+    let line = format!("database = \"{}\"", moving.url());
+    assert!(said.stderr.contains(&line), "{}", said.stderr);
+    fs::write(&settings, format!("{line}\n{before}")).unwrap();
     run(&home, &["org", "list"]).exits(0);
+    // And the command ends what is left.
+    moving.relocate(&[]).exits(0);
+    moving.relocate(&[]).exits(3);
 }
 
 #[test]

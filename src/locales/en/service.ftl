@@ -546,8 +546,8 @@ move-on-server = The database is on a server already: { $path }.
     .hint = Nothing is to be moved; a move that was cut off as it ended is complete. From one server to another: “backup”, then “restore --database”.
 move-elsewhere = The database was moved to { $path } already, and nothing is written into the file any more; enrollment.toml does not name it yet.
     .hint = Run the command again with that server: --to { $path }
-move-unnamed = The database is on { $to } now, and nothing is written into the file any more, but { $path } could not be changed: { $cause }
-    .hint = Mend that and run the same command again; or write into { $path }: database = "{ $to }"
+move-unnamed = The database is on the server now, and nothing is written into the file any more, but { $path } could not be changed: { $cause }
+    .hint = Mend that and run the same command again; or write into { $path }, before the first table: { $lines }
 move-would = { $rows } rows would be moved to { $to }, which is empty or was begun by an interrupted move. Nothing was moved.
 move-done =
     { $rows } rows were moved to { $to }, each read again there and compared. enrollment.toml names it.

@@ -547,8 +547,8 @@ move-on-server = La base de données est déjà sur un serveur : { $path }.
     .hint = Il n’y a rien à déplacer ; un déplacement interrompu à sa toute fin est complet. D’un serveur à un autre : « backup », puis « restore --database ».
 move-elsewhere = La base de données a déjà été déplacée vers { $path }, et plus rien n’est écrit dans le fichier ; enrollment.toml ne la nomme pas encore.
     .hint = Relancez la commande avec ce serveur : --to { $path }
-move-unnamed = La base de données est désormais sur { $to }, et plus rien n’est écrit dans le fichier, mais { $path } n’a pas pu être changé : { $cause }
-    .hint = Corrigez cela et relancez la même commande ; ou écrivez dans { $path } : database = "{ $to }"
+move-unnamed = La base de données est désormais sur le serveur, et plus rien n’est écrit dans le fichier, mais { $path } n’a pas pu être changé : { $cause }
+    .hint = Corrigez cela et relancez la même commande ; ou écrivez dans { $path }, avant la première table : { $lines }
 move-would = { $rows } lignes seraient déplacées vers { $to }, qui est vide ou qu’un déplacement interrompu a commencé à remplir. Rien n’a été déplacé.
 move-done =
     { $rows } lignes ont été déplacées vers { $to }, chacune relue là-bas et comparée. enrollment.toml la nomme.

@@ -83,8 +83,8 @@ pub enum TransferError {
     Unnamed {
         /// The settings' file.
         path: PathBuf,
-        /// The server's URL.
-        to: String,
+        /// What it has to say.
+        lines: String,
         /// Why it cannot be written.
         cause: Box<TransferError>,
     },
@@ -119,8 +119,9 @@ impl TransferError {
             Self::Foreign { place } => Text::new("database-foreign").with("path", place),
             Self::OnServer { place } => Text::new("move-on-server").with("path", place),
             Self::Elsewhere { place } => Text::new("move-elsewhere").with("path", place),
-            Self::Unnamed { path, to, cause } => {
-                Text::new("move-unnamed").with("path", path.display()).with("to", to).with("cause", cause)
+            Self::Unnamed { path, lines, cause } => {
+                let lines = lines.lines().collect::<Vec<_>>().join(", ");
+                Text::new("move-unnamed").with("path", path.display()).with("lines", lines).with("cause", cause)
             }
             Self::Differs { table } => Text::new("transfer-differs").with("table", table),
             Self::SettingsText { path } => Text::new("transfer-settings-text").with("path", path.display()),

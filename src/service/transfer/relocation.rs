@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::runtime::Builder;
 
 use super::checks::{check_record, check_record_after, check_root};
-use super::settings_text::with_database;
+use super::settings_text::{lines_of, with_database};
 use super::tables::Count;
 use super::{TransferError, Watch};
 use crate::kill_point;
@@ -158,7 +158,7 @@ impl<'a> Route<'a> {
         let written = self.text().and_then(|text| Ok(files::write_public(&self.settings, text.as_bytes())?));
         written.map_err(|cause| TransferError::Unnamed {
             path: self.settings.clone(),
-            to: self.to.url.clone(),
+            lines: lines_of(&self.to.url, self.to.password_file.as_deref()).unwrap_or_default(),
             cause: Box::new(cause),
         })
     }

@@ -20,13 +20,10 @@ pub(super) fn with_database(
 ) -> Option<String> {
     let url = database.map(|(url, _)| url.to_owned());
     let file = database.and_then(|(_, file)| file).map(Path::to_path_buf);
-    let mut added = String::new();
-    if let Some(url) = &url {
-        added += &format!("{DATABASE} = {}\n", Value::from(url.as_str()));
-    }
-    if let Some(file) = &file {
-        added += &format!("{PASSWORD_FILE} = {}\n", Value::from(file.to_str()?));
-    }
+    let added = match database {
+        Some((url, file)) => lines_of(url, file)?,
+        None => String::new(),
+    };
     let (mut changed, mut in_table, mut put) = (String::new(), false, false);
     for line in text.split_inclusive('\n') {
         in_table |= line.trim_start().starts_with('[');
@@ -44,6 +41,15 @@ pub(super) fn with_database(
     // A form of TOML that is not looked for above is read as something else now, or not at all.
     let expected = Settings { database: url, database_password_file: file, ..settings.clone() };
     (toml::from_str::<Settings>(&changed).ok()? == expected).then_some(changed)
+}
+
+/// The lines with which the settings name a server, if the path can be written in them.
+pub(super) fn lines_of(url: &str, password_file: Option<&Path>) -> Option<String> {
+    let mut lines = format!("{DATABASE} = {}\n", Value::from(url));
+    if let Some(file) = password_file {
+        lines += &format!("{PASSWORD_FILE} = {}\n", Value::from(file.to_str()?));
+    }
+    Some(lines)
 }
 
 #[cfg(test)]
