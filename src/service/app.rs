@@ -14,6 +14,7 @@ use super::config::{Home, Settings, SettingsError};
 use super::credential::CredentialError;
 use super::db::filling;
 use super::db::{Database, DatabaseError, Moment};
+use super::error::Failure;
 use super::metrics::Metrics;
 use super::package::Signer;
 use super::publication::{Budget, Publication};
@@ -208,6 +209,16 @@ impl App {
     pub fn with_ocsp_signatures(mut self, per_second: u32) -> Self {
         self.publication.budget = Budget::new(per_second);
         self
+    }
+
+    /// Takes the mark of a move away that was cut off when all else was done.
+    pub(super) async fn end_move(&self) -> Result<(), Failure> {
+        // They were read as this was opened.
+        let Ok(place) = self.settings.place(&self.home) else { return Ok(()) };
+        if filling::is_just_moved(&self.database, &place, &self.home.database()).await? {
+            filling::unmark(&self.database).await?;
+        }
+        Ok(())
     }
 
     /// Where the installation lies.

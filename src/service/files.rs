@@ -56,6 +56,11 @@ pub enum FileError {
         /// The number of the account that it belongs to.
         owner: u32,
     },
+    /// The folder that is to be replaced is the one in which the command was called.
+    Current {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A mount point is where something is to take a place in one step.
     MountPoint {
         /// The file or folder.
@@ -90,6 +95,7 @@ impl FileError {
             Self::ForeignOwner { path, owner } => {
                 Text::new("file-foreign-owner").with("path", path.display()).with("owner", owner)
             }
+            Self::Current { path } => Text::new("file-current-folder").with("path", path.display()),
             Self::MountPoint { path } => Text::new("file-mount-point").with("path", path.display()),
             Self::NotText { path } => Text::new("file-not-text").with("path", path.display()),
             Self::System { path, cause } => Text::new("file-system").with("path", path.display()).with("cause", cause),
@@ -151,7 +157,7 @@ pub fn create_folder_after<E: From<FileError>>(
     look: impl FnOnce(&Path) -> Result<(), E>,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    // Of a link and of `.`, what it leads to.
+    // Of a link, what it leads to.
     let folder = &match fs::canonicalize(folder) {
         Err(_) if folder.is_symlink() => return Err(FileError::Exists { path: folder.to_owned() }.into()),
         resolved => resolved.unwrap_or_else(|_| folder.to_owned()),
@@ -164,6 +170,10 @@ pub fn create_folder_after<E: From<FileError>>(
         .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |mut entries| entries.next().is_some());
     if occupied {
         return Err(FileError::Exists { path: folder.to_owned() }.into());
+    }
+    // Whoever called would be left in one that is no longer there.
+    if std::env::current_dir().is_ok_and(|current| current == *folder) {
+        return Err(FileError::Current { path: folder.to_owned() }.into());
     }
     if is_mount_point(folder) {
         return Err(FileError::MountPoint { path: folder.to_owned() }.into());

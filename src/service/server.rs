@@ -145,6 +145,7 @@ pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError>
         Some(address) => Some(bind(address).await?),
         None => None,
     };
+    attempt("take away the mark of a move", app.end_move()).await;
     app.sign_recorded().await?;
     app.refresh_crl().await?;
     attempt("renew the listeners' certificate", app.renew_listeners()).await;

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::ca::{Profile, Template};
@@ -93,7 +93,12 @@ pub fn template(settings: &Settings, public_key: Vec<u8>) -> Template {
 
 /// The certificate that the listeners present, with its key. Another one may take its place while they listen.
 #[derive(Debug)]
-pub struct Presented(RwLock<(Arc<CertifiedKey>, OffsetDateTime)>);
+pub struct Presented {
+    /// The certificate and its end.
+    now: RwLock<(Arc<CertifiedKey>, OffsetDateTime)>,
+    /// When another one was last asked for.
+    tried: Mutex<Option<OffsetDateTime>>,
+}
 
 impl Presented {
     /// The one of a credential.
@@ -106,11 +111,11 @@ impl Presented {
         };
         let ends = certified.cert.first().and_then(read);
         let ends = ends.ok_or(TlsError::Configuration(rustls::Error::NoCertificatesPresented))?;
-        Ok(Self(RwLock::new((Arc::new(certified), ends))))
+        Ok(Self { now: RwLock::new((Arc::new(certified), ends)), tried: Mutex::default() })
     }
 
     fn now(&self) -> (Arc<CertifiedKey>, OffsetDateTime) {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The certificate, DER.
@@ -126,8 +131,18 @@ impl Presented {
 
     /// Presents another one, from the next connection on.
     pub fn replace_by(&self, other: Self) {
-        let other = other.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = other;
+        let other = other.now.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = other;
+    }
+
+    /// Whether the last attempt to have another one is so long ago; if so, this is the next.
+    pub fn may_be_renewed(&self, now: OffsetDateTime, pause: Duration) -> bool {
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = tried.is_none_or(|tried| now - tried >= pause);
+        if may {
+            *tried = Some(now);
+        }
+        may
     }
 }
 

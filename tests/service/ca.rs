@@ -43,7 +43,7 @@ fn ca_at(algorithm: Algorithm, now: OffsetDateTime) -> Ca {
     let folder = tempfile::tempdir().unwrap();
     Ca::create(
         &folder.path().join("ca"),
-        &NewCa { algorithm, environment: "test", root_crl: None },
+        &NewCa { algorithm, environment: "test", root_crl: Some("http://ca.ptc.example/root-crl") },
         &KeyAccess::default(),
         now,
     )

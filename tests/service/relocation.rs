@@ -413,13 +413,36 @@ fn a_database_that_is_not_complete_is_not_used_although_somebody_names_it() {
     let named = before.replace("environment = ", &format!("database = \"{}\"\nenvironment = ", moving.url()));
     assert_ne!(named, before);
     fs::write(&settings, named).unwrap();
-    for arguments in [&["org", "list"][..], &["serve"], &["database", "move", "--to", &moving.url()]] {
+    let copy = moving.installation.0.path().join("copy");
+    let copy = copy.to_str().unwrap();
+    for arguments in [
+        &["org", "list"][..],
+        &["serve"],
+        &["ca", "root-crl"],
+        &["backup", "--to", copy],
+        &["database", "move", "--to", &moving.url()],
+    ] {
         assert_eq!(run(&home, arguments).exits(3).json()["error"]["code"], "database-unfinished", "{arguments:?}");
     }
+    // Also where there is no file, as on another machine.
+    let file = home.join("enrollment.db");
+    fs::rename(&file, home.join("away")).unwrap();
+    assert_eq!(run(&home, &["org", "list"]).exits(3).json()["error"]["code"], "database-unfinished");
+    fs::rename(home.join("away"), &file).unwrap();
     fs::write(&settings, before).unwrap();
     run(&home, &["org", "add", "--code=STILL", "--name=N", "--country=CH"]).exits(0);
     moving.relocate(&[]).exits(0);
     assert!(run(&home, &["org", "list"]).exits(0).stdout.contains("STILL"));
+}
+
+#[test]
+fn the_service_takes_a_mark_away_that_a_move_left() {
+    let moving = Relocation::new();
+    killed(program(&moving.home(), &["database", "move", "--to", &moving.url()]), "move-switched");
+    let mark = || psql(&moving.url(), "SELECT obj_description('audit'::regclass, 'pg_class')");
+    assert!(mark().contains("database move"), "{}", mark());
+    assert_eq!(moving.installation.serve(&[]).stop(), 0);
+    assert_eq!(mark(), "");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ptc_enroll::service::audit;
 use ptc_enroll::service::auth::{Action, Object};
 use ptc_enroll::service::ca::{Ca, KeyFile, KeyPlace, RootCrl, RootCrlPlan};
 use ptc_enroll::service::config::Settings;
-use ptc_enroll::service::db::Database;
+use ptc_enroll::service::db::{Database, filling};
 use ptc_enroll::service::files;
 use ptc_enroll::service::private_key::Passphrase;
 use serde_json::{Value, json};
@@ -55,7 +55,9 @@ pub(crate) async fn run(context: &Context, command: CaCommand) -> Result<(), Com
 
 /// Puts on record what is about to be done with the keys. Whoever is interrupted after that says so again with the next call.
 async fn record(context: &Context, settings: &Settings, action: Action, detail: Value) -> Result<(), CommandError> {
-    let database = Database::open(&settings.place(&context.home)?).await?;
+    let place = settings.place(&context.home)?;
+    let database = Database::open(&place).await?;
+    filling::is_just_moved(&database, &place, &context.home.database()).await?;
     let mut transaction = database.write().await?;
     let (now, operator) = (context.clock.moment(), context.operator());
     audit::record(&mut transaction, now, &operator, action, &Object::Everything, detail);
@@ -72,6 +74,8 @@ async fn root_crl(context: &Context, settings: &Settings, arguments: RootCrlArgu
         Some(file) => Some(Passphrase::read(&file)?),
         None => settings.ca_passphrase(&context.home)?,
     };
+    // Of two at once, the second would not know what the first has revoked.
+    let _turn = files::wait_for_turn(&folder)?;
     let plan = RootCrlPlan { key: root_key.as_deref(), passphrase: passphrase.as_ref(), days, revoke_issuing };
     let list = Ca::next_root_crl(&folder, &plan, context.clock.now())?;
     let revoked = list.issuing_revoked_at.is_some();

@@ -582,7 +582,7 @@ pub(crate) struct RootCrlArguments {
     /// The file with the passphrase of the root's key [default: that of the CA's keys]
     #[arg(long, value_name = "FILE")]
     pub(crate) root_passphrase_file: Option<PathBuf>,
-    /// Revoke the issuing CA, and with it every certificate. It cannot be taken back
+    /// Revoke the issuing CA, and with it every certificate, in this list and those after it
     #[arg(long)]
     pub(crate) revoke_issuing: bool,
     /// Write the list to this file too, DER

@@ -130,7 +130,7 @@ impl SigningKey for StandIn {
 }
 
 /// The TBSCertificate of a certificate: the first of its three parts (RFC 5280 §4.1.1).
-pub(super) fn to_be_signed(certificate: &[u8]) -> Option<&[u8]> {
+fn to_be_signed(certificate: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = der::split(certificate).ok()?;
     let (_, rest) = der::split(certificate.content).ok()?;
     certificate.content.strip_suffix(rest)

@@ -28,7 +28,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use self::crl::Revoked;
 pub use self::issuer::Prepared;
-use self::issuer::{StandIn, to_be_signed};
+use self::issuer::StandIn;
 use self::issuing_certificate::IssuingCertificate;
 use self::key::IssuingKey;
 pub use self::key::{KeyAccess, KeyFile, KeyPlace};
@@ -213,11 +213,6 @@ impl Ca {
     /// When the issuing certificate ends.
     pub fn issuing_ends(&self) -> OffsetDateTime {
         self.issuing.validity.not_after.to_datetime()
-    }
-
-    /// Whether the issuing key has signed a certificate (DER).
-    pub fn has_issued(&self, certificate: &[u8]) -> bool {
-        to_be_signed(certificate).is_some_and(|to_be_signed| self.issuing.has_signed(certificate, to_be_signed))
     }
 
     /// The issuing certificate, DER.

@@ -43,7 +43,7 @@ pub struct RootCrlPlan<'a> {
     pub passphrase: Option<&'a Passphrase>,
     /// For how many days the list is good; else as long as the issuing certificate.
     pub days: Option<u32>,
-    /// Whether the issuing CA is revoked by it. Once it is, it stays so.
+    /// Whether the issuing CA is revoked by it. Lists that follow it say so, too.
     pub revoke_issuing: bool,
 }
 

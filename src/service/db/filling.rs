@@ -9,6 +9,7 @@ use std::path::Path;
 use super::records::{self, Content, Record, Table};
 use super::sqlite;
 use super::{Connection, Database, DatabaseError, Engine, Place, Statement, Transaction, on, row_groups, run};
+use crate::service::auth::Action;
 
 /// Why a database on a server is nobody's yet. It stands beside the audit record until all is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,10 +214,21 @@ pub async fn is_just_moved(database: &Database, place: &Place, file: &Path) -> R
     if mark.as_deref() != Some(Unfinished::Move.mark()) {
         return Ok(false);
     }
-    if file.exists() && !sqlite::was_file_moved(file).await? {
+    let is_complete = match file.try_exists() {
+        Ok(false) => holds_end_of_move(&mut *database.read().await?).await?,
+        _ => sqlite::was_file_moved(file).await?,
+    };
+    if !is_complete {
         return Err(DatabaseError::Unfinished { place: place.to_string(), file: file.to_owned() });
     }
     Ok(true)
+}
+
+/// Whether the record has the entry with which a move ends, which is there before the file is closed.
+async fn holds_end_of_move(connection: &mut Connection) -> Result<bool, DatabaseError> {
+    let statement = "SELECT EXISTS (SELECT 1 FROM audit WHERE action = $1)";
+    let action = Action::MoveDatabase.as_str();
+    Ok(on!(connection, sqlx::query_scalar(statement).bind(action).fetch_one(connection).await?))
 }
 
 /// Whether a database was marked as being filled in this way.

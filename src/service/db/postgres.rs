@@ -178,7 +178,9 @@ const FIND: &str = "
     SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
            current_setting('fsync')::bool AS durable,
            EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm') AS searchable,
-           coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create,
+           coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+               AND (EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm')
+                    OR has_database_privilege(current_database(), 'CREATE')) AS may_create,
            to_regclass('_sqlx_migrations') IS NOT NULL AS has_schema,
            EXISTS (SELECT 1 FROM pg_class
                    WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')

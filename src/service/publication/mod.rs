@@ -140,7 +140,7 @@ impl Publication {
 
     pub(super) fn set_responder(&self, responder: Arc<Responder>) {
         write(&self.responder, Some(responder));
-        write(&self.uncertified, None);
+        self.clear_uncertified();
     }
 
     pub(super) fn drop_responder(&self) {
@@ -150,6 +150,11 @@ impl Publication {
     /// Why there was no responder, where that was found within the last second; or before, where it is still being certified.
     pub(super) fn uncertified(&self, still: bool) -> Option<Refusal> {
         read(&self.uncertified).filter(|(at, _)| still || at.elapsed() < LOOK).map(|(_, refusal)| refusal)
+    }
+
+    /// Forgets why there was no responder.
+    pub(super) fn clear_uncertified(&self) {
+        write(&self.uncertified, None);
     }
 
     /// Notes why there is no responder.

@@ -336,6 +336,8 @@ impl App {
 
     /// Records and signs a certificate of the service's own.
     pub(super) async fn certify(&self, template: Template) -> Result<Signed, Failure> {
+        // Whoever asks next would have another one recorded that nobody signs, and so on.
+        self.ca.check_key()?;
         let mut recorded = [(self.issuer().plan(template)?, Holder::Service, None)];
         let mut transaction = self.database.write().await?;
         self.issuer().record(&mut transaction, &mut recorded).await?;

@@ -186,6 +186,8 @@ impl App {
         if let Some(refusal) = self.publication.uncertified(false) {
             return Err(refusal.into());
         }
+        // What was said of an earlier attempt is not said of this one.
+        self.publication.clear_uncertified();
         let app = self.clone();
         // A task of its own: who asked may leave, and the certificate that was recorded meanwhile has its key.
         let certified = tokio::spawn(async move {
@@ -205,8 +207,6 @@ impl App {
     }
 
     async fn certify_responder(&self) -> Result<Arc<Responder>, Failure> {
-        // Whoever asks next would have another one recorded that nobody signs, and so on.
-        self.ca.check_key()?;
         let key = Responder::key()?;
         let template = Template {
             profile: Profile::OcspResponder,
@@ -220,6 +220,10 @@ impl App {
         let Signed { serial, der: certificate, .. } = self.certify(template).await?;
         let responder = Arc::new(Responder::new(key, certificate)?);
         self.publication.set_responder(responder.clone());
+        // From its commit on it could be revoked, and nobody knew whose it is.
+        if self.disown_responder(&mut *self.database.read().await?).await? {
+            return Err(Refusal::unavailable().into());
+        }
         log::info!(serial:% = serial, ends:% = responder.ends(); "OCSP responder certified");
         Ok(responder)
     }

@@ -201,7 +201,7 @@ impl App {
 
     /// Whether this process's OCSP responder was revoked: nothing is signed with it any more. Nobody else would ask about it
     /// (id-pkix-ocsp-nocheck, RFC 6960 §4.2.2.2.1).
-    async fn disown_responder(&self, connection: &mut Connection) -> Result<bool, Failure> {
+    pub(super) async fn disown_responder(&self, connection: &mut Connection) -> Result<bool, Failure> {
         let Some(responder) = self.publication.responder() else { return Ok(false) };
         let standing = revocations::standing(connection, &responder.serial().to_string()).await?;
         let revoked = matches!(standing, Standing::Revoked(..));

@@ -15,7 +15,7 @@ use crate::kill_point;
 use crate::protocol::secret::sha256_hex;
 use crate::service::app::Clock;
 use crate::service::config::{Home, Settings};
-use crate::service::db::{Database, records};
+use crate::service::db::{Database, filling, records};
 use crate::service::files::{self, FileError};
 use crate::service::private_key;
 
@@ -118,6 +118,7 @@ async fn save(
 ) -> Result<Manifest, TransferError> {
     let place = settings.place(home)?;
     let database = Database::open(&place).await?;
+    filling::is_just_moved(&database, &place, &home.database()).await?;
     // The snapshot is that of its first look: nothing of before this moment is missing.
     let taken_at = clock.now().truncate_to_second();
     let mut snapshot = database.snapshot().await?;

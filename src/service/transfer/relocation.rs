@@ -73,7 +73,8 @@ pub fn look(home: &Home, to: &Destination) -> Result<(String, u64), TransferErro
         let mut snapshot = source.snapshot().await?;
         check_root(&mut snapshot, &home.ca(), &route.file.to_string()).await?;
         if source.was_moved().await? {
-            route.check_moved_to(&mut snapshot).await?;
+            let found = route.find_moved(&mut snapshot).await?;
+            return Ok((found.place, 0));
         }
         if let Place::Server(server) = &route.place {
             match Database::check_new(server).await {
@@ -167,7 +168,7 @@ impl<'a> Route<'a> {
         let source = Database::open_also_moved(&self.file).await?;
         check_root(&mut *source.read().await?, &self.home.ca(), &self.file.to_string()).await?;
         let relocated = match source.was_moved().await? {
-            true => self.find_moved(&source).await?,
+            true => self.find_moved(&mut *source.read().await?).await?,
             false => self.copy(&source, operator, clock, watch).await?,
         };
         kill_point::pass("move-closed");
@@ -175,7 +176,7 @@ impl<'a> Route<'a> {
         kill_point::pass("move-switched");
         source.close().await;
         if let Err(error) = self.unmark().await {
-            // All is done. The mark is looked at by the next move only.
+            // All is done. The service takes it away as it starts.
             log::warn!(cause:% = error; "the database stays marked as one that is being filled");
         }
         Ok(relocated)
@@ -188,26 +189,34 @@ impl<'a> Route<'a> {
         Ok(())
     }
 
-    /// What an interrupted run moved, before it could change the settings.
-    async fn find_moved(&self, source: &Database) -> Result<Relocated, TransferError> {
-        self.check_moved_to(&mut *source.read().await?).await?;
-        let target = Database::open(&self.place).await?;
-        let audit = check_record(&mut *target.read().await?).await?;
+    /// What an interrupted run moved, before it could change the settings. The record tells whether this server has it, under
+    /// whatever name.
+    async fn find_moved(&self, source: &mut Connection) -> Result<Relocated, TransferError> {
+        let there = match Database::open(&self.place).await {
+            Err(DatabaseError::Empty { .. }) => None,
+            target => {
+                let target = target?;
+                let record = check_record(&mut *target.read().await?).await?;
+                target.close().await;
+                Some(record)
+            }
+        };
         // Nobody has written there before the settings name it, nor here since.
-        if audit != check_record(&mut *source.read().await?).await? {
-            return Err(DatabaseError::Occupied { place: self.place.to_string() }.into());
+        if let Some(audit) = there
+            && audit == check_record(source).await?
+        {
+            return Ok(Relocated {
+                place: self.place.to_string(),
+                tables: BTreeMap::new(),
+                audit,
+                held: Duration::ZERO,
+            });
         }
-        target.close().await;
-        Ok(Relocated { place: self.place.to_string(), tables: BTreeMap::new(), audit, held: Duration::ZERO })
-    }
-
-    /// Makes sure that it was this server that the file was moved to, which its last entry tells.
-    async fn check_moved_to(&self, source: &mut Connection) -> Result<(), TransferError> {
         let moved = audit::last(source).await?.filter(|entry| entry.action == Action::MoveDatabase.as_str());
-        match moved.as_ref().and_then(|entry| entry.detail["to"].as_str()) {
-            Some(place) if place != self.place.to_string() => Err(TransferError::Elsewhere { place: place.to_owned() }),
-            _ => Ok(()),
-        }
+        Err(match moved.as_ref().and_then(|entry| entry.detail["to"].as_str()) {
+            Some(place) if place != self.place.to_string() => TransferError::Elsewhere { place: place.to_owned() },
+            _ => DatabaseError::Occupied { place: self.place.to_string() }.into(),
+        })
     }
 
     /// The database that an interrupted run began to fill from this file, and that nobody uses.
