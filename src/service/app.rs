@@ -16,6 +16,7 @@ use super::db::filling;
 use super::db::{Database, DatabaseError, Moment};
 use super::error::Failure;
 use super::metrics::Metrics;
+use super::opening;
 use super::package::Signer;
 use super::publication::{Budget, Publication};
 use super::registration::{Drafting, Group, PART, Signing, Submitters, Watchers};
@@ -137,8 +138,7 @@ impl App {
     pub async fn open(home: Home, clock: Clock) -> Result<Self, OpenError> {
         let settings = Settings::load(&home)?;
         let place = settings.place(&home)?;
-        let database = Database::open(&place).await?;
-        filling::is_just_moved(&database, &place, &home.database()).await?;
+        let database = opening::open(&place, &home).await?;
         let ca = Arc::new(Ca::load(&home.ca(), &settings.key_access(&home)?)?);
         // A list of revocations from elsewhere, signed with this CA's key, would make revoked certificates good again.
         let installed = audit::installed_root(&mut *database.read().await?).await?;
@@ -215,7 +215,7 @@ impl App {
     pub(super) async fn end_move(&self) -> Result<(), Failure> {
         // They were read as this was opened.
         let Ok(place) = self.settings.place(&self.home) else { return Ok(()) };
-        if filling::is_just_moved(&self.database, &place, &self.home.database()).await? {
+        if opening::is_just_moved(&self.database, &place, &self.home).await? {
             filling::unmark(&self.database).await?;
         }
         Ok(())

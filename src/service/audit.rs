@@ -93,6 +93,11 @@ pub async fn last(connection: &mut Connection) -> Result<Option<AuditEntry>, Dat
     Ok(list(connection, sequence.unsigned_abs() - 1, 1).await?.into_iter().next())
 }
 
+/// Whether there is an entry of this kind. Looks through the whole record.
+pub async fn holds(connection: &mut Connection, action: Action) -> Result<bool, DatabaseError> {
+    rows::holds(connection, action.as_str()).await
+}
+
 /// A part of the record.
 pub async fn list(connection: &mut Connection, after: u64, limit: u32) -> Result<Vec<AuditEntry>, DatabaseError> {
     Ok(rows::list(connection, after, limit).await?.into_iter().map(entry).collect())

@@ -17,6 +17,7 @@ mod lingering;
 pub mod listener;
 pub mod metrics;
 pub mod notices;
+pub mod opening;
 pub mod package;
 mod patience;
 pub mod pkcs12;

@@ -6,9 +6,8 @@ use ptc_enroll::service::audit;
 use ptc_enroll::service::auth::{Action, Object};
 use ptc_enroll::service::ca::{Ca, KeyFile, KeyPlace, RootCrl, RootCrlPlan};
 use ptc_enroll::service::config::Settings;
-use ptc_enroll::service::db::{Database, filling};
-use ptc_enroll::service::files;
 use ptc_enroll::service::private_key::Passphrase;
+use ptc_enroll::service::{files, opening};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -55,9 +54,7 @@ pub(crate) async fn run(context: &Context, command: CaCommand) -> Result<(), Com
 
 /// Puts on record what is about to be done with the keys. Whoever is interrupted after that says so again with the next call.
 async fn record(context: &Context, settings: &Settings, action: Action, detail: Value) -> Result<(), CommandError> {
-    let place = settings.place(&context.home)?;
-    let database = Database::open(&place).await?;
-    filling::is_just_moved(&database, &place, &context.home.database()).await?;
+    let database = opening::open(&settings.place(&context.home)?, &context.home).await?;
     let mut transaction = database.write().await?;
     let (now, operator) = (context.clock.moment(), context.operator());
     audit::record(&mut transaction, now, &operator, action, &Object::Everything, detail);

@@ -28,6 +28,12 @@ pub struct AuditRow {
     pub hash: String,
 }
 
+/// Whether there is an entry with this action.
+pub async fn holds(connection: &mut Connection, action: &str) -> Result<bool, DatabaseError> {
+    let statement = "SELECT EXISTS (SELECT 1 FROM audit WHERE action = $1)";
+    Ok(on!(connection, sqlx::query_scalar(statement).bind(action).fetch_one(connection).await?))
+}
+
 /// Position and hash of the last entry.
 pub async fn last(connection: &mut Connection) -> Result<Option<(i64, String)>, DatabaseError> {
     Ok(on!(

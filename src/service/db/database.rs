@@ -1,7 +1,7 @@
 //! The open database: connections to read with, and the one right to write.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use prometheus_client::metrics::histogram::Histogram;
 
@@ -121,6 +121,11 @@ impl Database {
             Connection::Sqlite(hold) => Ok(sqlite::was_moved(hold).await?),
             Connection::Postgres(_) => Ok(false),
         }
+    }
+
+    /// The same of a file that nobody has opened here, which is left as it is.
+    pub async fn was_file_moved(path: &Path) -> Result<bool, DatabaseError> {
+        Ok(sqlite::was_file_moved(path).await?)
     }
 
     async fn connect(place: &Place, purpose: Purpose) -> Result<Self, DatabaseError> {

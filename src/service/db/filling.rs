@@ -4,12 +4,9 @@
 //! next numbers, the index of searches) is made then. What changed elsewhere since may follow, at the cost of the changes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::records::{self, Content, Record, Table};
-use super::sqlite;
 use super::{Connection, Database, DatabaseError, Engine, Place, Statement, Transaction, on, row_groups, run};
-use crate::service::auth::Action;
 
 /// Why a database on a server is nobody's yet. It stands beside the audit record until all is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,48 +199,24 @@ pub async fn unmark(database: &Database) -> Result<(), DatabaseError> {
     transaction.commit().await
 }
 
-/// Whether a database that the settings name has the mark of a move: it was cut off when all was done but the mark's removal.
-///
-/// # Errors
-/// [`DatabaseError::Unfinished`] where the file that it comes from still takes writes: it was named by hand.
-pub async fn is_just_moved(database: &Database, place: &Place, file: &Path) -> Result<bool, DatabaseError> {
-    let mark = match place {
-        Place::File(_) => None,
-        Place::Server(_) => find_mark(&mut *database.read().await?).await?,
-    };
-    if mark.as_deref() != Some(Unfinished::Move.mark()) {
-        return Ok(false);
-    }
-    let is_complete = match file.try_exists() {
-        Ok(false) => holds_end_of_move(&mut *database.read().await?).await?,
-        _ => sqlite::was_file_moved(file).await?,
-    };
-    if !is_complete {
-        return Err(DatabaseError::Unfinished { place: place.to_string(), file: file.to_owned() });
-    }
-    Ok(true)
-}
-
-/// Whether the record has the entry with which a move ends, which is there before the file is closed.
-async fn holds_end_of_move(connection: &mut Connection) -> Result<bool, DatabaseError> {
-    let statement = "SELECT EXISTS (SELECT 1 FROM audit WHERE action = $1)";
-    let action = Action::MoveDatabase.as_str();
-    Ok(on!(connection, sqlx::query_scalar(statement).bind(action).fetch_one(connection).await?))
-}
-
 /// Whether a database was marked as being filled in this way.
 pub async fn is_marked(place: &Place, unfinished: Unfinished) -> Result<bool, DatabaseError> {
     let Place::Server(server) = place else { return Ok(false) };
     let Some(database) = Database::open_as_it_is(server).await? else { return Ok(false) };
-    let mark = find_mark(&mut *database.read().await?).await?;
+    let is_marked = has_mark(&database, unfinished).await?;
     database.close().await;
-    Ok(mark.as_deref() == Some(unfinished.mark()))
+    Ok(is_marked)
 }
 
-async fn find_mark(connection: &mut Connection) -> Result<Option<String>, DatabaseError> {
+/// The same of one that is open.
+pub async fn has_mark(database: &Database, unfinished: Unfinished) -> Result<bool, DatabaseError> {
+    let connection = &mut *database.read().await?;
+    if connection.engine() == Engine::Sqlite {
+        return Ok(false);
+    }
     let statement = Statement::new("SELECT obj_description(to_regclass('audit'), 'pg_class')");
-    let (mark,) = on!(connection, statement.query_as()?.fetch_one(connection).await?);
-    Ok(mark)
+    let (mark,): (Option<String>,) = on!(connection, statement.query_as()?.fetch_one(connection).await?);
+    Ok(mark.as_deref() == Some(unfinished.mark()))
 }
 
 /// It takes what it takes, and nobody else uses this database. Whole tables are read at the end.

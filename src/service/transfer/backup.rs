@@ -15,8 +15,9 @@ use crate::kill_point;
 use crate::protocol::secret::sha256_hex;
 use crate::service::app::Clock;
 use crate::service::config::{Home, Settings};
-use crate::service::db::{Database, filling, records};
+use crate::service::db::records;
 use crate::service::files::{self, FileError};
+use crate::service::opening;
 use crate::service::private_key;
 
 /// Makes a backup in a new folder, which appears whole or not at all, owner-only. Needs no passphrase. Blocks; not to be
@@ -117,8 +118,7 @@ async fn save(
     watch: Watch<'_>,
 ) -> Result<Manifest, TransferError> {
     let place = settings.place(home)?;
-    let database = Database::open(&place).await?;
-    filling::is_just_moved(&database, &place, &home.database()).await?;
+    let database = opening::open(&place, home).await?;
     // The snapshot is that of its first look: nothing of before this moment is missing.
     let taken_at = clock.now().truncate_to_second();
     let mut snapshot = database.snapshot().await?;

@@ -29,6 +29,7 @@ use crate::service::db::filling::{self, Filling, Unfinished};
 use crate::service::db::records::{self, Record, Table};
 use crate::service::db::{Connection, Database, DatabaseError, Place, Transaction, close_for_good};
 use crate::service::files::{self, FileError};
+use crate::service::opening;
 
 /// For how long the right to write is asked for, again and again, while the service writes without a pause.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -320,7 +321,7 @@ async fn end_interrupted(home: &Home, to: &Destination) -> Result<Option<Relocat
     }
     let place = settings.place(home)?;
     let target = Database::open(&place).await?;
-    if !filling::is_just_moved(&target, &place, &home.database()).await? {
+    if !opening::is_just_moved(&target, &place, home).await? {
         return Ok(None);
     }
     let audit = check_record(&mut *target.read().await?).await?;
