@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{self, Arc, OnceLock};
 
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, watch};
@@ -117,6 +117,8 @@ pub struct App {
     pub(super) stopping: AtomicBool,
     /// The certificate that the listeners present, where there are listeners.
     pub(super) presented: OnceLock<Arc<Presented>>,
+    /// When another one was last asked for.
+    pub(super) renewal_tried: sync::Mutex<Option<OffsetDateTime>>,
     pub(super) group: Group,
     pub(super) signing: Signing,
     pub(super) drafting: Drafting,
@@ -166,6 +168,7 @@ impl App {
             metrics,
             stopping: AtomicBool::new(false),
             presented: OnceLock::new(),
+            renewal_tried: sync::Mutex::default(),
             group: Group::default(),
             signing: Signing::default(),
             drafting: Drafting::default(),

@@ -53,10 +53,11 @@ impl App {
 
     /// What keeps the CA from signing.
     async fn ca_fault(&self) -> Option<String> {
-        match self.issuer_ends() {
-            Some(end) if self.now().0 < end => self.key_fault().await,
-            Some(end) => Some(format!("the issuing certificate ended at {end}")),
-            None => Some("the issuing certificate cannot be read".to_owned()),
+        let end = self.ca.issuing_ends();
+        if self.now().0 < end {
+            self.key_fault().await
+        } else {
+            Some(format!("the issuing certificate ended at {end}"))
         }
     }
 

@@ -18,7 +18,7 @@ use super::error::Failure;
 use super::listener::{self, Limits, ListenerName};
 use super::notices::{self, LaneError};
 use super::router;
-use super::tls::{self, Presented, TlsError};
+use super::tls::{self, Identity, Presented, TlsError};
 use crate::locales::Text;
 
 /// How often the service looks for what is due: requests to expire, certificates to sign, a list to renew.
@@ -130,8 +130,8 @@ impl Running {
 
 /// Starts the service: finishes what an earlier run left undone, then listens.
 pub async fn serve(app: Arc<App>, limits: Limits) -> Result<Running, ServeError> {
-    let presented = Arc::new(Presented::of(&tls::load(&app.home().tls())?)?);
-    let presented = app.presented.get_or_init(|| presented);
+    let identity = Identity::of(&tls::load(&app.home().tls())?)?;
+    let presented = app.presented.get_or_init(|| Arc::new(Presented::new(identity)));
     let public_tls = tls::public_config(presented.clone())?;
     let secure_tls = tls::secure_config(presented.clone(), &[app.ca().issuing()])?;
     let lanes = notices::lanes(&app)?;

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,9 +14,9 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
+use rustls::{CertificateError, ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::ca::{Profile, Template};
@@ -91,64 +91,53 @@ pub fn template(settings: &Settings, public_key: Vec<u8>) -> Template {
     }
 }
 
-/// The certificate that the listeners present, with its key. Another one may take its place while they listen.
+/// A certificate with its key, ready to be presented.
 #[derive(Debug)]
-pub struct Presented {
-    /// The certificate and its end.
-    now: RwLock<(Arc<CertifiedKey>, OffsetDateTime)>,
-    /// When another one was last asked for.
-    tried: Mutex<Option<OffsetDateTime>>,
+pub struct Identity {
+    /// The certificate, DER.
+    pub certificate: CertificateDer<'static>,
+    /// When it ends.
+    pub ends: OffsetDateTime,
+    key: Arc<CertifiedKey>,
 }
 
-impl Presented {
-    /// The one of a credential.
+impl Identity {
+    /// That of a credential.
     pub fn of(service: &Credential) -> Result<Self, TlsError> {
         let key = PrivateKeyDer::Pkcs8(service.key().serialize_der().into());
-        let certified = CertifiedKey::from_der(service.chain().to_vec(), key, &provider());
-        let certified = certified.map_err(TlsError::Configuration)?;
-        let read = |der: &CertificateDer<'_>| {
-            X509Certificate::from_der(der).ok().map(|(_, read)| read.validity().not_after.to_datetime())
-        };
-        let ends = certified.cert.first().and_then(read);
-        let ends = ends.ok_or(TlsError::Configuration(rustls::Error::NoCertificatesPresented))?;
-        Ok(Self { now: RwLock::new((Arc::new(certified), ends)), tried: Mutex::default() })
+        let key = CertifiedKey::from_der(service.chain().to_vec(), key, &provider());
+        let key = Arc::new(key.map_err(TlsError::Configuration)?);
+        let certificate = key.end_entity_cert().map_err(TlsError::Configuration)?.clone().into_owned();
+        let unread = |_| TlsError::Configuration(CertificateError::BadEncoding.into());
+        let ends = X509Certificate::from_der(&certificate).map_err(unread)?.1.validity().not_after.to_datetime();
+        Ok(Self { certificate, ends, key })
+    }
+}
+
+/// What the listeners present. Another identity may take its place while they listen.
+#[derive(Debug)]
+pub struct Presented(RwLock<Arc<Identity>>);
+
+impl Presented {
+    /// Begins with an identity.
+    pub fn new(identity: Identity) -> Self {
+        Self(RwLock::new(Arc::new(identity)))
     }
 
-    fn now(&self) -> (Arc<CertifiedKey>, OffsetDateTime) {
-        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The certificate, DER.
-    pub fn certificate(&self) -> CertificateDer<'static> {
-        // There is one, as it was read.
-        self.now().0.cert.first().cloned().unwrap_or_else(|| Vec::new().into())
-    }
-
-    /// When it ends.
-    pub fn ends(&self) -> OffsetDateTime {
-        self.now().1
+    /// The one in use.
+    pub fn identity(&self) -> Arc<Identity> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Presents another one, from the next connection on.
-    pub fn replace_by(&self, other: Self) {
-        let other = other.now.into_inner().unwrap_or_else(PoisonError::into_inner);
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = other;
-    }
-
-    /// Whether the last attempt to have another one is so long ago; if so, this is the next.
-    pub fn may_be_renewed(&self, now: OffsetDateTime, pause: Duration) -> bool {
-        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = tried.is_none_or(|tried| now - tried >= pause);
-        if may {
-            *tried = Some(now);
-        }
-        may
+    pub fn replace(&self, identity: Identity) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 }
 
 impl ResolvesServerCert for Presented {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.now().0)
+        Some(self.identity().key.clone())
     }
 }
 

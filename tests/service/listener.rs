@@ -15,7 +15,7 @@ use ptc_enroll::protocol::subject::Subject;
 use ptc_enroll::service::ca::{Algorithm, Ca, KeyAccess, NewCa, Profile, Serial, Template};
 use ptc_enroll::service::listener::{Limits, PeerAddress, PeerCertificate, serve};
 use ptc_enroll::service::metrics::Traffic;
-use ptc_enroll::service::tls::{self, Presented};
+use ptc_enroll::service::tls::{self, Identity, Presented};
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -51,7 +51,7 @@ impl Service {
         let template = template(Profile::Service, tls::prepare(&place).unwrap());
         let certificate = sign(&ca, &template);
         tls::install(&place, &[&certificate, ca.issuing()]).unwrap();
-        let presented = Arc::new(Presented::of(&tls::load(&place).unwrap()).unwrap());
+        let presented = Arc::new(Presented::new(Identity::of(&tls::load(&place).unwrap()).unwrap()));
         let (running, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (stop, stopped) = watch::channel(false);
         let mut addresses = Vec::new();

@@ -235,16 +235,19 @@ fn verify_later(service: &Service, response: &[u8]) -> String {
     openssl_ocsp(service, service.app.ca().issuing(), &arguments, &[("response", response)])
 }
 
+/// The serial number of the responder that has signed a response.
+fn responder(service: &Service, response: &[u8]) -> String {
+    let said = verify_later(service, response);
+    let (_, certificate) = said.split_once("Certificate:").unwrap();
+    certificate.lines().skip_while(|line| !line.contains("Serial Number")).nth(1).unwrap().trim().replace(':', "")
+}
+
 #[test]
 fn a_responder_is_renewed_before_it_ends() {
     let service = Service::start();
     let number = serial(&service);
     let request = openssl_request(&service, &[&number], &["-no_nonce"]);
-    let responder = || {
-        let said = verify_later(&service, &post(&service, &request).body);
-        let (_, certificate) = said.split_once("Certificate:").unwrap();
-        certificate.lines().skip_while(|line| !line.contains("Serial Number")).nth(1).unwrap().trim().to_owned()
-    };
+    let responder = || responder(&service, &post(&service, &request).body);
     let renew = || service.run(service.app.renew_responder()).unwrap();
     let first = responder();
     renew();
@@ -259,8 +262,7 @@ fn a_responder_is_renewed_before_it_ends() {
     service.advance(Duration::days(20));
     assert_ne!(responder(), second, "a responder whose certificate is over");
     // Recorded and audited like every certificate.
-    let serial = first.replace(':', "");
-    let audited = service.audited(&format!("certificate:{serial}"));
+    let audited = service.audited(&format!("certificate:{first}"));
     assert!(audited.iter().any(|(_, action, _)| action == "certificate.issue"), "{audited:?}");
 }
 
@@ -270,11 +272,7 @@ fn a_revoked_responder_signs_nothing_more() {
     let number = serial(&service);
     let request = openssl_request(&service, &[&number], &["-no_nonce"]);
     let ask = || post(&service, &request).body;
-    let responder = |response: &[u8]| {
-        let said = verify_later(&service, response);
-        let (_, certificate) = said.split_once("Certificate:").unwrap();
-        certificate.lines().skip_while(|line| !line.contains("Serial Number")).nth(1).unwrap().trim().replace(':', "")
-    };
+    let responder = |response: &[u8]| responder(&service, response);
     let first = ask();
     revoke(&service, &responder(&first));
     let second = ask();

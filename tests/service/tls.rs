@@ -181,6 +181,29 @@ fn the_listeners_certificate_is_renewed_before_it_ends() {
 }
 
 #[test]
+fn a_renewal_that_fails_is_tried_again_in_an_hour_and_not_at_once() {
+    let service = Service::start();
+    if service.on_a_server() {
+        return;
+    }
+    service.advance(Duration::days(2 * 365 - 30));
+    // It fails after the certificate was recorded.
+    service.tamper(
+        "CREATE TRIGGER unsigned BEFORE UPDATE OF der ON certificates BEGIN SELECT RAISE(ABORT, 'not signed'); END",
+    );
+    let recorded = || service.number("SELECT count(*) FROM certificates WHERE subject LIKE '%Enrollment Service%'");
+    assert!(service.run(service.app.renew_listeners()).is_err());
+    for _ in 0..59 {
+        service.advance(Duration::minutes(1));
+        service.run(service.app.renew_listeners()).unwrap();
+    }
+    assert_eq!(recorded(), 2);
+    service.advance(Duration::minutes(2));
+    assert!(service.run(service.app.renew_listeners()).is_err());
+    assert_eq!(recorded(), 3);
+}
+
+#[test]
 fn what_an_administrator_puts_there_is_presented_in_time_and_never_replaced() {
     let service = Service::start();
     let file = |name: &str| service.home().join("tls").join(name);

@@ -19,9 +19,8 @@ use crate::cli::LogFormat;
 /// Under which name a line tells which request it belongs to.
 const REQUEST_ID: &str = "request_id";
 
-/// Starts the log of the service (`info` and worse) in its format, or of a command (`error` and what it waits for beside its own
-/// output);
-/// `RUST_LOG` overrides the level.
+/// Starts the log of the service (`info` and worse) in its format, or of a command (`error` and what it waits for, beside its
+/// own output); `RUST_LOG` overrides the level.
 pub(crate) fn start(service: Option<LogFormat>) {
     let level = if service.is_some() { LevelFilter::Info } else { LevelFilter::Error };
     let format = match service {

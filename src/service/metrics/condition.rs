@@ -67,15 +67,15 @@ pub(super) async fn register(registry: &mut Registry, app: &App) {
     own(registry, "outbox_notices", "Notices that wait to be sent", waiting);
     own(registry, "outbox_oldest_age_seconds", "Since when the oldest notice waits; 0 where none does", oldest);
 
-    if let Some((number, made, next)) = health.crl {
+    if let Some((number, since, next)) = health.crl {
         gauge(registry, "crl_number", "Number of the revocation list", number as f64);
-        gauge(registry, "crl_age_seconds", "Since when the revocation list is published", age(Some(made)));
+        gauge(registry, "crl_age_seconds", "Since when the revocation list is good", age(Some(since)));
         let left = "Until the revocation list is over; negative where it is";
         gauge(registry, "crl_next_update_seconds", left, -age(Some(next)));
     }
     let left = Family::<Words<1>, Amount>::default();
     for (certificate, end) in
-        [("root", health.root_ends), ("issuing", health.issuer_ends), ("listeners", health.listeners_end)]
+        [("root", health.root_ends), ("issuing", Some(health.issuer_ends)), ("listeners", health.listeners_end)]
     {
         if let Some(end) = end {
             left.get_or_create(&[("certificate", certificate)]).set(-age(Some(end)));

@@ -43,7 +43,7 @@ pub struct Health {
     /// Why it cannot be reached, in English, where it cannot.
     pub key_fault: Option<String>,
     /// When the issuing certificate ends.
-    pub issuer_ends: Option<OffsetDateTime>,
+    pub issuer_ends: OffsetDateTime,
     /// When the root ends.
     pub root_ends: Option<OffsetDateTime>,
     /// When the certificate ends that the listeners present.
@@ -91,9 +91,9 @@ impl App {
             disk: self.disk(),
             key: self.ca.key_place(),
             key_fault: self.key_fault().await,
-            issuer_ends: self.issuer_ends(),
+            issuer_ends: self.ca.issuing_ends(),
             root_ends: end_of(self.ca.root()),
-            listeners_end: self.presented.get().map(|presented| presented.ends()),
+            listeners_end: self.presented.get().map(|presented| presented.identity().ends),
         })
     }
 
@@ -112,11 +112,6 @@ impl App {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no answer within {} s", KEY_DEADLINE.as_secs())),
         }
-    }
-
-    /// When the issuing certificate ends.
-    pub(in crate::service) fn issuer_ends(&self) -> Option<OffsetDateTime> {
-        end_of(self.ca.issuing())
     }
 
     /// Number and dates of the newest revocation list.

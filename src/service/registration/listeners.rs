@@ -1,6 +1,8 @@
 //! The listeners' own certificate, renewed in time: with one that is over, no client is served any more.
 
-use time::Duration;
+use std::sync::PoisonError;
+
+use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::service::app::App;
@@ -9,47 +11,54 @@ use crate::service::credential::{Credential, CredentialError};
 use crate::service::db::certificates;
 use crate::service::error::Failure;
 use crate::service::files;
-use crate::service::tls::{self, Presented};
+use crate::service::tls::{self, Identity};
 
 /// How long before its end it is renewed: long enough to be seen failing.
 const RENEWAL: Duration = Duration::days(60);
 
-/// How long after an attempt the next one is made.
+/// How long after an attempt the next one is made: each may leave a certificate on record that never comes to its place.
 const PAUSE: Duration = Duration::HOUR;
 
 impl App {
     /// Has another certificate issued for the listeners where theirs ends soon, for the same key, and presents it from the next
-    /// connection on. One of another CA's is its administrator's to renew; whatever lies in its place by then is presented.
+    /// connection on. One that somebody had issued for them is theirs to renew; what lies in its place by then is presented.
     pub async fn renew_listeners(&self) -> Result<(), Failure> {
-        let Some(presented) = self.presented.get().filter(|presented| presented.ends() - self.now().0 < RENEWAL) else {
+        let now = self.now().0;
+        let Some(presented) = self.presented.get().filter(|presented| presented.identity().ends - now < RENEWAL) else {
             return Ok(());
         };
-        let folder = self.home.tls();
-        let there = present(&tls::load(&folder)?)?;
-        if there.certificate() != presented.certificate() && there.ends() > self.now().0 {
-            presented.replace_by(there);
-            log::info!(ends:% = presented.ends(); "listeners present the certificate that was put there");
+        let (folder, old) = (self.home.tls(), presented.identity());
+        let there = identity(&tls::load(&folder)?)?;
+        if there.certificate != old.certificate && there.ends > now {
+            log::info!(ends:% = there.ends; "listeners present the certificate that was put there");
+            presented.replace(there);
             return Ok(());
         }
         // Of an issuing CA that ends as soon, another one would be no better.
-        if self.ca.issuing_ends() <= presented.ends() || !self.is_own(&there.certificate()).await? {
+        if self.ca.issuing_ends() <= old.ends || !self.is_own(&there.certificate).await? {
             return Ok(());
         }
-        // Each attempt may leave a certificate on record that never comes to its place.
-        if !presented.may_be_renewed(self.now().0, PAUSE) {
+        if !self.may_try_renewal(now) {
             return Ok(());
         }
-        // What cannot be put into its place would be issued again with each round.
         files::check_replaceable(&tls::certificate_path(&folder)).map_err(CredentialError::from)?;
-        let template = tls::template(&self.settings, tls::prepare(&folder)?);
-        let signed = self.certify(template).await?;
-        presented.replace_by(present(&tls::install(&folder, &[&signed.der, self.ca.issuing()])?)?);
-        log::info!(serial:% = signed.serial, ends:% = presented.ends(); "listeners' certificate renewed");
+        let signed = self.certify(tls::template(&self.settings, tls::prepare(&folder)?)).await?;
+        let renewed = identity(&tls::install(&folder, &[&signed.der, self.ca.issuing()])?)?;
+        log::info!(serial:% = signed.serial, ends:% = renewed.ends; "listeners' certificate renewed");
+        presented.replace(renewed);
         Ok(())
     }
-}
 
-impl App {
+    /// Whether the last attempt was long enough ago; if so, the next one is now.
+    fn may_try_renewal(&self, now: OffsetDateTime) -> bool {
+        let mut tried = self.renewal_tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = tried.is_none_or(|tried| now - tried >= PAUSE);
+        if may {
+            *tried = Some(now);
+        }
+        may
+    }
+
     /// Whether the service itself has had a certificate (DER) issued, and not somebody for it.
     async fn is_own(&self, certificate: &[u8]) -> Result<bool, Failure> {
         let serial =
@@ -60,8 +69,8 @@ impl App {
     }
 }
 
-fn present(credential: &Credential) -> Result<Presented, Failure> {
-    Presented::of(credential).map_err(|error| {
+fn identity(credential: &Credential) -> Result<Identity, Failure> {
+    Identity::of(credential).map_err(|error| {
         log::error!(cause:% = error; "a certificate that the listeners cannot present");
         Failure::Inconsistent { what: "the listeners' certificate" }
     })

@@ -42,7 +42,7 @@ pub(super) async fn health(viewer: Viewer, FromState(app): FromState<Arc<App>>) 
         ("health-crl-made", moment(health.crl.map(|(_, made, _)| made))),
         ("health-crl-next", moment(health.crl.map(|(.., next)| next))),
         ("health-issuing-key", health.key_fault.clone().unwrap_or_else(|| health.key.to_string())),
-        ("health-issuer-ends", moment(health.issuer_ends)),
+        ("health-issuer-ends", moment(Some(health.issuer_ends))),
         ("health-root-ends", moment(health.root_ends)),
         ("health-listeners-end", moment(health.listeners_end)),
         ("health-notices-waiting", viewer.number(health.outbox.iter().map(|lane| lane.waiting).sum())),
